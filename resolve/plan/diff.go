@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Diff says for each step of now why its layer isn't one that old had: what
+// changed, in words, most telling first. It is nil for a step whose key old
+// has too, and never empty otherwise.
+func Diff(old, now Stage) [][]string {
+	had := make(map[Key]bool, len(old.Steps))
+	for _, k := range old.Keys() {
+		had[k] = true
+	}
+	out := make([][]string, len(now.Steps))
+	for i, k := range now.Keys() {
+		if had[k] {
+			continue
+		}
+		if out[i] = now.Steps[i].since(old); len(out[i]) == 0 {
+			out[i] = []string{"the parent's directories changed"}
+		}
+	}
+	return out
+}
+
+func (s Step) since(old Stage) []string {
+	switch {
+	case s.Remove != nil:
+		return s.Remove.since(old)
+	case s.Python != nil:
+		return s.Python.since(old)
+	case s.Files != nil:
+		return s.Files.since(old)
+	}
+	return nil
+}
+
+func (r *Remove) since(old Stage) []string {
+	for _, o := range old.Steps {
+		if o.Remove != nil {
+			return setDiff(o.Remove.Paths, r.Paths)
+		}
+	}
+	return []string{"new"}
+}
+
+// since compares with every Python step of old, because wheels move between
+// layers when their size does.
+func (p *Python) since(old Stage) []string {
+	had := make(map[string]Wheel)
+	var near *Python // the old step that this one replaces
+	for _, o := range old.Steps {
+		if o.Python == nil {
+			continue
+		}
+		for _, w := range o.Python.Wheels {
+			had[w.Name] = w
+			if near == nil && p.wheel(w.Name) {
+				near = o.Python
+			}
+		}
+	}
+	if len(had) == 0 {
+		return []string{"new"}
+	}
+	var out []string
+	for _, w := range p.Wheels {
+		o, ok := had[w.Name]
+		switch {
+		case !ok:
+			out = append(out, w.Name+" "+w.Version+" added")
+		case o.Version != w.Version:
+			out = append(out, w.Name+" "+o.Version+" → "+w.Version)
+		case o.Digest != w.Digest:
+			out = append(out, w.Name+" "+w.Version+" is another file")
+		}
+	}
+	if near == nil {
+		return out
+	}
+	for _, w := range near.Wheels {
+		if !p.wheel(w.Name) {
+			out = append(out, w.Name+" "+w.Version+" left")
+		}
+	}
+	if near.Scheme != p.Scheme {
+		out = append(out, "the parent's Python moved to "+p.Scheme.Interpreter)
+	}
+	return out
+}
+
+func (p *Python) wheel(name string) bool {
+	return slices.ContainsFunc(p.Wheels, func(w Wheel) bool { return w.Name == name })
+}
+
+func (f *Files) since(old Stage) []string {
+	for _, o := range old.Steps {
+		if o.Files == nil || o.Files.Target != f.Target {
+			continue
+		}
+		out := fileDiff(o.Files.Files, f.Files)
+		if o.Files.UID != f.UID || o.Files.GID != f.GID {
+			out = append(out, fmt.Sprintf("owner %d:%d → %d:%d", o.Files.UID, o.Files.GID, f.UID, f.GID))
+		}
+		if o.Files.ModTime != f.ModTime {
+			out = append(out, "the time of the files changed (SOURCE_DATE_EPOCH)")
+		}
+		return out
+	}
+	return []string{"new"}
+}
+
+func fileDiff(old, now []File) []string {
+	had := make(map[string]File, len(old))
+	for _, f := range old {
+		had[f.Path] = f
+	}
+	var out []string
+	for _, f := range now {
+		o, ok := had[f.Path]
+		switch {
+		case !ok:
+			out = append(out, f.Path+" added")
+		case o != f:
+			out = append(out, f.Path+" changed")
+		}
+		delete(had, f.Path)
+	}
+	for _, path := range slices.Sorted(maps.Keys(had)) {
+		out = append(out, path+" removed")
+	}
+	return out
+}
+
+func setDiff(old, now []string) []string {
+	var out []string
+	for _, p := range now {
+		if !slices.Contains(old, p) {
+			out = append(out, p+" goes too")
+		}
+	}
+	for _, p := range old {
+		if !slices.Contains(now, p) {
+			out = append(out, p+" stays")
+		}
+	}
+	return out
+}

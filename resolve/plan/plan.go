@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package plan is the form a build takes between deciding and doing: every
+// name is replaced by the digest of what it stands for. A plan is data, and
+// the same plan gives the same image on every machine.
+package plan
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// Version is part of every key. It grows when the bytes made for a step
+// change: a new compressor, another order of entries, another script body.
+const Version = 1
+
+// MaxSize bounds an encoded plan, in bytes.
+const MaxSize = 256 << 20
+
+// A Plan describes one image.
+type Plan struct {
+	Version  int     `json:"version"`
+	Platform string  `json:"platform"` // "linux/amd64"
+	Created  int64   `json:"created"`  // of the image, in seconds since 1970: SOURCE_DATE_EPOCH or 0
+	Stages   []Stage `json:"stages"`   // the last one becomes the image
+}
+
+// A Stage is a parent, the steps on top of it and the configuration.
+type Stage struct {
+	Parent Parent `json:"parent"`
+	Steps  []Step `json:"steps"`
+	Config Config `json:"config"`
+}
+
+// A Parent is an image pinned by digest.
+type Parent struct {
+	Image  string `json:"image"`  // how to open it: "registry.example/python@sha256:…", "oci:DIR@sha256:…"
+	Digest string `json:"digest"` // of its manifest: "sha256:…"
+}
+
+// A Step becomes one layer. Exactly one of its fields after Name is set.
+type Step struct {
+	Name   string  `json:"name"` // for people and the image's history
+	Remove *Remove `json:"remove,omitempty"`
+	Python *Python `json:"python,omitempty"`
+	Files  *Files  `json:"files,omitempty"`
+}
+
+// Base is what a step reads of the tree below it: the little that decides
+// where its files land and what the directories on the way look like. All
+// paths are absolute and clean; both lists are sorted by path.
+type Base struct {
+	Links []Link `json:"links,omitempty"`
+	Dirs  []Dir  `json:"dirs,omitempty"`
+}
+
+// A Link is a symbolic link to a directory.
+type Link struct {
+	Path   string `json:"path"`
+	Target string `json:"target"` // absolute, with every link on it resolved
+}
+
+// A Dir is a directory that is not simply root's with mode 0755. A layer that
+// names it must repeat what it is, or engines change it.
+type Dir struct {
+	Path string      `json:"path"`
+	Mode fs.FileMode `json:"mode"` // permission, setuid, setgid and sticky bits
+	UID  int         `json:"uid"`
+	GID  int         `json:"gid"`
+}
+
+// Remove hides paths of the layers below with whiteouts.
+type Remove struct {
+	Base
+	Paths []string `json:"paths"` // absolute, sorted
+}
+
+// Python installs wheels.
+type Python struct {
+	Base
+	Scheme Scheme  `json:"scheme"`
+	Wheels []Wheel `json:"wheels"` // sorted by name
+}
+
+// A Scheme says where a Python installs to (sysconfig's installation paths),
+// as absolute paths in the image.
+type Scheme struct {
+	Purelib     string `json:"purelib"`
+	Platlib     string `json:"platlib"`
+	Scripts     string `json:"scripts"`
+	Data        string `json:"data"`
+	Headers     string `json:"headers"`
+	Interpreter string `json:"interpreter"` // for "#!" lines
+	Version     string `json:"version"`     // "3.11"
+}
+
+// A Wheel is a file to download and install.
+type Wheel struct {
+	Name    string `json:"name"` // normalised (PEP 503)
+	Version string `json:"version"`
+	File    string `json:"file"` // file name (PEP 427)
+	URL     string `json:"url"`
+	Digest  string `json:"digest"`         // "sha256:…"
+	Size    int64  `json:"size,omitempty"` // bytes; 0 if the index doesn't say
+}
+
+// Files are copied from the build context.
+type Files struct {
+	Base
+	Target  string `json:"target"` // absolute
+	UID     int    `json:"uid"`
+	GID     int    `json:"gid"`
+	ModTime int64  `json:"modTime"` // of every entry, in seconds since 1970
+	Files   []File `json:"files"`   // sorted by path
+}
+
+// A File is a file, directory or symbolic link of the build context.
+type File struct {
+	Path   string      `json:"path"` // relative to the target, slash-separated and clean
+	Mode   fs.FileMode `json:"mode"` // type and permission bits
+	Link   string      `json:"link,omitempty"`
+	Size   int64       `json:"size,omitempty"`
+	Digest string      `json:"digest,omitempty"` // of a regular file's content: "sha256:…"
+}
+
+// Config holds the changes to the parent's configuration.
+type Config struct {
+	Env         []string          `json:"env,omitempty"` // KEY=VALUE; a key that exists is replaced in place
+	User        string            `json:"user,omitempty"`
+	WorkDir     string            `json:"workDir,omitempty"`
+	Entrypoint  []string          `json:"entrypoint"` // null: the parent's
+	Cmd         []string          `json:"cmd"`        // null: the parent's, unless Entrypoint is set
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"` // of the manifest
+}
+
+// Kind names the kind of s: "remove", "python" or "files".
+func (s Step) Kind() string {
+	switch {
+	case s.Remove != nil:
+		return "remove"
+	case s.Python != nil:
+		return "python"
+	case s.Files != nil:
+		return "files"
+	default:
+		return ""
+	}
+}
+
+// Image returns the stage that becomes the image.
+func (p Plan) Image() Stage { return p.Stages[len(p.Stages)-1] }
+
+// Encode writes p as indented JSON.
+func (p Plan) Encode(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(p)
+}
+
+// Decode reads a plan written by Encode. It refuses one of another version,
+// with unknown fields, of no stage, or with a step that is not of exactly one
+// kind.
+func Decode(r io.Reader) (Plan, error) {
+	d := json.NewDecoder(io.LimitReader(r, MaxSize))
+	d.DisallowUnknownFields()
+	var p Plan
+	if err := d.Decode(&p); err != nil {
+		return Plan{}, fmt.Errorf("reading a plan: %w", err)
+	}
+	if err := p.check(); err != nil {
+		return Plan{}, fmt.Errorf("reading a plan: %w", err)
+	}
+	return p, nil
+}
+
+func (p Plan) check() error {
+	if p.Version != Version {
+		return fmt.Errorf("it is of version %d, this program reads version %d: plan the build again", p.Version, Version)
+	}
+	if len(p.Stages) == 0 {
+		return errors.New("it has no stages")
+	}
+	for i, stage := range p.Stages {
+		for j, s := range stage.Steps {
+			if s.kinds() != 1 {
+				return fmt.Errorf("step %d of stage %d is of %d kinds, want exactly one", j, i, s.kinds())
+			}
+		}
+	}
+	return nil
+}
+
+func (s Step) kinds() (n int) {
+	for _, set := range []bool{s.Remove != nil, s.Python != nil, s.Files != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
