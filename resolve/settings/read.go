@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package settings
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A setting is one field with the value it is given.
+type setting struct {
+	*value
+	field *field
+	path  string
+}
+
+// errorf reports a value that the field does not take.
+func (s setting) errorf(format string, args ...any) *FieldError {
+	_, name := cutLast(s.field.Name)
+	if name == "*" {
+		_, name = cutLast(s.path)
+	}
+	example := cmp.Or(s.field.Example, s.field.Default)
+	return s.fault(s.path, fmt.Sprintf(format, args...), fmt.Sprintf("write, for example, `%s: %s`", name, example))
+}
+
+func (s setting) wrongType() *FieldError {
+	return s.errorf("want a %s, got %s", s.field.Type, s.describe())
+}
+
+// shown returns a scalar for a message: as written, so that the value of a
+// variable, which may be a secret, is not in it.
+func (s setting) shown() string {
+	const enough = 80
+	if len(s.raw) > enough {
+		return fmt.Sprintf("%q…", strings.ToValidUTF8(s.raw[:enough], ""))
+	}
+	return fmt.Sprintf("%q", s.raw)
+}
+
+// item returns the i-th entry as a setting of its own.
+func (s setting) item(i int) setting {
+	at := fmt.Sprintf("%s[%d]", s.path, i)
+	if s.kind == mapping {
+		at = join(s.path, s.keys[i].raw)
+	}
+	return setting{value: s.items[i], field: s.field, path: at}
+}
+
+var (
+	// secret matches a reference to ZenML's secret store.
+	secret  = regexp.MustCompile(`^\s*\{\{\s*([^\s.]+)\.(\S+?)\s*\}\}\s*$`)
+	notName = regexp.MustCompile(`[^A-Z0-9]+`)
+	version = regexp.MustCompile(`^\d+(\.\d+)*$`)
+)
+
+// scalar returns the text of a scalar; want names its type in messages.
+func (s setting) scalar(want string) (string, error) {
+	if s.kind != scalar {
+		return "", s.errorf("want a %s, got %s", want, s.describe())
+	}
+	if m := secret.FindStringSubmatch(s.text); m != nil {
+		name := notName.ReplaceAllString(strings.ToUpper(m[1]+"_"+m[2]), "_")
+		return "", s.fault(s.path, "a reference to a ZenML secret, and there is no ZenML server to ask",
+			fmt.Sprintf("write `${%s}` here and run `export %s=…` first", name, name))
+	}
+	return s.text, nil
+}
+
+func (s setting) strings() ([]string, error) {
+	all := make([]string, 0, len(s.items))
+	for i := range s.items {
+		text, err := s.item(i).scalar("string")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, text)
+	}
+	return all, nil
+}
+
+// A rule refuses a text with a reason that completes "“text” …".
+type rule func(string) string
+
+func matches(re, reason string) rule {
+	r := regexp.MustCompile(re)
+	return func(s string) string {
+		if r.MatchString(s) {
+			return ""
+		}
+		return reason
+	}
+}
+
+const repository = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*`
+
+// The grammars of names are those of the OCI distribution specification.
+var (
+	isTag        = matches(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`, "is not a tag: letters, digits, _ . - and at most 128 of them")
+	isRepository = matches(`^`+repository+`$`, "is not a repository: lower case words between / without a registry")
+	isRegistry   = matches(`^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/`+repository+`)?/*$`, "is not a registry: a host, perhaps with a port and a path, without a scheme")
+	isUser       = matches(`^[^:\s/]+(:[^:\s/]+)?$`, "is not a user: a name or a number, perhaps with :group")
+	isAbsolute   = matches(`^/`, "is not an absolute path")
+	isPlatform   = matches(`^linux/[a-z0-9_]+(/[a-z0-9]+)?$`, "is not a platform: linux/ARCHITECTURE, perhaps with /VARIANT")
+)
+
+// text reads a string into where dst points; an empty one counts as not given.
+func text(dst func(*loader) *string, check rule) func(*loader, setting) error {
+	return func(l *loader, s setting) error {
+		t, err := s.scalar(s.field.Type)
+		if err != nil {
+			return err
+		}
+		if t != "" && check != nil {
+			if reason := check(t); reason != "" {
+				return s.errorf("%s %s", s.shown(), reason)
+			}
+		}
+		*dst(l) = t
+		return nil
+	}
+}
+
+// cleanPath reads an absolute path of the image.
+func cleanPath(dst func(*loader) *string) func(*loader, setting) error {
+	read := text(dst, isAbsolute)
+	return func(l *loader, s setting) error {
+		err := read(l, s)
+		if p := dst(l); err == nil && *p != "" {
+			*p = path.Clean(*p)
+		}
+		return err
+	}
+}
+
+// platform reads a platform and spells the machine as Go does.
+func platform(l *loader, s setting) error {
+	d := l.docker
+	err := text(func(l *loader) *string { return &d.Platform }, isPlatform)(l, s)
+	words := strings.Split(d.Platform, "/")
+	for i, word := range words {
+		words[i] = cmp.Or(map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[word], word)
+	}
+	d.Platform = strings.Join(words, "/")
+	return err
+}
+
+// requirements reads a list of requirements or the path of a file of them.
+func requirements(l *loader, s setting) (err error) {
+	d := l.docker
+	d.Requirements, d.RequirementsFile = nil, ""
+	if s.kind != list {
+		d.RequirementsFile, err = s.scalar(s.field.Type)
+		return err
+	}
+	d.Requirements, err = s.strings()
+	if len(d.Requirements) == 0 {
+		d.Requirements = nil // an empty list is none at all
+	}
+	for i := range s.items {
+		at := s.item(i)
+		d.at[at.path] = at.position
+	}
+	return err
+}
+
+// python reads where the parent's interpreter is.
+func python(l *loader, s setting) error {
+	t, err := s.scalar(s.field.Type)
+	switch {
+	case err != nil:
+		return err
+	case version.MatchString(t):
+		return s.errorf("a version is not supported yet: the interpreter is the parent's")
+	default:
+		return cleanPath(func(l *loader) *string { return &l.docker.Python })(l, s)
+	}
+}
+
+// variables reads environment variables in their order.
+func variables(dst func(*Docker) *[]string) func(*loader, setting) error {
+	return func(l *loader, s setting) error {
+		if s.kind != mapping {
+			return s.wrongType()
+		}
+		for i, key := range s.keys {
+			at := s.item(i)
+			l.docker.at[at.path] = at.position
+			if key.text == "" || strings.Contains(key.text, "=") {
+				return setting{key, s.field, s.path}.errorf("%q is not the name of a variable", key.raw)
+			}
+			t, err := at.scalar("string")
+			if err != nil {
+				return err
+			}
+			if holdsCredential(key.text, t) {
+				return at.fault(at.path, "credentials of a package index are not supported yet, and would stay in the image",
+					fmt.Sprintf("remove `%s`", key.raw))
+			}
+			*dst(l.docker) = append(*dst(l.docker), key.text+"="+t)
+		}
+		return nil
+	}
+}
+
+var (
+	indexVariable = regexp.MustCompile(`^(PIP_(.*_)?INDEX_URL|PIP_FIND_LINKS|UV_FIND_LINKS|UV_(.*_)?INDEX(_.*)?)$`)
+	indexPassword = regexp.MustCompile(`^UV_INDEX_.+_(USERNAME|PASSWORD)$`)
+	userInfo      = regexp.MustCompile(`://[^/\s]*@`)
+)
+
+// holdsCredential reports whether a variable of pip or uv names a package
+// index together with a user or password.
+func holdsCredential(name, value string) bool {
+	name = strings.ToUpper(name)
+	return indexVariable.MatchString(name) && userInfo.MatchString(value) || indexPassword.MatchString(name) && value != ""
+}
+
+// stringMap reads labels and annotations.
+func stringMap(dst func(*loader) *map[string]string) func(*loader, setting) error {
+	return func(l *loader, s setting) error {
+		if s.kind != mapping {
+			return s.wrongType()
+		}
+		m := map[string]string{}
+		for i, key := range s.keys {
+			at := s.item(i)
+			if key.text == "" {
+				return setting{key, s.field, s.path}.errorf("an empty key")
+			}
+			t, err := at.scalar("string")
+			if err != nil {
+				return err
+			}
+			m[key.text] = t
+		}
+		if len(m) > 0 {
+			*dst(l) = m
+		}
+		return nil
+	}
+}
+
+// command reads a command: its words, or a line for the shell as Docker has it.
+func command(dst func(*Docker) *[]string) func(*loader, setting) error {
+	return func(l *loader, s setting) error {
+		if s.kind == list {
+			words, err := s.strings()
+			*dst(l.docker) = words
+			return err
+		}
+		line, err := s.scalar(s.field.Type)
+		if err == nil && line == "" {
+			return s.fault(s.path, "an empty command", "write `[]` for none at all")
+		}
+		*dst(l.docker) = []string{"/bin/sh", "-c", line}
+		return err
+	}
+}
+
+// boolean reads what ZenML takes for true and false, quoted or not.
+func (s setting) boolean() (bool, error) {
+	t, err := s.scalar(s.field.Type)
+	if err != nil {
+		return false, err
+	}
+	switch strings.ToLower(t) {
+	case "true", "yes", "on", "y", "t", "1":
+		return true, nil
+	case "false", "no", "off", "n", "f", "0":
+		return false, nil
+	}
+	return false, s.wrongType()
+}
+
+// either reads a boolean of which both values are what inlay does anyway.
+func either(_ *loader, s setting) error {
+	_, err := s.boolean()
+	return err
+}
+
+func skipBuild(l *loader, s setting) (err error) {
+	l.docker.SkipBuild, err = s.boolean()
+	return err
+}
+
+// later refuses a field that is not supported yet, unless its value is empty
+// or the default, so that supporting it would change nothing.
+func later(_ *loader, s setting) error {
+	same := len(s.items) == 0 && s.text == ""
+	if s.kind == scalar && s.field.Type == "boolean" {
+		on, err := s.boolean()
+		if err != nil {
+			return err
+		}
+		same = fmt.Sprint(on) == s.field.Default
+	} else if s.kind == scalar && s.text != "" {
+		same = strings.EqualFold(s.text, s.field.Default)
+	}
+	if same {
+		return nil
+	}
+	_, name := cutLast(s.path)
+	return s.fault(s.path, "not supported yet", cmp.Or(s.field.instead, fmt.Sprintf("remove `%s`", name)))
+}
+
+// oneOf is later for a field with a fixed set of values.
+func oneOf(values ...string) func(*loader, setting) error {
+	return func(l *loader, s setting) error {
+		t, err := s.scalar(s.field.Type)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(values, t) {
+			return s.errorf("want %s, got %s", strings.Join(values, " or "), s.shown())
+		}
+		return later(l, s)
+	}
+}
+
+// noEffect accepts whatever the value is and says why it changes nothing.
+func noEffect(l *loader, s setting) error {
+	l.warn(s, "no effect: "+s.field.instead)
+	return nil
+}
+
+// sourceFiles reads the deprecated source_files. Two of its values mean what
+// happens anyway: the source is in the image.
+func sourceFiles(l *loader, s setting) error {
+	t, err := s.scalar(s.field.Type)
+	switch {
+	case err != nil:
+		return err
+	case t == "include", t == "download_or_include":
+		l.warn(s, "deprecated: the source is in the image anyway")
+		return nil
+	case t == "download", t == "ignore":
+		return s.fault(s.path, "an image without the source is not supported yet", "remove `source_files`")
+	default:
+		return s.errorf("want include, download_or_include, download or ignore, got %s", s.shown())
+	}
+}
+
+func oldDockerignore(l *loader, s setting) error {
+	l.warn(s, "deprecated: write it as build_config.dockerignore")
+	return text(func(l *loader) *string { return &l.oldIgnore }, nil)(l, s)
+}
+
+// registry reads the prefix of the image's name.
+func registry(l *loader, s setting) error {
+	at := func(l *loader) *string { return &l.docker.Target.Registry }
+	err := text(at, isRegistry)(l, s)
+	*at(l) = strings.TrimRight(*at(l), "/")
+	return err
+}
+
+// pipelineName reads the name that a tag is made of.
+func pipelineName(l *loader, s setting) error {
+	err := text(func(l *loader) *string { return &l.name }, nil)(l, s)
+	if err == nil && l.name != "" && sanitizeTag(l.name) == "" {
+		return s.errorf("%s holds no letter that a tag may have", s.shown())
+	}
+	return err
+}
+
+var notTag = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
+
+// sanitizeTag makes a tag of a name as ZenML does: spec/zenml.md section 3.2.
+func sanitizeTag(name string) string {
+	tag := notTag.ReplaceAllString(name, "")
+	if strings.HasPrefix(tag, ".") || strings.HasPrefix(tag, "-") {
+		tag = "_" + tag[1:]
+	}
+	return tag[:min(len(tag), 128)]
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package settings reads the YAML settings of an image: ZenML's DockerSettings
+// with a few fields of inlay's own. Whatever it returns is complete and
+// checked: a field is honoured, reported as without effect, or refused with
+// its file, line and name, and never dropped in silence.
+package settings
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// dockerPath is the mapping of the file that describes one image.
+const dockerPath = "settings.docker"
+
+// Docker holds the settings of one image after reading, substitution and
+// overrides. A zero field is one that nobody set.
+type Docker struct {
+	ParentImage string // as written, with its transport; resolve/parent reads it
+
+	Requirements     []string // requirement lines, in order
+	RequirementsFile string   // path of a requirements file, in place of Requirements
+	Python           string   // absolute path of the parent's interpreter
+
+	Environment        []string // "NAME=value" in the file's order
+	RuntimeEnvironment []string // the same, set after Environment
+
+	User       string            // name, uid, name:group or uid:gid
+	WorkDir    string            // absolute and clean; "" is /app
+	Entrypoint []string          // nil: the parent's; empty: none
+	Cmd        []string          // nil: the parent's; empty: none
+	Labels     map[string]string // build_options.labels, then labels over them
+
+	Annotations map[string]string
+
+	Dockerignore string // path of an ignore file that must exist
+	Platform     string // "linux/arch" or "linux/arch/variant"
+	Target       Target // zero if the settings name none
+	SkipBuild    bool   // the image is ParentImage as it is
+
+	file string
+	at   map[string]position
+}
+
+// Target is the name of the image, joined as ZenML joins it.
+type Target struct {
+	Registry   string // host, perhaps with a port and a path; "" if none is given
+	Repository string // "zenml" unless target_repository says otherwise
+	Tag        string // "" if neither image_tag nor name is given
+}
+
+// String returns the reference that the parts make: "registry/repository:tag".
+func (t Target) String() string {
+	s := t.Repository
+	if t.Registry != "" {
+		s = t.Registry + "/" + s
+	}
+	if t.Tag != "" {
+		s += ":" + t.Tag
+	}
+	return s
+}
+
+// FieldError returns an error about a field that turns out wrong after
+// loading, such as a file that does not exist. The field is named as below
+// settings.docker, with an item's index or a mapping's key if one is meant:
+// "user", "requirements[2]", "environment.HOME".
+func (d *Docker) FieldError(field, problem, fix string) *FieldError {
+	e := &FieldError{File: d.file, Field: dockerPath + "." + field, Problem: problem, Fix: fix}
+	for path := e.Field; path != ""; path = path[:max(strings.LastIndexAny(path, ".["), 0)] {
+		if p, ok := d.at[path]; ok {
+			e.File, e.Line = p.file, p.line
+			break
+		}
+	}
+	return e
+}
+
+// Options say where values come from that are not in the file.
+type Options struct {
+	// Lookup returns the value of ${NAME}, and whether it is set. Nil knows none.
+	Lookup func(name string) (string, bool)
+	// Overrides are the flags of the command line, the strongest level.
+	Overrides []Override
+}
+
+// Load reads the settings in r, which messages call name, and puts the
+// overrides over them: scalars and lists replace, mappings merge. A nil r is a
+// file that says nothing. A mistake in the settings is a *FieldError; the
+// warnings name fields that are accepted but change nothing.
+func Load(name string, r io.Reader, o Options) (*Docker, []Warning, error) {
+	root := &value{position: position{file: name}, kind: mapping}
+	if r != nil {
+		p := newParser(name, o.Lookup)
+		v, err := p.document(r)
+		if err != nil {
+			return nil, nil, err
+		}
+		if v.kind != null {
+			root = v
+		}
+	}
+	if root.kind != mapping {
+		return nil, nil, root.fault("", "want a mapping, got "+root.describe(), "begin the file with `settings:`")
+	}
+	if err := override(root, o); err != nil {
+		return nil, nil, err
+	}
+	l := &loader{docker: &Docker{file: name, at: map[string]position{}}}
+	if err := l.section("", "", root); err != nil {
+		return nil, nil, err
+	}
+	if err := l.finish(); err != nil {
+		return nil, nil, err
+	}
+	return l.docker, l.warnings, nil
+}
+
+// A loader fills in a Docker, one field after the other.
+type loader struct {
+	docker      *Docker
+	warnings    []Warning
+	buildLabels map[string]string // of build_options
+	oldIgnore   string            // the deprecated dockerignore
+	name        string            // of the pipeline
+}
+
+// section reads the fields of one mapping of the file. The pattern is its
+// path with the names of steps replaced by "*".
+func (l *loader) section(pattern, path string, v *value) error {
+	for i, key := range v.keys {
+		f := child(pattern, key.text)
+		if f == nil {
+			return unknownField(pattern, join(path, key.raw), key)
+		}
+		if err := l.field(f, join(path, key.text), v.items[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// field reads one field. A null is a field that is not given: an empty header
+// whose lines are commented out is no mistake.
+func (l *loader) field(f *field, path string, v *value) error {
+	if v.kind == null || f.Status == LeftAlone {
+		return nil
+	}
+	l.docker.at[path] = v.position
+	s := setting{value: v, field: f, path: path}
+	switch {
+	case f.read != nil:
+		return f.read(l, s)
+	case v.kind != mapping:
+		return s.wrongType()
+	default:
+		return l.section(f.Name, path, v)
+	}
+}
+
+// warn notes a field that is accepted but changes nothing.
+func (l *loader) warn(s setting, text string) {
+	l.warnings = append(l.warnings, Warning{File: s.file, Line: s.line, Field: s.path, Text: text})
+}
+
+// finish sets what depends on more than one field.
+func (l *loader) finish() error {
+	d := l.docker
+	if d.Dockerignore == "" {
+		d.Dockerignore = l.oldIgnore
+	}
+	for k, v := range l.buildLabels {
+		if d.Labels == nil {
+			d.Labels = map[string]string{}
+		}
+		if _, ok := d.Labels[k]; !ok {
+			d.Labels[k] = v
+		}
+	}
+	l.target()
+	return l.skipBuild()
+}
+
+// target completes the name of the image: spec/zenml.md section 3.2. The tag
+// of a pipeline's own image is made of its name and the key "orchestrator".
+func (l *loader) target() {
+	t := &l.docker.Target
+	if t.Tag == "" && l.name != "" {
+		t.Tag = sanitizeTag(l.name + "-orchestrator")
+	}
+	if *t != (Target{}) && t.Repository == "" {
+		t.Repository = "zenml"
+	}
+}
+
+// skipBuild checks what skip_build needs and names what it makes useless.
+func (l *loader) skipBuild() error {
+	d := l.docker
+	if !d.SkipBuild {
+		return nil
+	}
+	if d.ParentImage == "" {
+		return d.FieldError("skip_build", "parent_image is missing, and it is the image when nothing is built",
+			"add `parent_image:`, or remove `skip_build`")
+	}
+	var unused []string
+	for _, f := range fields() {
+		name, inside := strings.CutPrefix(f.Name, dockerPath+".")
+		if _, given := d.at[f.Name]; given && inside && f.read != nil && f.Status == Supported &&
+			f.Type != "boolean" && name != "parent_image" {
+			unused = append(unused, name)
+		}
+	}
+	if len(unused) > 0 {
+		at := d.at[dockerPath+".skip_build"]
+		l.warnings = append(l.warnings, Warning{File: at.file, Line: at.line, Field: dockerPath + ".skip_build",
+			Text: fmt.Sprintf("the parent image is used as it is, without %s", strings.Join(unused, ", "))})
+	}
+	return nil
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package settings
+
+import "slices"
+
+// table lists every field. The image's own come first, as ZenML 0.98 names
+// them (spec/zenml.md sections 1.1 and 1.2), then inlay's (spec/cli.md). What
+// describes one image stands in settings.docker, so that a step can have its
+// own; what describes the project stands at the top of the file.
+func table() []field {
+	return slices.Concat(sections(), supported(), buildOptions(), notYet(), accepted(), leftAlone())
+}
+
+func sections() []field {
+	var all []field
+	for _, name := range []string{
+		"settings", "settings.docker", "settings.docker.build_config", "settings.docker.build_config.build_options",
+		"steps", "steps.*", "steps.*.settings",
+	} {
+		all = append(all, field{Field: Field{Name: name, Type: "mapping", Example: "{}", Status: Supported}})
+	}
+	return all
+}
+
+func supported() []field {
+	all := slices.Concat(contents(), naming())
+	for i := range all {
+		all[i].Name = join(dockerPath, all[i].Name)
+	}
+	all = append(all,
+		field{Field{Name: "name", Type: "string", Example: "training",
+			Doc: "The name of the pipeline, of which the tag is made where `image_tag` gives none."}, "", pipelineName},
+		field{Field{Name: "registry", Type: "string", Example: "registry.example.com/team",
+			Doc: "The registry of the image, perhaps with a path."}, "", registry})
+	for i := range all {
+		all[i].Status = Supported
+	}
+	return all
+}
+
+// contents are the fields that say what is in the image and how it starts.
+func contents() []field {
+	return []field{
+		{Field{Name: "parent_image", Type: "string", Example: "python:3.11-slim", Flags: []string{"--parent-image"},
+			Doc: "The image to build on: a reference, `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`."}, "",
+			text(func(l *loader) *string { return &l.docker.ParentImage }, nil)},
+		{Field{Name: "requirements", Type: "list of strings or path of a file", Example: "[numpy==2.3.1, pandas]",
+			Flags: []string{"--requirement", "--requirements"},
+			Doc:   "Python requirements, or the path of a requirements file."}, "", requirements},
+		{Field{Name: "python", Type: "string", Example: "/opt/python/bin/python3",
+			Doc: "Absolute path of the parent's interpreter, where it is not the first `python3` of its `PATH`."}, "", python},
+		{Field{Name: "environment", Type: "mapping of strings", Example: `{PYTHONUNBUFFERED: "1"}`, Flags: []string{"--env"},
+			Doc: "Environment variables of the image."}, "",
+			variables(func(d *Docker) *[]string { return &d.Environment })},
+		{Field{Name: "runtime_environment", Type: "mapping of strings", Example: "{LOG_LEVEL: info}", Flags: []string{"--runtime-env"},
+			Doc: "Environment variables that only containers see."}, "",
+			variables(func(d *Docker) *[]string { return &d.RuntimeEnvironment })},
+		{Field{Name: "user", Type: "string", Example: `"1000:1000"`, Flags: []string{"--user"},
+			Doc: "The user that owns `/app` and runs the container: a name of the parent or a number, perhaps with `:group`."}, "",
+			text(func(l *loader) *string { return &l.docker.User }, isUser)},
+		{Field{Name: "workdir", Type: "string", Default: "/app", Example: "/app",
+			Doc: "The working directory of containers, absolute."}, "",
+			cleanPath(func(l *loader) *string { return &l.docker.WorkDir })},
+		{Field{Name: "entrypoint", Type: "list of strings or shell command", Example: "[python, -m, app]",
+			Doc: "The entrypoint in place of the parent's; `[]` for none."}, "",
+			command(func(d *Docker) *[]string { return &d.Entrypoint })},
+		{Field{Name: "cmd", Type: "list of strings or shell command", Example: "[python, main.py]",
+			Doc: "The command in place of the parent's; `[]` for none."}, "",
+			command(func(d *Docker) *[]string { return &d.Cmd })},
+		{Field{Name: "labels", Type: "mapping of strings", Example: "{org.opencontainers.image.title: demo}", Flags: []string{"--label"},
+			Doc: "Labels of the image, over those of `build_options`."}, "",
+			stringMap(func(l *loader) *map[string]string { return &l.docker.Labels })},
+		{Field{Name: "annotations", Type: "mapping of strings", Example: "{org.opencontainers.image.title: demo}", Flags: []string{"--annotation"},
+			Doc: "Annotations of the manifest."}, "",
+			stringMap(func(l *loader) *map[string]string { return &l.docker.Annotations })},
+	}
+}
+
+// naming are the fields that say how the image is made and what it is called.
+func naming() []field {
+	return []field{
+		{Field{Name: "build_config.dockerignore", Type: "string", Default: ".dockerignore", Example: "train.dockerignore", Flags: []string{"--dockerignore"},
+			Doc: "The file that says what of the source is left out."}, "",
+			text(func(l *loader) *string { return &l.docker.Dockerignore }, nil)},
+		{Field{Name: "build_config.build_options.platform", Type: "string", Example: "linux/amd64", Flags: []string{"--platform"},
+			Doc: "The platform of the image."}, "",
+			platform},
+		{Field{Name: "build_config.build_options.labels", Type: "mapping of strings", Example: "{team: ml}",
+			Doc: "Labels of the image, where ZenML has them."}, "",
+			stringMap(func(l *loader) *map[string]string { return &l.buildLabels })},
+		{Field{Name: "target_repository", Type: "string", Default: "zenml", Example: "team/train",
+			Doc: "The repository of the image, without its registry."}, "",
+			text(func(l *loader) *string { return &l.docker.Target.Repository }, isRepository)},
+		{Field{Name: "image_tag", Type: "string", Example: `"1.0"`,
+			Doc: "The tag of the image, as it is."}, "",
+			text(func(l *loader) *string { return &l.docker.Target.Tag }, isTag)},
+		{Field{Name: "skip_build", Type: "boolean", Default: "false", Example: "false",
+			Doc: "Use the parent image as it is; needs `parent_image`."}, "", skipBuild},
+	}
+}
+
+// buildOptions are the options of docker build, in ZenML's and docker-py's
+// spelling, that mean nothing or are not supported yet.
+func buildOptions() []field {
+	const path = dockerPath + ".build_config.build_options."
+	var all []field
+	add := func(typ, def, doc string, names ...string) {
+		for _, name := range names {
+			all = append(all, field{Field{Name: path + name, Type: typ, Default: def, Doc: doc, Status: NotYet}, "", later})
+		}
+	}
+	add("boolean", "false", "Look the parent up in its registry even if it is known.", "pull")
+	add("boolean", "false", "Make every layer anew.", "no_cache", "nocache")
+	add("mapping of strings", "{}", "Variables for the installer alone.", "build_args", "buildargs")
+	add("string", "", "The stage of a Dockerfile to build.", "target")
+	for _, name := range []string{
+		"rm", "forcerm", "squash", "shm_size", "shmsize", "cache_from", "cachefrom", "network_mode", "extra_hosts",
+		"container_limits", "isolation", "use_config_proxy", "quiet", "timeout", "gzip",
+	} {
+		all = append(all, field{Field{Name: path + name, Type: "any value", Example: "true", Doc: "An option of the Docker daemon.", Status: NoEffect},
+			"it is an option of the Docker daemon, and there is none", noEffect})
+	}
+	return all
+}
+
+// notYet are the fields that later versions support. Each is an error, unless
+// its value is the default.
+func notYet() []field {
+	var all []field
+	add := func(name, typ, def, doc, instead string) {
+		all = append(all, field{Field{Name: name, Type: typ, Default: def, Doc: doc, Status: NotYet}, instead, later})
+	}
+	const d = dockerPath + "."
+	add(d+"dockerfile", "string", "", "A Dockerfile that makes the parent.", "build it first and name it in `parent_image`")
+	add(d+"build_context_root", "string", "", "The context of `dockerfile`.", "")
+	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
+	add(d+"prevent_build_reuse", "boolean", "false", "Never use an earlier build.", "")
+	add(d+"python_package_installer_args", "mapping", "{}", "Arguments of the installer.", "")
+	add(d+"disable_automatic_requirements_detection", "boolean", "true", "Do not look for requirements in the source.",
+		"name the file: `requirements: requirements.txt`")
+	add(d+"replicate_local_python_environment", "boolean, list of strings or string", "false", "Install what the host's Python has.",
+		"write what `pip freeze` prints into a file and name it in `requirements`")
+	add(d+"pyproject_path", "string", "", "A pyproject.toml whose dependencies are installed.",
+		"write what `uv export --no-hashes --no-emit-project` prints into a file and name it in `requirements`")
+	add(d+"pyproject_export_command", "list of strings", "[]", "The command that exports `pyproject_path`.", "")
+	add(d+"required_integrations", "list of strings", "[]", "ZenML integrations whose requirements are installed.",
+		"list their packages in `requirements`")
+	add(d+"local_project_install_command", "string", "", "A command that installs the source.", "")
+	add(d+"apt_packages", "list of strings", "[]", "Debian packages.", "name a `parent_image` that has them")
+	add(d+"allow_including_files_in_images", "boolean", "true", "Put the source into the image.", "")
+	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
+	add(d+"indexes", "list of strings", "[]", "Package indexes.", "")
+	add(d+"exposed_ports", "list of strings", "[]", "Ports that containers listen on.", "")
+	add(d+"volumes", "list of strings", "[]", "Directories that are volumes.", "")
+	add(d+"healthcheck", "mapping", "{}", "How an engine checks a container.", "")
+	add(d+"stop_signal", "string", "", "The signal that stops a container.", "")
+	add(d+"bytecode", "any value", "", "Whether and how modules are compiled.", "")
+	add(d+"keep_secrets_in_env", "boolean", "false", "Keep credentials of `environment` in the image.", "")
+	add("zenml_version", "string", "", "The ZenML whose image is the default parent.", "name the parent in `parent_image`")
+	add("stack", "string", "", "A file that describes the stack.", "")
+	add("lock", "any value", "", "The lock file.", "")
+	add("build", "any value", "", "An existing build.", "")
+	add("steps.*.settings.docker", "mapping", "{}", "Settings of one step's image.", "build it from a file of its own with `--file`")
+	add("steps.*.step_operator", "any value", "false", "The operator that runs the step.", "")
+	all = append(all,
+		field{Field{Name: d + "python_package_installer", Type: "string", Default: "uv", Example: "uv",
+			Doc: "The program that resolves requirements: uv or pip.", Status: NotYet}, "write `python_package_installer: uv`", oneOf("uv", "pip")},
+		field{Field{Name: d + "compression", Type: "string", Default: "gzip", Example: "gzip",
+			Doc: "How layers are compressed: gzip or zstd.", Status: NotYet}, "write `compression: gzip`", oneOf("gzip", "zstd")})
+	return all
+}
+
+// accepted are fields of ZenML whose every value, or every supported one, is
+// what happens anyway.
+func accepted() []field {
+	const d = dockerPath + "."
+	all := []field{
+		{Field{Name: d + "install_stack_requirements", Doc: "Install what the stack needs; there is no stack yet."}, "", either},
+		{Field{Name: d + "install_deployment_requirements", Doc: "Install what a deployer needs; there is none yet."}, "", either},
+		{Field{Name: d + "allow_download_from_code_repository", Doc: "Download the source at run time; it is in the image."}, "", either},
+		{Field{Name: d + "allow_download_from_artifact_store", Doc: "Download the source at run time; it is in the image."}, "", either},
+	}
+	for i := range all {
+		f := &all[i]
+		f.Type, f.Default, f.Example, f.Status = "boolean", "true", "true", Supported
+	}
+	add := func(name, typ, example, doc, why string, read func(*loader, setting) error) {
+		all = append(all, field{Field{Name: d + name, Type: typ, Doc: doc, Example: example, Status: NoEffect}, why, read})
+	}
+	add("python_package_installer_cache_mount", "string", `"type=cache,target=/cache"`, "A cache for the installer.", "the cache is always there and never in a layer", noEffect)
+	add("dockerignore", "string", ".dockerignore", "Deprecated: `build_config.dockerignore`.", "", oldDockerignore)
+	add("source_files", "string", "include", "Deprecated: where the source comes from.", "", sourceFiles)
+	const gone = "it is deprecated, and ZenML does not use it either"
+	add("build_options", "mapping", "{}", "Deprecated, unused.", gone+"; write `build_config.build_options`", noEffect)
+	add("copy_files", "boolean", "true", "Deprecated, unused.", gone, noEffect)
+	add("copy_global_config", "boolean", "true", "Deprecated, unused.", gone, noEffect)
+	add("required_hub_plugins", "list of strings", "[]", "Deprecated, unused.", gone, noEffect)
+	return all
+}
+
+// leftAlone are the keys of a ZenML run configuration and of its steps that
+// have no part in the image.
+func leftAlone() []field {
+	both := []string{
+		"enable_cache", "enable_artifact_metadata", "enable_artifact_visualization", "enable_step_logs", "environment",
+		"secrets", "extra", "model", "parameters", "retry", "substitutions", "cache_policy",
+		"failure_hook_source", "success_hook_source", "start_hook_source", "end_hook_source",
+	}
+	run := []string{
+		"run_name", "enable_pipeline_logs", "enable_heartbeat", "schedule", "tags", "execution_mode", "init_hook_source",
+		"init_hook_kwargs", "cleanup_hook_source", "pause_hook_source", "resume_hook_source", "skip_successful_steps",
+		"steps_to_skip", "step_input_overrides", "step_default_input_overrides",
+	}
+	step := []string{"experiment_tracker", "runtime", "heartbeat_healthy_threshold", "group", "outputs"}
+	var all []field
+	add := func(section string, names ...string) {
+		for _, name := range names {
+			all = append(all, field{Field: Field{Name: join(section, name), Type: "any value",
+				Doc: "ZenML's; inlay does not read it.", Status: LeftAlone}})
+		}
+	}
+	add("", slices.Concat(both, run)...)
+	add("steps.*", slices.Concat(both, step)...)
+	return all
+}
