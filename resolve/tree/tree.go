@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package tree lists the files of a build context with their digests. The
+// list depends on names, contents, link targets and executable bits alone:
+// not on the umask, owners, times, the order of directories on disk or the
+// number of CPUs. Listing a tree that didn't change reads no file.
+package tree
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"unicode/utf8"
+
+	"inlay/ignore"
+	"inlay/resolve/plan"
+)
+
+// Options say what to list and how it appears in the image.
+type Options struct {
+	FS       fs.FS         // the context, a *Dir as a rule
+	Rules    *ignore.Rules // what is left out of it; nil keeps everything
+	Target   string        // absolute path of the context's root in the image
+	UID, GID int           // who owns everything
+	ModTime  int64         // of everything, in seconds since 1970
+	Cache    *Cache        // digests of files seen before; nil reads every file
+	Jobs     int           // how many files are read at once; at least 1 is
+
+	// Note is told what is left out because no layer can hold it. It may be nil.
+	Note func(message string)
+	// Progress is told that files are read. Total is in bytes; add may be
+	// called by several goroutines at once. It may be nil.
+	Progress func(task string, total int64) (add func(n int64), done func(error))
+}
+
+// An item is a file on its way into the list.
+type item struct {
+	plan.File
+	stamp stamp
+	known bool // the digest comes from the cache
+}
+
+// Snapshot lists what o.Rules keep of o.FS, sorted by path, without the root
+// itself. Base of the result is empty: that is the parent's affair.
+//
+//   - Files are 0755 if anyone may execute them and 0644 if not; hard links are
+//     files of their own. Directories are 0755, also empty ones.
+//   - Symbolic links stay links with the target they have, wherever it is.
+//   - Sockets, named pipes and devices are left out, and noted.
+//
+// A file that changes while it is read is read again once, then it is a
+// *ChangedError. What may not be read is an *UnreadableError, a name or link
+// target that is not UTF-8 a *NameError.
+func Snapshot(ctx context.Context, o Options) (*plan.Files, error) {
+	if o.Note == nil {
+		o.Note = func(string) {}
+	}
+	items, err := list(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.Path, b.Path) })
+	before := o.Cache.load(o.Note)
+	recall(items, before)
+	if err := hashAll(ctx, o, items); err != nil {
+		return nil, err
+	}
+	o.Cache.save(items, before, o.Note)
+
+	files := &plan.Files{Target: o.Target, UID: o.UID, GID: o.GID, ModTime: o.ModTime, Files: make([]plan.File, len(items))}
+	for i, it := range items {
+		files.Files[i] = it.File
+	}
+	return files, nil
+}
+
+// list walks the context. Digests are still missing.
+func list(ctx context.Context, o Options) ([]item, error) {
+	var items []item
+	for e, err := range ignore.Files(o.FS, o.Rules) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if err != nil {
+			return nil, problem(e.Path, err)
+		}
+		it, ok, err := newItem(o, e)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			items = append(items, it)
+		}
+	}
+	return items, ctx.Err()
+}
+
+// newItem describes e; ok is false if e is not for an image, or gone.
+func newItem(o Options, e ignore.Entry) (it item, ok bool, err error) {
+	if !utf8.ValidString(e.Path) {
+		return item{}, false, &NameError{Path: e.Path}
+	}
+	info, err := e.Info()
+	if errors.Is(err, fs.ErrNotExist) {
+		return item{}, false, nil // deleted since its directory was listed
+	}
+	if err != nil {
+		return item{}, false, problem(e.Path, err)
+	}
+	it.Path, it.Mode = e.Path, normal(info.Mode())
+	switch info.Mode().Type() {
+	case 0:
+		it.Size, it.stamp = info.Size(), stampOf(info)
+	case fs.ModeDir:
+	case fs.ModeSymlink:
+		if it.Link, err = fs.ReadLink(o.FS, e.Path); err != nil {
+			return item{}, false, problem(e.Path, err)
+		}
+		if !utf8.ValidString(it.Link) {
+			return item{}, false, &NameError{Path: e.Path, Link: it.Link}
+		}
+	default:
+		o.Note(fmt.Sprintf("%q is left out: a %s can't be part of an image", e.Path, kind(info.Mode())))
+		return item{}, false, nil
+	}
+	return it, true, nil
+}
+
+// normal returns the mode of a file in the image.
+func normal(m fs.FileMode) fs.FileMode {
+	switch {
+	case m.IsDir():
+		return fs.ModeDir | 0o755
+	case m&fs.ModeSymlink != 0:
+		return fs.ModeSymlink | 0o777
+	case m&0o111 != 0:
+		return 0o755
+	default:
+		return 0o644
+	}
+}
+
+// kind names what is neither file nor directory nor link.
+func kind(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeSocket != 0:
+		return "socket"
+	case m&fs.ModeNamedPipe != 0:
+		return "named pipe"
+	default:
+		return "device"
+	}
+}
