@@ -14,7 +14,7 @@ const maxLinks = 40
 // Resolve returns where the absolute path p lands once the links of b are
 // followed. The last element is followed too.
 func (b Base) Resolve(p string) string {
-	p = path.Clean(p)
+	p = path.Join("/", p)
 	for range maxLinks {
 		next := b.follow(p)
 		if next == p {
