@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"inlay/cache/disk"
+)
+
+// tag marks the directory: as a cache to programs that make backups, and as
+// ours to Trim, which deletes in it. Its first line is that of the Cache
+// Directory Tagging Specification.
+const (
+	tagFile = "CACHEDIR.TAG"
+	tag     = "Signature: 8a477f597d28d172789f06886806bc55\n# cache of inlay\n"
+	tagMore = "# All in here can be made again. To see it: inlay cache show. To delete it: inlay cache prune.\n"
+)
+
+// Dir is a cache in a local directory. Processes on one machine can share it.
+type Dir struct{ root string }
+
+// Open returns the cache in the directory root, which it makes and marks as a
+// cache if need be. A root that holds something else under the names the cache
+// would use is a *ForeignError, one that can't be written a *disk.DirError.
+func Open(root string) (*Dir, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("opening the cache: %w", err)
+	}
+	d := &Dir{root}
+	if ours, err := d.isOurs(); ours || err != nil {
+		return d, err
+	}
+	for _, k := range Kinds() {
+		if _, err := os.Lstat(d.Path(k)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, fmt.Errorf("opening the cache: %w", err)
+		}
+		// Not ours, unless another process has made it between the two looks.
+		if ours, err := d.isOurs(); ours || err != nil {
+			return d, err
+		}
+		return nil, &ForeignError{Root: root, Path: d.Path(k)}
+	}
+	if err := d.mark(); err != nil {
+		return nil, fmt.Errorf("opening the cache: %w", err)
+	}
+	return d, nil
+}
+
+// isOurs reports whether the root is marked as a cache of inlay.
+func (d *Dir) isOurs() (bool, error) {
+	path := filepath.Join(d.root, tagFile)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("opening the cache: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	b := make([]byte, len(tag))
+	if n, err := f.Read(b); err != nil || string(b[:n]) != tag {
+		return false, &ForeignError{Root: d.root, Path: path}
+	}
+	return true, nil
+}
+
+func (d *Dir) mark() error {
+	f, err := disk.Create(d.root)
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	if _, err := f.WriteString(tag + tagMore); err != nil {
+		return err
+	}
+	_, err = f.Commit(tagFile)
+	return err
+}
+
+// Use must be called before a build uses the cache, and the release it returns
+// after. In between, Trim and Verify, of this process too, remove nothing; Use
+// in turn waits for them. It also removes what killed builds left behind. The
+// error is a *BusyError if ctx ends first.
+func (d *Dir) Use(ctx context.Context) (release func(), err error) {
+	release, err = d.lock(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	dirs := []string{d.root}
+	for _, k := range Kinds() {
+		dirs = append(dirs, d.dirs(k)...)
+	}
+	for _, dir := range dirs {
+		_, _ = disk.Sweep(dir) // a tidy cache is no condition for a build
+	}
+	return release, nil
+}
+
+func (d *Dir) lock(ctx context.Context, shared bool) (unlock func(), err error) {
+	unlock, err = disk.Lock(ctx, filepath.Join(d.root, "lock"), shared)
+	switch {
+	case err == nil:
+		return unlock, nil
+	case ctx.Err() != nil:
+		return nil, &BusyError{Root: d.root, Err: ctx.Err()}
+	default:
+		return nil, fmt.Errorf("locking the cache: %w", err)
+	}
+}
+
+// dirs returns the directories in which files of a kind are written by package
+// disk.
+func (d *Dir) dirs(k Kind) []string {
+	switch {
+	case k == Layers:
+		return []string{d.blobs(), d.keys().Dir}
+	case k.isWhole():
+		return nil
+	default:
+		return []string{d.Path(k)}
+	}
+}
+
+// A BusyError reports that the wait for other processes that use the cache was
+// ended.
+type BusyError struct {
+	Root string // of the cache
+	Err  error  // why the wait ended: the context's error
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("waiting for other runs of inlay that use the cache in %s: %v", e.Root, e.Err)
+}
+
+// Unwrap returns the context's error.
+func (e *BusyError) Unwrap() error { return e.Err }
+
+// Hint says what to do about the other processes.
+func (e *BusyError) Hint() string {
+	return "wait until the other runs end, then run the same command again, or use a cache of its own with --cache-dir DIR"
+}
+
+// A ForeignError reports a directory that can't be the cache, because somebody
+// else keeps something there.
+type ForeignError struct {
+	Root string // that was to be the cache
+	Path string // what is there
+}
+
+func (e *ForeignError) Error() string {
+	rel := strings.TrimPrefix(e.Path, e.Root+string(filepath.Separator))
+	return fmt.Sprintf("%s can't be the cache: its %s was not made by inlay", e.Root, rel)
+}
+
+// Hint says which directory would do.
+func (e *ForeignError) Hint() string { return "name an empty directory with --cache-dir DIR" }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package disk
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+)
+
+// LockPrefix begins the names of lock files that Sweep removes when nobody
+// holds them.
+const LockPrefix = ".lock-"
+
+// List returns the committed files of dir, sorted by name: none where there is
+// no such directory. A file's ModTime says when it was committed or last
+// touched.
+func List(dir string) ([]fs.FileInfo, error) {
+	entries, err := readDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []fs.FileInfo
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed since
+		}
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, info)
+	}
+	return files, nil
+}
+
+// Touch sets the modification time of the file at path to the present, which
+// is how the least recently used files are found. That it failed, on a
+// read-only disk for example, is of no importance.
+func Touch(path string) {
+	_ = unix.Utimes(path, nil)
+}
+
+// Sum returns the sha256 of what r holds, in hex. It ends early with ctx.
+func Sum(ctx context.Context, r io.Reader) (string, error) {
+	h := sha256.New()
+	buf := make([]byte, 128<<10)
+	for {
+		n, err := r.Read(buf)
+		_, _ = h.Write(buf[:n]) // a hash takes everything
+		if err == io.EOF {
+			return hex.EncodeToString(h.Sum(nil)), nil
+		}
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return "", err
+		}
+	}
+}
+
+// Sweep removes what killed processes left in dir, temporary files and lock
+// files that nobody holds, and returns how many bytes that freed. It is safe
+// while others write in dir.
+func Sweep(dir string) (freed int64, err error) {
+	entries, err := readDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range entries {
+		if isLeftover(e.Name()) && e.Type().IsRegular() {
+			freed += sweep(filepath.Join(dir, e.Name()))
+		}
+	}
+	return freed, nil
+}
+
+// isLeftover reports whether name is one that Sweep looks at.
+func isLeftover(name string) bool {
+	return strings.HasPrefix(name, tempPrefix) || strings.HasPrefix(name, LockPrefix)
+}
+
+// sweep removes the file at path unless somebody holds its lock. Where it
+// can't tell, it leaves the file.
+func sweep(path string) (freed int64) {
+	l := flock.New(path, flock.SetFlag(os.O_RDWR))
+	defer func() { _ = l.Close() }()
+	if locked, err := l.TryLock(); err != nil || !locked || !inPlace(l) {
+		return 0
+	}
+	info, err := l.Stat()
+	if err != nil || os.Remove(path) != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+func readDir(dir string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return entries, err
+}

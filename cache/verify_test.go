@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"inlay/cache"
+)
+
+func TestVerify(t *testing.T) {
+	t.Parallel()
+	d, root := fillCache(t)
+	bad := filepath.Join(d.Path(cache.Wheels), "af9d4d39e66ee5b3fb77a9bd1ad1b4a6e9a1a0c1ae2d5c0d5a5b3a7d1e9c0f11")
+	wantProblems(t, d, fmt.Sprintf("wheels %s has sha256 f7066d2536c3ca83c17420ca9d85bad25d88418b2dd7a468d12f58efcd8f1c5e", bad))
+	if _, err := os.Stat(bad); err == nil {
+		t.Error("the damaged wheel is still there")
+	}
+	usage(t, d, "layers 3;wheels 1;inventories 1;resolutions 1;records 1;images 1;uv 2;")
+	wantProblems(t, d)
+
+	l, err := d.Get(t.Context(), cache.Key{2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob := blobOf(t, root, l)
+	b, err := os.ReadFile(blob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, blob, strings.Repeat("x", len(b)))
+	write(t, filepath.Join(d.Path(cache.Records), "value"), "no checksum")
+	write(t, keyFile(root, cache.Key{1}), "no checksum")
+	write(t, filepath.Join(d.Path(cache.UV), "uv"), "uv's own business")
+	wantProblems(t, d,
+		"layers "+blob+" has sha256 "+fmt.Sprintf("%x", sha256.Sum256(bytes.Repeat([]byte("x"), len(b)))),
+		"layers "+keyFile(root, cache.Key{1})+" is damaged",
+		"records "+filepath.Join(d.Path(cache.Records), "value")+" is damaged",
+	)
+	// With a layer go the keys that lead to it.
+	usage(t, d, "wheels 1;inventories 1;resolutions 1;images 1;uv 2;")
+	wantProblems(t, d)
+}
+
+func TestVerifyFindsKeysWithoutLayers(t *testing.T) {
+	t.Parallel()
+	d, root := openCache(t)
+	write(t, blobOf(t, root, put(t, d, cache.Key{1}, "hello")), "short")
+	missing := blobOf(t, root, put(t, d, cache.Key{2}, "other"))
+	if err := os.Remove(missing); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	err := d.Verify(t.Context(), func(p cache.Problem) { got = append(got, p.What) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		fmt.Sprintf("has sha256 %x", sha256.Sum256([]byte("short"))),
+		"leads to no layer: the layer is missing",
+		"leads to no layer: the layer has 5 bytes, not N",
+	}
+	if len(got) != 3 || got[0] != want[0] || got[1] != want[1] && got[2] != want[1] || !strings.Contains(got[1]+got[2], "the layer has 5 bytes, not ") {
+		t.Errorf("Verify reported %q, want %q", got, want)
+	}
+	wantTree(t, root)
+}
+
+// Verify checks beside a build, but removes only when it has ended.
+func TestVerifyBesideABuild(t *testing.T) {
+	t.Parallel()
+	d, _ := openCache(t)
+	wantProblems(t, d) // nothing to remove, nothing to wait for
+	bad := filepath.Join(d.Path(cache.Wheels), strings.Repeat("0", 64))
+	write(t, bad, "damaged")
+	release, err := d.Use(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	found := 0
+	var be *cache.BusyError
+	err = d.Verify(ctx, func(cache.Problem) {
+		found++
+		cancel() // it would wait for ever
+	})
+	if !errors.As(err, &be) {
+		t.Errorf("Verify beside a build = %v, want a *BusyError", err)
+	}
+	if _, err := os.Stat(bad); err != nil || found != 1 {
+		t.Errorf("Verify beside a build reported %d and left %v, want 1 and the file", found, err)
+	}
+	release()
+	if err := d.Verify(t.Context(), func(cache.Problem) {}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(bad); err == nil {
+		t.Error("the damaged wheel is still there")
+	}
+}
+
+func wantProblems(t *testing.T, d *cache.Dir, want ...string) {
+	t.Helper()
+	got := []string{}
+	err := d.Verify(t.Context(), func(p cache.Problem) {
+		if p.Name != filepath.Base(p.Path) {
+			t.Errorf("problem of %s is at %s", p.Name, p.Path)
+		}
+		got = append(got, fmt.Sprintf("%s %s %s", p.Kind, p.Path, p.What))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(append([]string{}, want...), got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+}
