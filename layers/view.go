@@ -38,6 +38,7 @@ type View struct {
 type node struct {
 	name     string
 	entry    *record          // shared by hard links
+	layer    int              // that it comes from
 	children map[string]*node // of a directory, nil if it is empty
 }
 
@@ -66,7 +67,7 @@ func Stack(ixs ...*Index) (*View, error) {
 		for j := range ix.records {
 			v.hide(&ix.records[j])
 		}
-		in := stacker{view: v, dir: v.root, dirName: "."}
+		in := stacker{view: v, layer: i, dir: v.root, dirName: "."}
 		for j := range ix.records {
 			if err := in.add(&ix.records[j]); err != nil {
 				return nil, fmt.Errorf("layer %d of %d: %w", i+1, len(ixs), err)
@@ -94,13 +95,14 @@ func (v *View) hide(r *record) {
 // last one: the next is mostly in the same.
 type stacker struct {
 	view    *View
+	layer   int
 	dir     *node
 	dirName string
 }
 
 // add adds r if it is an entry.
 func (s *stacker) add(r *record) error {
-	n := &node{name: path.Base(r.Path), entry: r}
+	n := &node{name: path.Base(r.Path), entry: r, layer: s.layer}
 	switch r.kind {
 	case whiteout, opaque:
 		return nil
@@ -197,6 +199,16 @@ func (v *View) find(op, name string, follow bool) (*node, string, error) {
 func (v *View) Resolve(name string) (string, error) {
 	_, real, err := v.find("resolve", name, true)
 	return real, err
+}
+
+// Layer returns which of the stacked layers, from 0, the entry of name comes
+// from: the highest that has one. Links are not followed at the end.
+func (v *View) Layer(name string) (int, error) {
+	n, _, err := v.find("layer", name, false)
+	if err != nil {
+		return 0, err
+	}
+	return n.layer, nil
 }
 
 // Kept returns what was kept of the file that name leads to, and whether

@@ -188,3 +188,18 @@ func TestOpenWithoutContent(t *testing.T) {
 		t.Errorf("Open(a) = %v", got)
 	}
 }
+
+func TestViewLayer(t *testing.T) {
+	v := stack(t,
+		scan(t, dir("a"), file("a/x", "1"), file("a/y", "1"), file("f", "1")),
+		scan(t, dir("a"), file("a/y", "2"), symlink("l", "f"), file(".wh.f", "")),
+	)
+	for name, want := range map[string]int{"a": 1, "a/x": 0, "a/y": 1, "l": 1} {
+		if got, err := v.Layer(name); err != nil || got != want {
+			t.Errorf("Layer(%s) = %d, %v, want %d", name, got, err, want)
+		}
+	}
+	if got, err := v.Layer("f"); err == nil {
+		t.Errorf("Layer(f) = %d, want an error: the upper layer removes it", got)
+	}
+}
