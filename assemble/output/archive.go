@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package output
+
+import (
+	"archive/tar"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"inlay/cache/disk"
+)
+
+// OCIArchive delivers to a file, the tar of an OCI layout that holds the image
+// alone. A file that is there is replaced. Equal images give equal files. As
+// with Layout, an image in Docker's format becomes one in OCI's.
+type OCIArchive struct {
+	File     string
+	Tag      string // "" for none
+	Progress Progress
+}
+
+// Write writes the archive.
+func (a OCIArchive) Write(ctx context.Context, img v1.Image) (Delivered, error) {
+	w := archive{a.File, "oci-archive", a.Progress}
+	return w.deliver(ctx, img, func(it *item) (*item, []part, error) {
+		it, err := it.inOCI()
+		if err != nil {
+			return nil, nil, err
+		}
+		index := &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+		raw, err := listed(index, it.entry(a.Tag))
+		return it, []part{{layoutFile, []byte(layoutVersion)}, {indexFile, raw}}, err
+	})
+}
+
+// Tarball delivers to a file as docker save writes it and docker load and
+// podman load read it. A file that is there is replaced. Equal images give
+// equal files. The layers stay compressed; the archive also holds the manifest,
+// so that the image can be named by its digest.
+type Tarball struct {
+	File     string
+	Tags     []name.Tag // what the image is called once loaded; none: by its id
+	Progress Progress
+}
+
+// Write writes the archive. Layers compressed with zstd are refused with a
+// *FormatError.
+func (t Tarball) Write(ctx context.Context, img v1.Image) (Delivered, error) {
+	w := archive{t.File, "docker-archive", t.Progress}
+	return w.deliver(ctx, img, t.manifest)
+}
+
+// A FormatError reports a layer that a Docker archive can't hold: engines
+// know the compression of what is in one by trying gzip, bzip2 and xz.
+type FormatError struct {
+	File      string
+	Layer     v1.Hash
+	MediaType types.MediaType
+}
+
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("layer %s of media type %s can't be loaded from a Docker archive", e.Layer, e.MediaType)
+}
+
+// Hint names a format that holds all layers.
+func (e *FormatError) Hint() string { return "write another format: --output oci-archive:" + e.File }
+
+// manifest returns manifest.json, the table of contents of a Docker archive.
+func (t Tarball) manifest(it *item) (*item, []part, error) {
+	type entry struct {
+		Config   string
+		RepoTags []string
+		Layers   []string
+	}
+	e := entry{Config: it.blobs[0].file(), RepoTags: []string{}, Layers: []string{}}
+	for _, tag := range t.Tags {
+		e.RepoTags = append(e.RepoTags, familiar(tag))
+	}
+	for _, d := range it.parsed.Layers {
+		if d.MediaType == types.OCILayerZStd {
+			return nil, nil, &FormatError{t.File, d.Digest, d.MediaType}
+		}
+		e.Layers = append(e.Layers, blob{Descriptor: d}.file())
+	}
+	raw, err := json.Marshal([]entry{e})
+	return it, []part{{"manifest.json", raw}}, err
+}
+
+// familiar returns tag as users of docker write it, which is how it must stand
+// in an archive.
+func familiar(tag name.Tag) string {
+	if tag.RegistryStr() != name.DefaultRegistry {
+		return tag.Name()
+	}
+	return strings.TrimPrefix(tag.RepositoryStr(), "library/") + ":" + tag.TagStr()
+}
+
+// An archive is a file to be written.
+type archive struct {
+	file      string
+	transport string
+	progress  Progress
+}
+
+// A part is a small file of an archive.
+type part struct {
+	name    string
+	content []byte
+}
+
+// A layouter says in which format an image stands in an archive, with what
+// beside it.
+type layouter func(*item) (*item, []part, error)
+
+// deliver writes the image's blobs and parts.
+func (a archive) deliver(ctx context.Context, img v1.Image, lay layouter) (Delivered, error) {
+	d, err := a.write(ctx, img, lay)
+	if err != nil {
+		return Delivered{}, fmt.Errorf("delivering to %s:%s: %w", a.transport, a.file, writeError(a.file, err))
+	}
+	return d, nil
+}
+
+func (a archive) write(ctx context.Context, img v1.Image, lay layouter) (Delivered, error) {
+	it, err := itemOf(img)
+	if err != nil {
+		return Delivered{}, err
+	}
+	if err := a.check(); err != nil {
+		return Delivered{}, err
+	}
+	it, parts, err := lay(it)
+	if err != nil {
+		return Delivered{}, err
+	}
+	f, err := disk.Create(filepath.Dir(a.file))
+	if err != nil {
+		return Delivered{}, err
+	}
+	defer f.Abort()
+	if err := a.fill(ctx, tar.NewWriter(f), it, parts); err != nil {
+		return Delivered{}, err
+	}
+	if _, err := f.Commit(filepath.Base(a.file)); err != nil {
+		return Delivered{}, err
+	}
+	d := it.delivered(a.transport + ":" + a.file)
+	d.Moved, d.Bytes = len(it.blobs), it.size()
+	return d, nil
+}
+
+// check refuses to replace what is no file.
+func (a archive) check() error {
+	info, err := os.Stat(a.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return pathError(a.file, err)
+	case !info.Mode().IsRegular():
+		return &WriteError{Path: a.file, Problem: "something is there that is no file"}
+	}
+	return nil
+}
+
+func (a archive) fill(ctx context.Context, w *tar.Writer, it *item, parts []part) (err error) {
+	add, done := a.progress.start("writing "+a.transport+":"+a.file, it.size())
+	defer func() { done(err) }()
+	blobs := append([]blob{it.manifest}, it.blobs...)
+	var dirs []string
+	for _, b := range blobs {
+		dirs = append(dirs, blobsDir+"/", path.Dir(b.file())+"/")
+	}
+	slices.Sort(dirs)
+	for _, dir := range slices.Compact(dirs) {
+		if err := w.WriteHeader(header(tar.TypeDir, dir, 0)); err != nil {
+			return err
+		}
+	}
+	for _, b := range blobs {
+		if err := w.WriteHeader(header(tar.TypeReg, b.file(), b.Size)); err != nil {
+			return err
+		}
+		if err := b.copyTo(ctx, w, add); err != nil {
+			return err
+		}
+	}
+	for _, p := range parts {
+		if err := w.WriteHeader(header(tar.TypeReg, p.name, int64(len(p.content)))); err != nil {
+			return err
+		}
+		if _, err := w.Write(p.content); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+// header leaves the format to tar, which takes the oldest that holds the size.
+func header(kind byte, name string, size int64) *tar.Header {
+	h := &tar.Header{Typeflag: kind, Name: name, Size: size, Mode: 0o644, ModTime: time.Unix(0, 0)}
+	if kind == tar.TypeDir {
+		h.Mode = 0o755
+	}
+	return h
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package output_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"inlay/assemble/output"
+)
+
+func TestLayoutIsExact(t *testing.T) {
+	dir := t.TempDir()
+	write := func(tag string, img v1.Image) string {
+		t.Helper()
+		d, err := output.Layout{Dir: dir, Tag: tag}.Write(t.Context(), img)
+		check(t, err)
+		if want := "oci:" + dir + "@" + d.Digest.String(); d.Reference != want {
+			t.Errorf("Reference = %q, want %q", d.Reference, want)
+		}
+		return d.Digest.String()
+	}
+	b := write("b", makeImage(t, "b"))
+	write("a", makeImage(t, "old"))
+	a := write("a", makeImage(t, "a"))
+	none := write("", makeImage(t, "none"))
+	write("", makeImage(t, "none"))
+	write("b", makeImage(t, "b"))
+
+	entry := func(digest, annotations string) string {
+		return `{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":403,"digest":"` + digest + `"` +
+			annotations + `,"platform":{"architecture":"amd64","os":"linux"}}`
+	}
+	tagged := func(tag string) string { return `,"annotations":{"org.opencontainers.image.ref.name":"` + tag + `"}` }
+	want := map[string]string{
+		"oci-layout": `{"imageLayoutVersion":"1.0.0"}`,
+		"index.json": `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[` +
+			entry(none, "") + "," + entry(a, tagged("a")) + "," + entry(b, tagged("b")) + `]}`,
+	}
+	got := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	check(t, err)
+	for _, e := range entries {
+		if e.Name() != "blobs" {
+			b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			check(t, err)
+			got[e.Name()] = string(b)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	index, err := layout.ImageIndexFromPath(dir)
+	check(t, err)
+	check(t, validate.Index(index))
+}
+
+// Engines find no images in Docker's format in a layout, so they become OCI's.
+// The blobs stay what they are.
+func TestLayoutConverts(t *testing.T) {
+	img := mutate.MediaType(makeImage(t, "a", "b"), types.DockerManifestSchema2)
+	img = mutate.ConfigMediaType(img, types.DockerConfigJSON)
+	for name, newPlace := range places {
+		if !strings.HasPrefix(name, "oci") {
+			continue
+		}
+		p := newPlace(t)
+		d, err := p.write(t.Context(), docker{img}, nil)
+		check(t, err)
+		got, err := p.read()
+		check(t, err)
+		check(t, validate.Image(got))
+		m, err := got.Manifest()
+		check(t, err)
+		types := []types.MediaType{m.MediaType, m.Config.MediaType, m.Layers[0].MediaType, m.Layers[1].MediaType}
+		want := []string{
+			"application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json",
+			"application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar",
+		}
+		if diff := cmp.Diff(fmt.Sprint(want), fmt.Sprint(types)); diff != "" {
+			t.Errorf("%s: media types (-want +got):\n%s", name, diff)
+		}
+		wantName, _ := img.ConfigName()
+		if digest, _ := got.Digest(); digest != d.Digest || m.Config.Digest != wantName {
+			t.Errorf("%s: digest %s, configuration %s, want %s and %s", name, digest, m.Config.Digest, d.Digest, wantName)
+		}
+	}
+}
+
+// docker is an image whose manifest calls its layers by Docker's names.
+type docker struct{ v1.Image }
+
+func (d docker) RawManifest() ([]byte, error) {
+	m, err := d.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	m = m.DeepCopy()
+	m.Layers[0].MediaType = types.DockerLayer
+	m.Layers[1].MediaType = types.DockerUncompressedLayer
+	return json.Marshal(m)
+}
+
+// Many builds write to one layout at once.
+func TestLayoutConcurrent(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "layout")
+	var wg sync.WaitGroup
+	for _, tag := range strings.Split("abcdefgh", "") {
+		img := makeImage(t, "shared", tag)
+		wg.Go(func() {
+			if _, err := (output.Layout{Dir: dir, Tag: tag}).Write(t.Context(), img); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	index, err := layout.ImageIndexFromPath(dir)
+	check(t, err)
+	check(t, validate.Index(index))
+	m, err := index.IndexManifest()
+	check(t, err)
+	var tags []string
+	for _, d := range m.Manifests {
+		tags = append(tags, d.Annotations["org.opencontainers.image.ref.name"])
+	}
+	if got := strings.Join(tags, ""); got != "abcdefgh" {
+		t.Errorf("tags %s, want abcdefgh", got)
+	}
+	check(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasPrefix(d.Name(), ".") {
+			t.Errorf("%s was left", path)
+		}
+		return err
+	}))
+}
+
+// A blob of the wrong size, as an interrupted copy by another tool leaves it,
+// is written anew.
+func TestLayoutHeals(t *testing.T) {
+	dir := t.TempDir()
+	img := makeImage(t, "a")
+	m, err := img.Manifest()
+	check(t, err)
+	blob := filepath.Join(dir, "blobs", "sha256", m.Layers[0].Digest.Hex)
+	check(t, os.MkdirAll(filepath.Dir(blob), 0o700))
+	check(t, os.WriteFile(blob, []byte("half"), 0o600))
+	d, err := output.Layout{Dir: dir}.Write(t.Context(), img)
+	check(t, err)
+	if d.Moved != 2 {
+		t.Errorf("moved %d blobs, want 2", d.Moved)
+	}
+	got, err := firstImage(dir)
+	check(t, err)
+	check(t, validate.Image(got))
+}

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package source
+
+import (
+	"context"
+	"io"
+	"slices"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"inlay/cache/registry"
+)
+
+// manyLayers is more than an image has.
+const manyLayers = 1024
+
+// registry returns what opens manifests of ref's repository, and ref's own.
+func (im Images) registry(ctx context.Context, ref Reference) (opener, *node, error) {
+	repo, err := im.repository(ref.Name)
+	if err != nil {
+		return nil, nil, err
+	}
+	options := registry.Options(registry.Transport(im.Transport, im.Wait), im.Keychain)
+	// Callers bound how many layers they read at once. A lower bound of
+	// ggcr's own could hold up one layer for another for ever.
+	options = append(options, remote.WithJobs(manyLayers))
+	if im.UserAgent != "" {
+		options = append(options, remote.WithUserAgent(im.UserAgent))
+	}
+	puller, err := remote.NewPuller(options...)
+	if err != nil {
+		return nil, nil, err
+	}
+	get := func(ctx context.Context, r name.Reference) (*node, error) {
+		d, err := puller.Get(ctx, r)
+		if err != nil {
+			return nil, registry.Explain(err, repo, r.Name())
+		}
+		return remoteNode(ref, r, d)
+	}
+	open := func(ctx context.Context, h v1.Hash) (*node, error) { return get(ctx, repo.Digest(h.String())) }
+	var r name.Reference = repo.Tag(ref.Tag)
+	if ref.Digest != "" {
+		r = repo.Digest(ref.Digest)
+	}
+	n, err := get(ctx, r)
+	return open, n, err
+}
+
+func (im Images) repository(text string) (name.Repository, error) {
+	repo, err := name.NewRepository(text)
+	if err != nil {
+		return name.Repository{}, &ReferenceError{text, "it is no name of a repository", "write HOST/NAME in lower case"}
+	}
+	if slices.Contains(im.Insecure, repo.RegistryStr()) {
+		return name.NewRepository(text, name.Insecure)
+	}
+	return repo, nil
+}
+
+func remoteNode(ref Reference, asked name.Reference, d *remote.Descriptor) (*node, error) {
+	mt, err := kind(d.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	if mt != "" {
+		d.MediaType = mt
+	}
+	if err := checkKind(ref, d.MediaType); err != nil {
+		return nil, err
+	}
+	image := func() (v1.Image, error) {
+		img, err := d.Image()
+		if err != nil {
+			return nil, err
+		}
+		r := &remoteImage{img, asked}
+		return r, checkImage(ref, r)
+	}
+	return &node{d.Descriptor, d.Manifest, image}, nil
+}
+
+// A remoteImage has layers that begin again when their connection breaks, and
+// errors that say what to do.
+type remoteImage struct {
+	v1.Image
+	ref name.Reference
+}
+
+// Layers returns mountable layers.
+func (i *remoteImage) Layers() ([]v1.Layer, error) {
+	ls, err := i.Image.Layers()
+	for n, l := range ls {
+		if m, ok := l.(*remote.MountableLayer); ok {
+			ls[n] = &remote.MountableLayer{Layer: &remoteLayer{m.Layer, i.ref}, Reference: m.Reference}
+		}
+	}
+	return ls, err
+}
+
+// RawConfigFile returns the configuration.
+func (i *remoteImage) RawConfigFile() ([]byte, error) {
+	b, err := i.Image.RawConfigFile()
+	return b, registry.Explain(err, i.ref.Context(), i.ref.Name())
+}
+
+type remoteLayer struct {
+	v1.Layer
+	ref name.Reference
+}
+
+// Compressed returns the layer as it is stored.
+func (l *remoteLayer) Compressed() (io.ReadCloser, error) { return l.begin(l.Layer.Compressed) }
+
+// Uncompressed returns the layer's tar.
+func (l *remoteLayer) Uncompressed() (io.ReadCloser, error) { return l.begin(l.Layer.Uncompressed) }
+
+// Descriptor returns what the manifest says of the layer.
+func (l *remoteLayer) Descriptor() (*v1.Descriptor, error) { return partial.Descriptor(l.Layer) }
+
+// Exists asks the registry whether it has the layer.
+func (l *remoteLayer) Exists() (bool, error) {
+	ok, err := partial.Exists(l.Layer)
+	return ok, registry.Explain(err, l.ref.Context(), l.ref.Name())
+}
+
+func (l *remoteLayer) begin(open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
+	rc, err := open()
+	if err != nil {
+		return nil, registry.Explain(err, l.ref.Context(), l.ref.Name())
+	}
+	return &stubborn{rc: rc, open: open, ref: l.ref, left: maxResumes}, nil
+}
+
+// maxResumes bounds how often the reading of one layer begins again.
+const maxResumes = 3
+
+// A stubborn reader opens its stream again when it breaks and goes on where it
+// stood. As the new stream is checked from its first byte, what is skipped need
+// not be compared.
+type stubborn struct {
+	rc     io.ReadCloser
+	open   func() (io.ReadCloser, error)
+	ref    name.Reference
+	read   int64
+	left   int
+	broken bool
+}
+
+// Read reads on, from a new stream if the old one broke.
+func (s *stubborn) Read(p []byte) (int, error) {
+	if s.broken {
+		s.broken = false
+		if err := s.resume(); err != nil {
+			return 0, registry.Explain(err, s.ref.Context(), s.ref.Name())
+		}
+	}
+	n, err := s.rc.Read(p)
+	s.read += int64(n)
+	switch {
+	case err == nil, err == io.EOF: //nolint:errorlint // a wrapped end is none
+		return n, err
+	case s.left > 0 && registry.Transient(err):
+		s.left--
+		s.broken = true
+		return n, nil
+	default:
+		return n, registry.Explain(err, s.ref.Context(), s.ref.Name())
+	}
+}
+
+func (s *stubborn) resume() error {
+	rc, err := s.open()
+	if err != nil {
+		return err
+	}
+	_ = s.rc.Close() // it is broken
+	s.rc = rc
+	_, err = io.CopyN(io.Discard, rc, s.read)
+	return err
+}
+
+// Close ends the reading.
+func (s *stubborn) Close() error { return s.rc.Close() }
