@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"fmt"
+	"strings"
+)
+
+// RequirementError reports a requirement, or an index URL, that can't be used
+// as it is written.
+type RequirementError struct {
+	Source  string // where it stands: the name of its Group, or a flag
+	Line    int    // in Source, from 1; 0 if it has no lines
+	Text    string // what stands there, without credentials
+	Problem string
+	Fix     string // what to write instead
+}
+
+func (e *RequirementError) Error() string {
+	at := e.Source
+	if e.Line > 0 {
+		at = fmt.Sprintf("%s:%d", e.Source, e.Line)
+	}
+	return fmt.Sprintf("%s: %q: %s", at, e.Text, e.Problem)
+}
+
+// Hint says what to write instead.
+func (e *RequirementError) Hint() string { return e.Fix }
+
+// UnsatisfiableError reports requirements that no set of packages meets.
+type UnsatisfiableError struct {
+	Source      string   // where the requirements stand
+	Explanation string   // uv's own
+	Advice      []string // uv's own hints
+}
+
+func (e *UnsatisfiableError) Error() string {
+	return fmt.Sprintf("no packages satisfy %s: %s", e.Source, e.Explanation)
+}
+
+// Hint passes on uv's advice, if it has some.
+func (e *UnsatisfiableError) Hint() string {
+	switch {
+	case len(e.Advice) > 0:
+		return strings.Join(e.Advice, "; ")
+	case strings.Contains(e.Explanation, "not found in the package registry"):
+		return "check the spelling, or name the index that has the package with `--index-url URL`"
+	default:
+		return "change one of the requirements that the message names"
+	}
+}
+
+// A Package is a release of a distribution.
+type Package struct {
+	Name    string // normalised (PEP 503)
+	Version string // "" if unknown
+}
+
+func (p Package) String() string {
+	if p.Version == "" {
+		return p.Name
+	}
+	return p.Name + "==" + p.Version
+}
+
+// SdistError reports packages that have no wheel for the parent: installing
+// them means building them.
+type SdistError struct {
+	Packages []Package
+	Target   string // what a wheel must fit: "Python 3.11 on x86_64 with glibc 2.36"
+}
+
+func (e *SdistError) Error() string {
+	names := make([]string, len(e.Packages))
+	for i, p := range e.Packages {
+		names[i] = p.String()
+	}
+	have := "has"
+	if len(names) > 1 {
+		have = "have"
+	}
+	return fmt.Sprintf("%s %s no wheel for %s, only sources that must be built",
+		strings.Join(names, ", "), have, e.Target)
+}
+
+// Hint says how to get along without a build.
+func (e *SdistError) Hint() string {
+	p := e.Packages[0]
+	other := p.Name
+	if p.Version != "" {
+		other = p.Name + "!=" + p.Version
+	}
+	return "building sources is not supported yet; pin a version that has a wheel, or exclude this one with `" + other + "`"
+}
+
+// HashError reports a chosen file whose digest is missing or not among the
+// ones that its requirement allows.
+type HashError struct {
+	Package Package
+	File    string
+	Digest  string   // "sha256:…", as the index gives it; "" if it gives none
+	Want    []string // the digests that the requirement allows
+}
+
+func (e *HashError) Error() string {
+	if e.Digest == "" {
+		return fmt.Sprintf("the package index gives no sha256 of %s, so a download of it can't be checked", e.File)
+	}
+	return fmt.Sprintf("%s of %s has %s, its requirement allows only %s",
+		e.File, e.Package, e.Digest, strings.Join(e.Want, ", "))
+}
+
+// Hint says how to go on.
+func (e *HashError) Hint() string {
+	if e.Digest == "" {
+		return "use an index that lists sha256 digests, with `--index-url URL`"
+	}
+	return "if this file is the right one, add `--hash=" + e.Digest + "` to the requirement"
+}
+
+// IndexError reports a package index, or a file it names, that can't be
+// reached or doesn't answer properly.
+type IndexError struct {
+	Message string
+}
+
+func (e *IndexError) Error() string { return "asking the package index: " + e.Message }
+
+// Temporary reports that the same call may succeed later.
+func (e *IndexError) Temporary() bool { return true }
+
+// Hint says what may be wrong.
+func (e *IndexError) Hint() string {
+	return "check the network and its proxy settings, and the index given with `--index-url URL`"
+}
+
+// OfflineError reports a resolution that needs what is in no cache.
+type OfflineError struct {
+	Missing string // what isn't there, in uv's words or ours
+}
+
+func (e *OfflineError) Error() string { return "there is no network, and " + e.Missing }
+
+// Hint says how to fill the cache.
+func (e *OfflineError) Hint() string { return "run the same command once without `--offline`" }
+
+// NoUVError reports that there is no uv to resolve with.
+type NoUVError struct {
+	Tried []string // why each way to get one failed
+}
+
+func (e *NoUVError) Error() string {
+	return "no uv to resolve requirements with: " + strings.Join(e.Tried, "; ")
+}
+
+// Hint says how to get one.
+func (e *NoUVError) Hint() string {
+	return "install uv " + oldestUV + " or newer, or name a package index that has it with `--index-url URL`"
+}

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"archive/zip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"inlay/cache/disk"
+	"inlay/cache/fetch"
+)
+
+// The uv versions that this package was tested with. What it reads of uv is no
+// interface that uv promises.
+const (
+	oldestUV = "0.6.15" // the first that writes pylock.toml
+	newestUV = "0.13"   // and its patch releases
+	pinnedUV = "0.13.9"
+)
+
+// A UV is a uv executable.
+type UV struct {
+	Path    string
+	Version string // "0.13.9"
+}
+
+// FindOptions say where FindUV looks.
+type FindOptions struct {
+	// LookPath finds a program on the user's PATH, as exec.LookPath does.
+	LookPath func(name string) (string, error)
+	// Runner runs what was found.
+	Runner Runner
+	// Env is the user's environment as KEY=VALUE. uv and pip see the part of it
+	// that says how to reach the network and, for pip, its own settings.
+	Env []string
+	// Dir keeps a uv that had to be fetched.
+	Dir string
+	// IndexURL is the package index to fetch it from; "" leaves that to pip.
+	IndexURL string
+	// Files downloads it. Its Offline holds for the whole search.
+	Files *fetch.Store
+}
+
+// FindUV returns the uv on the PATH if it is of a tested version, else the one
+// that was fetched before, else it fetches a pinned version from the package
+// index. The pinned one is never run before its sha256 was checked. If there is
+// no way to get one the error is a *NoUVError.
+func FindUV(ctx context.Context, o FindOptions) (UV, error) {
+	uv, reason := o.onPath(ctx)
+	if reason == "" {
+		return uv, ctx.Err()
+	}
+	if err := ctx.Err(); err != nil {
+		return UV{}, fmt.Errorf("looking for uv: %w", err)
+	}
+	var err error
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return UV{}, err
+	}
+	p, ok := pins[runtime.GOOS+"/"+runtime.GOARCH]
+	if !ok {
+		return UV{}, &NoUVError{Tried: []string{reason, "none is pinned for " + runtime.GOOS + "/" + runtime.GOARCH}}
+	}
+	uv, err = o.pinned(ctx, p)
+	var none *NoUVError
+	if errors.As(err, &none) {
+		none.Tried = append([]string{reason}, none.Tried...)
+	}
+	return uv, err
+}
+
+// onPath returns the uv of the user, or why there is none.
+func (o FindOptions) onPath(ctx context.Context) (UV, string) {
+	program, err := o.LookPath("uv")
+	if err != nil {
+		return UV{}, "uv is not on the PATH"
+	}
+	out := &logWriter{}
+	exit, err := o.Runner.Run(ctx, Command{
+		Path: program, Args: []string{"--version"}, Env: pick(o.Env, uvEnv), Stdout: out, Stderr: &logWriter{},
+	})
+	if err != nil || exit != 0 {
+		return UV{}, program + " doesn't tell its version"
+	}
+	m := versionLine.FindStringSubmatch(out.String())
+	if m == nil {
+		return UV{}, program + " doesn't tell its version"
+	}
+	if !tested(m[1]) {
+		return UV{}, fmt.Sprintf("%s is uv %s, which was not tested: %s to %s were", program, m[1], oldestUV, pinnedUV)
+	}
+	return UV{Path: program, Version: m[1]}, ""
+}
+
+var versionLine = regexp.MustCompile(`^uv (\d+\.\d+\.\d+)(?:\s|$)`)
+
+// tested reports whether version is from oldestUV up to newestUV.
+func tested(version string) bool {
+	v, oldest, newest := numbers(version), numbers(oldestUV), numbers(newestUV)
+	return slices.Compare(v, oldest) >= 0 && slices.Compare(v[:len(newest)], newest) <= 0
+}
+
+func numbers(version string) []int {
+	parts := strings.Split(version, ".")
+	n := make([]int, len(parts))
+	for i, p := range parts {
+		n[i], _ = strconv.Atoi(p) // digits, by versionLine
+	}
+	return n
+}
+
+// A pin is a file of the pinned version.
+type pin struct {
+	file       string // a wheel
+	tag        string // the platform that pip knows it by
+	digest     string // sha256 of the wheel
+	executable string // sha256 of the program in it
+}
+
+// pins are by the machine that this program runs on. Linux's are static.
+var pins = map[string]pin{
+	"linux/amd64": {
+		file:       "uv-0.13.9-py3-none-musllinux_1_1_x86_64.whl",
+		tag:        "musllinux_1_1_x86_64",
+		digest:     "2c45530751517d6c3bbc69a19473f6effe47cce047bede01ffd8af7ea7b36b25",
+		executable: "edbfb9a3d00dc84148e6691cd8740781fdc32db6505d7ef88ba6c3e569d5bec9",
+	},
+	"linux/arm64": {
+		file:       "uv-0.13.9-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64.whl",
+		tag:        "musllinux_1_1_aarch64",
+		digest:     "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe",
+		executable: "bbecb5ac518030bb5e84f1999c577228460192832ac24a92bd772735682979f4",
+	},
+	"darwin/amd64": {
+		file:       "uv-0.13.9-py3-none-macosx_10_12_x86_64.whl",
+		tag:        "macosx_10_12_x86_64",
+		digest:     "c16ed11e013557536b3e60065f1b912f6407bd6518e041b961e23ef9e6b4fbf5",
+		executable: "9d275208c058354f9b300ea46a499c7a29de3249ae839503cadff2c01c159d69",
+	},
+	"darwin/arm64": {
+		file:       "uv-0.13.9-py3-none-macosx_11_0_arm64.whl",
+		tag:        "macosx_11_0_arm64",
+		digest:     "66c512266d633bef48384a1f53003f41f2a8e7b36fe6e7fbfd3e0fd52d96fa63",
+		executable: "0e17c316d23b33b4e840669f516f5cb7f5c1faa816ebd3824052ab50082ecefb",
+	},
+}
+
+// pinned returns the pinned uv, fetching it if it isn't there or was changed.
+func (o FindOptions) pinned(ctx context.Context, p pin) (UV, error) {
+	uv := UV{Path: filepath.Join(o.Dir, pinnedUV, "uv"), Version: pinnedUV}
+	if err := isExecutable(uv.Path, p); err == nil {
+		return uv, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return UV{}, err
+	}
+	if o.Files.Offline {
+		return UV{}, &NoUVError{Tried: []string{"none was fetched yet, and now there is no network"}}
+	}
+	unlock, err := disk.Lock(ctx, filepath.Join(o.Dir, disk.LockPrefix+"uv"), false)
+	if err != nil {
+		return UV{}, err
+	}
+	defer unlock()
+	if isExecutable(uv.Path, p) == nil { // another made it meanwhile
+		return uv, nil
+	}
+	wheel, err := o.wheel(ctx, p)
+	if err != nil {
+		return UV{}, err
+	}
+	defer func() { _ = wheel.Close() }()
+	return uv, extract(wheel, p, filepath.Dir(uv.Path))
+}
+
+// isExecutable checks the program called name. One that differs from the pinned one
+// is fs.ErrNotExist.
+func isExecutable(name string, p pin) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	if hex.EncodeToString(h.Sum(nil)) != p.executable {
+		return fmt.Errorf("%s is not the pinned uv: %w", name, fs.ErrNotExist)
+	}
+	return nil
+}
+
+// wheel fetches the wheel that p names, by each way until one works.
+func (o FindOptions) wheel(ctx context.Context, p pin) (*os.File, error) {
+	digest := v1.Hash{Algorithm: "sha256", Hex: p.digest}
+	file := fetch.File{Name: p.file, Digest: digest}
+	none := &NoUVError{}
+	if o.IndexURL != "" {
+		f, err := o.fromIndex(ctx, file)
+		if err == nil || ctx.Err() != nil {
+			return f, err
+		}
+		none.Tried = append(none.Tried, err.Error())
+	}
+	f, err := o.fromPip(ctx, file, p.tag)
+	if err == nil || ctx.Err() != nil {
+		return f, err
+	}
+	none.Tried = append(none.Tried, err.Error())
+	return nil, none
+}
+
+// fromIndex downloads file from the index.
+func (o FindOptions) fromIndex(ctx context.Context, file fetch.File) (f *os.File, err error) {
+	if err := checkIndex(o.IndexURL); err != nil {
+		return nil, err
+	}
+	if file.URL, err = findFile(ctx, o.Files.Transport, o.IndexURL, file.Name); err != nil {
+		return nil, err
+	}
+	return o.Files.Open(ctx, file)
+}
+
+// maxPage bounds a page of an index. A project with a thousand releases takes
+// 20 MB.
+const maxPage = 128 << 20
+
+// findFile looks file up on the page of uv in a package index (PEP 503, PEP
+// 691).
+func findFile(ctx context.Context, rt http.RoundTripper, index, file string) (string, error) {
+	page := strings.TrimSuffix(index, "/") + "/uv/"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Accept", "application/vnd.pypi.simple.v1+json, text/html;q=0.1")
+	resp, err := (&http.Client{Transport: rt}).Do(req)
+	if err != nil {
+		return "", &IndexError{Message: redact(err.Error())}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return "", &IndexError{Message: fmt.Sprintf("%s: %s", page, resp.Status)}
+	}
+	list := linksHTML
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
+		list = linksJSON
+	}
+	links, err := list(io.LimitReader(resp.Body, maxPage))
+	if err != nil {
+		return "", &IndexError{Message: fmt.Sprintf("reading %s: %v", page, err)}
+	}
+	for _, l := range links {
+		if u, err := resp.Request.URL.Parse(l); err == nil && path.Base(u.Path) == file {
+			return u.String(), nil
+		}
+	}
+	return "", fmt.Errorf("%s doesn't list %s", page, file)
+}
+
+func linksJSON(r io.Reader) ([]string, error) {
+	var page struct {
+		Files []struct {
+			URL string `json:"url"`
+		} `json:"files"`
+	}
+	if err := json.NewDecoder(r).Decode(&page); err != nil {
+		return nil, err
+	}
+	links := make([]string, len(page.Files))
+	for i, f := range page.Files {
+		links[i] = f.URL
+	}
+	return links, nil
+}
+
+var anchor = regexp.MustCompile(`(?i)<a\s[^>]*?href\s*=\s*(?:"([^"]*)"|'([^']*)')`)
+
+func linksHTML(r io.Reader) ([]string, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	var links []string
+	for _, m := range anchor.FindAllSubmatch(b, -1) {
+		links = append(links, html.UnescapeString(string(m[1])+string(m[2])))
+	}
+	return links, nil
+}
+
+// pips are the ways to run pip.
+var pips = [][]string{{"pip3"}, {"pip"}, {"python3", "-m", "pip"}, {"python", "-m", "pip"}}
+
+// fromPip lets pip download file, which knows its index without being told.
+func (o FindOptions) fromPip(ctx context.Context, file fetch.File, platform string) (*os.File, error) {
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(o.Dir, "pip-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	tried := errors.New("there is no pip on the PATH")
+	for _, pip := range pips {
+		program, err := o.LookPath(pip[0])
+		if err != nil {
+			continue
+		}
+		log := &logWriter{}
+		exit, err := o.Runner.Run(ctx, Command{
+			Path: program,
+			Args: append(pip[1:len(pip):len(pip)], "download", "--quiet", "--disable-pip-version-check", "--no-input",
+				"--no-cache-dir", "--no-deps", "--only-binary=:all:", "--platform", platform, "--dest", dir, "uv=="+pinnedUV),
+			Dir: dir, Env: pick(o.Env, pipEnv), Stdout: log, Stderr: log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if exit == 0 {
+			file.URL = filepath.Join(dir, file.Name)
+			return o.Files.Open(ctx, file)
+		}
+		tried = fmt.Errorf("%s can't download uv: %s", program, lastLine(redact(log.String())))
+	}
+	return nil, tried
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.TrimPrefix(lines[len(lines)-1], "ERROR: ")
+}
+
+// extract takes the program out of a wheel into dir.
+func extract(wheel *os.File, p pin, dir string) error {
+	info, err := wheel.Stat()
+	if err != nil {
+		return err
+	}
+	z, err := zip.NewReader(wheel, info.Size())
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", p.file, err)
+	}
+	src, err := z.Open("uv-" + pinnedUV + ".data/scripts/uv")
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", p.file, err)
+	}
+	defer func() { _ = src.Close() }()
+	dst, err := disk.Create(dir)
+	if err != nil {
+		return err
+	}
+	defer dst.Abort()
+	h := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(dst, h), src); err != nil {
+		return fmt.Errorf("unpacking %s: %w", p.file, err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != p.executable {
+		return fmt.Errorf("the uv in %s has sha256 %s, not %s", p.file, got, p.executable)
+	}
+	if err := dst.Chmod(0o755); err != nil {
+		return err
+	}
+	_, err = dst.Commit("uv")
+	return err
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package python turns requirements into the exact wheels that a parent image
+// lacks. uv decides which: it is shown the parent's own interpreter and
+// installed packages, so that it decides as `uv pip install` would inside the
+// image. Nothing of the parent and nothing of a package is ever executed, the
+// host needs no Python, and every file in the answer has a sha256.
+package python
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"inlay/layers"
+	"inlay/resolve/parent"
+	"inlay/resolve/plan"
+)
+
+// A Store keeps resolutions by name; disk.Values is one.
+type Store interface {
+	Get(name string) ([]byte, error) // fs.ErrNotExist if there is none
+	Put(name string, b []byte) error
+}
+
+// A Resolver resolves requirements. Several may share one Dir and Store, in
+// one process or many.
+type Resolver struct {
+	// UV finds the uv to ask; FindUV does. It is called only when the Store has
+	// no answer.
+	UV func(context.Context) (UV, error)
+	// Runner runs it.
+	Runner Runner
+	// Env is the user's environment as KEY=VALUE. uv sees those that say how to
+	// reach the network and where the user's files are, and no others.
+	Env []string
+	// Dir is uv's cache. It must be inlay's alone: uv reuses what it has built
+	// there, and what was built for this machine doesn't fit the parent.
+	Dir string
+	// Temp is the directory for files that live as long as a call. It must allow
+	// executing scripts. It is made if need be.
+	Temp string
+	// Store keeps resolutions.
+	Store Store
+	// Progress is told of a resolution that takes its time; nil is fine.
+	Progress func(task string, total int64) (add func(n int64), done func(error))
+}
+
+// A Request says what to install, and where.
+type Request struct {
+	Inventory *parent.Inventory
+	// View opens the parent's file tree; nil means Inventory.View. It is called
+	// only when the Store has no answer, or packages of the parent are removed.
+	View func(context.Context) (*layers.View, error)
+	// Groups are the requirements. At most one may have any for now.
+	Groups []Group
+	// IndexURL replaces the default package index, unless it is "".
+	IndexURL string
+	// ExtraIndexURLs are asked before it.
+	ExtraIndexURLs []string
+	// Refresh resolves anew, with what the index says now.
+	Refresh bool
+	// Offline uses only what the caches have.
+	Offline bool
+}
+
+// A Resolution is the difference that requirements make to a parent.
+type Resolution struct {
+	Wheels      []plan.Wheel  `json:"wheels"`                // to install, sorted by name; none if the parent satisfies all
+	Remove      []parent.Dist `json:"remove,omitempty"`      // of the parent's: replaced by wheels
+	RemovePaths []string      `json:"removePaths,omitempty"` // what to white out for that: absolute, sorted
+	Notes       []string      `json:"notes,omitempty"`       // for people
+	UVVersion   string        `json:"uvVersion,omitempty"`   // of the uv that was asked
+	Recalled    bool          `json:"-"`                     // the answer was known: nothing was asked
+}
+
+// Resolve says which wheels meet the requirements on top of the parent. The
+// same request gives the same answer until it is refreshed. Mistakes in the
+// request are a *RequirementError, *parent.NoPythonError, *UnsatisfiableError,
+// *SdistError or *HashError; *IndexError, *OfflineError and *NoUVError mean
+// that the question could not be answered.
+func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error) {
+	group, err := req.check()
+	if err != nil {
+		return nil, err
+	}
+	if len(group.reqs) == 0 {
+		return &Resolution{}, nil
+	}
+	req.View = req.open()
+	name := req.storeName(group)
+	a, err := r.recall(name)
+	recalled := err == nil
+	if req.Refresh || errors.Is(err, fs.ErrNotExist) {
+		a, err = r.ask(ctx, req, group)
+		recalled = false
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.Recalled = recalled
+	if a.completeFor(req.Inventory.Digest) {
+		return &a.Resolution, nil
+	}
+	if err := a.finish(ctx, req); err != nil {
+		return nil, err
+	}
+	if err := r.remember(name, a); err != nil {
+		return nil, err
+	}
+	return &a.Resolution, nil
+}
+
+// open returns a function that opens the view at most once.
+func (req Request) open() func(context.Context) (*layers.View, error) {
+	open := req.View
+	if open == nil {
+		open = req.Inventory.View
+	}
+	var view *layers.View
+	return func(ctx context.Context) (_ *layers.View, err error) {
+		if view == nil {
+			view, err = open(ctx)
+		}
+		return view, err
+	}
+}
+
+// check validates req and returns the group with requirements.
+func (req Request) check() (checked, error) {
+	var found checked
+	for _, g := range req.Groups {
+		c, err := g.check()
+		if err != nil {
+			return checked{}, err
+		}
+		switch {
+		case len(c.reqs) == 0:
+		case len(found.reqs) == 0:
+			found = c
+		default:
+			return checked{}, &RequirementError{
+				Source: c.name, Line: c.lines[0].Number, Text: redact(c.reqs[0].text),
+				Problem: "several groups of requirements are" + notYet, Fix: "put them all into " + found.name,
+			}
+		}
+	}
+	if len(found.reqs) == 0 {
+		return found, nil
+	}
+	for _, u := range append([]string{req.IndexURL}, req.ExtraIndexURLs...) {
+		if err := checkIndex(u); err != nil {
+			return checked{}, err
+		}
+	}
+	return found, req.checkPython()
+}
+
+// checkPython refuses a Python that no wheel's tags can be told for.
+func (req Request) checkPython() error {
+	inv := req.Inventory
+	if err := inv.NeedPython(); err != nil {
+		return err
+	}
+	problem := ""
+	switch py := inv.Python; {
+	case arches[py.Arch].bits == 0:
+		problem = fmt.Sprintf("no wheels are made for its architecture %q", py.Arch)
+	case inv.Libc.Family != "glibc" && inv.Libc.Family != "musl":
+		problem = "its C library is unknown, neither glibc nor musl"
+	case !strings.HasPrefix(py.Version, "3."):
+		problem = fmt.Sprintf("its version is %q, and only Python 3 is supported", py.Version)
+	default:
+		return nil
+	}
+	return &parent.NoPythonError{Parent: inv.Name, Problem: problem}
+}
+
+func checkIndex(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	e := &RequirementError{Source: "index URL", Text: redact(raw), Fix: "give it as `--index-url https://HOST/simple`"}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		e.Problem = "want an http or https URL"
+	case u.User != nil:
+		e.Problem = "credentials in URLs are" + notYet
+	case strings.ContainsAny(raw, " \t\n"):
+		e.Problem = "a URL has no spaces"
+	default:
+		return nil
+	}
+	return e
+}
+
+// storeFormat is part of the name under which an answer is stored. It grows
+// when the same question may get another answer from this program.
+const storeFormat = 1
+
+// storeName names all that decides what uv answers, but for the index's content
+// and uv's own version: an answer stays what it is until it is refreshed.
+func (req Request) storeName(g checked) string {
+	py := *req.Inventory.Python
+	py.Dists = slices.SortedFunc(slices.Values(py.Dists), func(a, b parent.Dist) int { return cmp.Compare(a.Path, b.Path) })
+	question, err := json.Marshal(struct {
+		Format    int
+		Installer string
+		Groups    [][]string
+		Index     string
+		Extra     []string
+		Libc      parent.Libc
+		Python    parent.Python
+	}{storeFormat, "uv", [][]string{g.texts()}, req.IndexURL, req.ExtraIndexURLs, req.Inventory.Libc, py})
+	if err != nil {
+		panic(err) // strings, numbers and booleans
+	}
+	sum := sha256.Sum256(question)
+	return "python-" + hex.EncodeToString(sum[:])
+}
+
+// An answer is a resolution as it is stored. Paths and notes depend on the
+// parent's files, the rest only on what storeName covers.
+type answer struct {
+	Parent   string   `json:"parent"`             // the digest of the image that finish has seen, "" before that
+	Warnings []string `json:"warnings,omitempty"` // of uv
+	Resolution
+}
+
+func (r *Resolver) recall(name string) (*answer, error) {
+	b, err := r.Store.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	a := new(answer)
+	if err := json.Unmarshal(b, a); err != nil {
+		return nil, fmt.Errorf("a stored resolution is damaged (%w): %w", err, fs.ErrNotExist)
+	}
+	return a, nil
+}
+
+func (r *Resolver) remember(name string, a *answer) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return r.Store.Put(name, b)
+}
+
+// completeFor reports whether a can be given for the image of this digest.
+func (a *answer) completeFor(digest string) bool {
+	return a.Parent == digest || a.Parent != "" && len(a.Remove) == 0
+}
+
+// finish adds what depends on the parent's files.
+func (a *answer) finish(ctx context.Context, req Request) error {
+	a.Parent = req.Inventory.Digest
+	a.Notes = slices.Clone(a.Warnings)
+	if req.Inventory.Python.ExternallyManaged && len(a.Wheels) > 0 {
+		a.Notes = append(a.Notes, "the parent's Python is externally managed (PEP 668); packages are installed all the same, for this changes an image and no host")
+	}
+	if len(a.Remove) == 0 {
+		return nil
+	}
+	view, err := req.View(ctx)
+	if err != nil {
+		return err
+	}
+	paths, notes, err := parent.Removal(view, req.Inventory.Python, a.Remove)
+	if err != nil {
+		return fmt.Errorf("removing packages of the parent: %w", err)
+	}
+	a.RemovePaths, a.Notes = paths, append(a.Notes, notes...)
+	return nil
+}
+
+// ask asks uv.
+func (r *Resolver) ask(ctx context.Context, req Request, g checked) (_ *answer, err error) {
+	if r.Progress != nil {
+		_, done := r.Progress("resolving requirements", 0)
+		defer func() { done(err) }()
+	}
+	s, err := r.session(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(s.dir) }()
+	a := &answer{Resolution: Resolution{UVVersion: s.uv.Version}}
+	c, err := s.install(ctx, g, req.Refresh)
+	if err != nil {
+		return nil, err
+	}
+	a.Warnings = c.warnings
+	for _, p := range c.remove {
+		a.Remove = append(a.Remove, installed(req.Inventory.Python.Dists, p)...)
+	}
+	if len(c.add) == 0 {
+		return a, nil
+	}
+	lock, err := s.lock(ctx, c, g)
+	if err != nil {
+		return nil, err
+	}
+	tags := wheelTags(req.Inventory.Python, req.Inventory.Libc)
+	a.Wheels, err = lock.wheels(c, g, tags, s.target)
+	return a, err
+}
+
+// installed returns the distributions of the parent that p names: those of its
+// version if there are any, which uv may write in another way.
+func installed(dists []parent.Dist, p Package) (found []parent.Dist) {
+	for _, d := range dists {
+		if d.Name == p.Name && d.Version == p.Version {
+			found = append(found, d)
+		}
+	}
+	for _, d := range dists {
+		if d.Name == p.Name && len(found) == 0 {
+			return []parent.Dist{d}
+		}
+	}
+	return found
+}
+
+// session prepares a resolution: it finds uv and lays out the skeleton.
+func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err error) {
+	uv, err := r.UV(ctx)
+	if err != nil {
+		return nil, err
+	}
+	view, err := req.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := filepath.Abs(r.Dir)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := scratch(r.Temp)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(dir)
+		}
+	}()
+	s := &session{uv: uv, runner: r.Runner, dir: dir, offline: req.Offline, target: req.target()}
+	if s.skeleton, err = writeSkeleton(dir, req.Inventory.Python, req.Inventory.Libc, view); err != nil {
+		return nil, err
+	}
+	temp := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		return nil, err
+	}
+	own := []string{
+		"UV_CACHE_DIR=" + cache, "TMPDIR=" + temp, "NO_COLOR=1", "UV_NO_PROGRESS=1",
+		"UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
+	}
+	if req.IndexURL != "" { // indexes never stand in argv, where others can read them
+		own = append(own, "UV_DEFAULT_INDEX="+req.IndexURL)
+	}
+	if len(req.ExtraIndexURLs) > 0 {
+		own = append(own, "UV_INDEX="+strings.Join(req.ExtraIndexURLs, " "))
+	}
+	if req.Offline {
+		s.flags = append(s.flags, "--offline")
+	}
+	s.env = pick(r.Env, uvEnv, own...)
+	return s, nil
+}
+
+// target says in words what a wheel must fit.
+func (req Request) target() string {
+	py, libc := req.Inventory.Python, req.Inventory.Libc
+	kind := "Python"
+	if py.FreeThreaded {
+		kind = "free-threaded Python"
+	}
+	return fmt.Sprintf("%s %s on %s with %s %d.%d", kind, minorVersion(py.Version), py.Arch, libc.Family, libc.Major, libc.Minor)
+}

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A session is one resolution with uv.
+type session struct {
+	uv       UV
+	runner   Runner
+	env      []string
+	flags    []string // of both calls
+	dir      string   // holds what lives as long as the session
+	skeleton *skeleton
+	offline  bool
+	target   string // what a wheel must fit, in words
+}
+
+// A choice is what uv would do with a group of requirements.
+type choice struct {
+	add      []change
+	remove   []Package
+	files    map[string]string // by "NAME==VERSION": the file that was chosen
+	warnings []string          // of a release that was withdrawn, an extra that isn't there
+	counted  bool              // as many are listed as uv says there are
+}
+
+// A change is a distribution that is to be installed.
+type change struct {
+	Package        // the version is "" for a URL that uv has not downloaded yet
+	pin     string // what to ask the second call for
+	direct  bool   // the requirement names the file's URL
+}
+
+// maxLock bounds a pylock.toml. One package of a hundred wheels takes 40 KB.
+const maxLock = 64 << 20
+
+// install asks uv what `uv pip install` of g would do to the skeleton.
+func (s *session) install(ctx context.Context, g checked, refresh bool) (*choice, error) {
+	file, err := s.write("requirements.txt", g.texts())
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"pip", "install", "--verbose", "--dry-run", "--break-system-packages", "--requirements", file}
+	if refresh {
+		args = append(args, "--refresh")
+	}
+	log := &logWriter{keep: relevant}
+	exit, err := s.run(ctx, log, log, args...)
+	if err != nil {
+		return nil, err
+	}
+	if exit != 0 {
+		return nil, s.failure(log.String(), g)
+	}
+	if text := log.String(); !log.full {
+		if c := g.choice(s.clean(text)); c.counted {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("uv %s says what it would install for %s in a way that this program doesn't understand", s.uv.Version, g.name)
+}
+
+// lock asks uv where the files of c come from and what their hashes are. What
+// the dry run has just read of the index is in uv's cache, so the network isn't
+// asked again, and the answer is of the same pages; only the hash of a file that
+// a requirement names by its URL may not be there yet.
+func (s *session) lock(ctx context.Context, c *choice, g checked) (*lockFile, error) {
+	pins := make([]string, len(c.add))
+	direct := false
+	for i, a := range c.add {
+		pins[i] = a.pin
+		direct = direct || a.direct
+	}
+	file, err := s.write("pins.txt", pins)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate", "--format", "pylock.toml", file}
+	if !s.offline && !direct {
+		out := &boundedBuffer{limit: maxLock}
+		exit, err := s.run(ctx, out, &logWriter{keep: relevant}, append(slices.Clone(args), "--offline")...)
+		if err != nil {
+			return nil, err
+		}
+		if exit == 0 {
+			return parseLock(out.Bytes())
+		}
+	}
+	out, log := &boundedBuffer{limit: maxLock}, &logWriter{keep: relevant}
+	exit, err := s.run(ctx, out, log, args...)
+	if err != nil {
+		return nil, err
+	}
+	if exit != 0 {
+		return nil, s.failure(log.String(), checked{name: g.name})
+	}
+	return parseLock(out.Bytes())
+}
+
+func (s *session) write(name string, lines []string) (string, error) {
+	file := filepath.Join(s.dir, name)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(strings.Join(lines, "\n") + "\n")
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return file, err
+}
+
+// run runs uv with args, the interpreter and the flags of every call.
+func (s *session) run(ctx context.Context, stdout, stderr io.Writer, args ...string) (int, error) {
+	return s.runner.Run(ctx, Command{
+		Path: s.uv.Path, Args: slices.Concat(args, []string{"--python", s.skeleton.python}, s.flags),
+		Dir: s.dir, Env: s.env, Stdout: stdout, Stderr: stderr,
+	})
+}
+
+// relevant tells the lines of uv's verbose log that say what it chose, or that
+// are not its verbose log at all.
+func relevant(line []byte) bool {
+	if bytes.HasPrefix(line, []byte("DEBUG Selecting: ")) {
+		return true
+	}
+	for _, level := range []string{"TRACE ", "DEBUG ", "INFO ", "WARN "} {
+		if bytes.HasPrefix(line, []byte(level)) {
+			return false
+		}
+	}
+	return true
+}
+
+var (
+	// changeLine is " + NAME==VERSION", perhaps with " (from URL)", or
+	// " + NAME @ URL"; "-" for what goes away.
+	changeLine  = regexp.MustCompile(`(?m)^ ([-+]) ([A-Za-z0-9._-]+)(?:==(\S+)( \(from \S+\))?|( @ \S+))$`)
+	countLine   = regexp.MustCompile(`(?m)^Would (?:(install|uninstall) (\d+) packages?|make no changes)$`)
+	warningLine = regexp.MustCompile(`(?m)^warning: (.+)$`)
+	selectLine  = regexp.MustCompile(`(?m)^DEBUG Selecting: (\S+==\S+) (?:\[[\w-]+\] )?\((\S+)\)$`)
+)
+
+// choice reads the log of a dry run. Builds within it print what they choose
+// too, so a file is looked up by what is to be installed, not taken in turn.
+func (g checked) choice(log string) *choice {
+	c := &choice{files: map[string]string{}}
+	for _, m := range selectLine.FindAllStringSubmatch(log, -1) {
+		c.files[m[1]] = m[2]
+	}
+	for _, m := range warningLine.FindAllStringSubmatch(log, -1) {
+		c.warnings = append(c.warnings, m[1])
+	}
+	for _, m := range changeLine.FindAllStringSubmatch(log, -1) {
+		p := Package{Name: normalise(m[2]), Version: m[3]}
+		if m[1] == "-" {
+			c.remove = append(c.remove, p)
+			continue
+		}
+		a := change{Package: p, pin: p.String(), direct: m[4]+m[5] != ""}
+		if a.direct {
+			a.pin = strings.Join(g.direct(p.Name), "\n") // as written: uv masks what it prints
+		}
+		c.add = append(c.add, a)
+	}
+	c.counted = c.agrees(log)
+	return c
+}
+
+// agrees compares c with the numbers that uv gives, so that a change that is
+// printed in another way isn't lost.
+func (c *choice) agrees(log string) bool {
+	said := map[string]int{}
+	counts := countLine.FindAllStringSubmatch(log, -1)
+	for _, m := range counts {
+		said[m[1]], _ = strconv.Atoi(m[2]) // "" if nothing changes
+	}
+	return len(counts) > 0 && said["install"] == len(c.add) && said["uninstall"] == len(c.remove)
+}
+
+// failure turns what uv says when it fails into an error.
+func (s *session) failure(log string, g checked) error {
+	r := parseReport(s.clean(log))
+	all := strings.Join(append([]string{r.headline}, r.causes...), ": ")
+	switch {
+	case s.offline && (strings.Contains(all, "Network connectivity is disabled") ||
+		strings.Contains(strings.Join(r.hints, " "), "network was disabled")):
+		return &OfflineError{Missing: sentence(strings.Join(r.causes, ": "))}
+	case strings.HasPrefix(r.headline, "No solution found"):
+		return &UnsatisfiableError{Source: g.name, Explanation: sentence(strings.Join(r.causes, ": ")), Advice: r.hints}
+	case failedBuild.MatchString(r.headline):
+		return &SdistError{Packages: s.unbuilt(r.headline), Target: s.target}
+	case parseFailed.MatchString(r.headline):
+		at, _ := strconv.Atoi(parseFailed.FindStringSubmatch(r.headline)[1]) // digits; too many are a position beyond the end
+		return g.syntaxError(at, sentence(r.detail))
+	case unreachable.MatchString(all):
+		return &IndexError{Message: sentence(all)}
+	default:
+		return fmt.Errorf("uv %s can't resolve %s: %s", s.uv.Version, g.name, cmp.Or(sentence(all), "it doesn't say why"))
+	}
+}
+
+var (
+	failedBuild = regexp.MustCompile("^Failed to (?:download and )?build `([^`=@ ]+)(?:==([^`]+))?")
+	parseFailed = regexp.MustCompile("^Couldn't parse requirement in `[^`]*` at position (\\d+)")
+	unreachable = regexp.MustCompile(`Failed to (?:fetch|download)|Request failed after|error sending request|HTTP status `)
+	sourceDir   = regexp.MustCompile(`/sdists-v\d+/(?:pypi|index/[0-9a-f]+)/([^/]+)/([^/]+)/`)
+)
+
+// unbuilt names what uv wanted to build: what it says, and before that where
+// the script was called. It gives up at the first that fails.
+func (s *session) unbuilt(headline string) []Package {
+	dirs, err := os.ReadFile(s.skeleton.builds)
+	if err != nil {
+		dirs = nil // uv failed before it got that far
+	}
+	var ps []Package
+	seen := map[string]bool{}
+	called := sourceDir.FindAllStringSubmatch(string(dirs), -1) // in any order
+	slices.SortFunc(called, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
+	for _, m := range append(failedBuild.FindAllStringSubmatch(headline, -1), called...) {
+		if p := (Package{Name: normalise(m[1]), Version: m[2]}); !seen[p.Name] {
+			seen[p.Name] = true
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+// clean hides from a log what means nothing to the user, or too much: paths of
+// the session and credentials. What is left of a path is the image's.
+func (s *session) clean(log string) string {
+	return redact(strings.NewReplacer(s.skeleton.root, "", s.dir+string(filepath.Separator), "").Replace(log))
+}
+
+// A report is an error of uv: "error: HEADLINE" and "cause: CAUSE" lines from
+// uv 0.12, or a tree of them before.
+type report struct {
+	headline string
+	causes   []string // the outermost first
+	hints    []string
+	detail   string // the first line of the first cause
+}
+
+var (
+	reportStart = regexp.MustCompile(`(?m)^(?:error: |  × )`)
+	reportPart  = regexp.MustCompile(`^(?:error: |  × |  cause: |  Caused by: |  [├╰]─▶ |\s*(hint): )`)
+)
+
+// parseReport reads the error that ends a log. A log without one is a report
+// whose headline is the log.
+func parseReport(log string) report {
+	var r report
+	at := reportStart.FindStringIndex(log)
+	if at == nil {
+		r.headline = words(log)
+		return r
+	}
+	parts := &r.causes
+	for i, line := range strings.Split(log[at[0]:], "\n") {
+		text := strings.TrimPrefix(line, "  │")
+		m := reportPart.FindStringSubmatch(line)
+		switch {
+		case m != nil && i == 0:
+			r.headline = words(line[len(m[0]):])
+			continue
+		case m != nil && m[1] != "":
+			parts, text = &r.hints, line[len(m[0]):]
+			*parts = append(*parts, "")
+		case m != nil:
+			parts, text = &r.causes, line[len(m[0]):]
+			*parts = append(*parts, "")
+		}
+		if last := len(*parts) - 1; last >= 0 {
+			(*parts)[last] += text + "\n"
+		} else {
+			r.headline += " " + words(text)
+		}
+	}
+	r.finish()
+	return r
+}
+
+func (r *report) finish() {
+	if len(r.causes) > 0 {
+		r.detail, _, _ = strings.Cut(r.causes[0], "\n")
+	}
+	r.headline = words(r.headline)
+	for _, parts := range [][]string{r.causes, r.hints} {
+		for i, p := range parts {
+			p, _, _ = strings.Cut(p, "[stderr]")
+			parts[i] = words(p)
+		}
+	}
+}
+
+// words returns text on one line.
+func words(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// sentence returns text as the text of an error begins and ends.
+func sentence(text string) string {
+	text = strings.TrimSuffix(words(text), ".")
+	if len(text) > 1 && 'A' <= text[0] && text[0] <= 'Z' && 'a' <= text[1] && text[1] <= 'z' {
+		return strings.ToLower(text[:1]) + text[1:]
+	}
+	return text
+}
