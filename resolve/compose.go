@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"inlay/layers"
+	"inlay/resolve/parent"
+	"inlay/resolve/plan"
+	"inlay/resolve/python"
+	"inlay/resolve/source"
+)
+
+// target is where the source goes, and the working directory unless the
+// settings name another.
+const target = "/app"
+
+// maxLayers keeps images below what every engine takes: docker stops at 127.
+const maxLayers = 120
+
+// compose orders the steps and sets the configuration.
+func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
+	stage := plan.Stage{Parent: plan.Parent{Image: r.Parent.Reference, Digest: r.Parent.Digest}}
+	source, err := sourceStep(req, r.Parent, files)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	if r.Resolution != nil {
+		room := min(64, maxLayers-len(r.Parent.Layers)-2) // the removals and the source take one each
+		stage.Steps = pythonSteps(r.Parent, r.Resolution, room)
+	}
+	if source != nil {
+		stage.Steps = append(stage.Steps, *source)
+	}
+	stage.Config = config(req, r.Parent)
+	return plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, Stages: []plan.Stage{stage}}, nil
+}
+
+// pythonSteps returns what is removed of the parent, and the wheels grouped
+// into at most room layers.
+func pythonSteps(inv *parent.Inventory, r *python.Resolution, room int) []plan.Step {
+	var steps []plan.Step
+	if len(r.RemovePaths) > 0 {
+		steps = append(steps, plan.Step{Name: removalName(r.Remove), Remove: &plan.Remove{Base: inv.Base(r.RemovePaths...), Paths: r.RemovePaths}})
+	}
+	items := make([]layers.Item, len(r.Wheels))
+	for i, w := range r.Wheels {
+		items[i] = layers.Item{Name: w.Name, Size: w.Size}
+	}
+	s := inv.Python.Scheme
+	base := inv.Base(s.Purelib, s.Platlib, s.Scripts, s.Data, s.Headers)
+	for _, group := range layers.Group(items, room) {
+		wheels := make([]plan.Wheel, len(group))
+		for i, j := range group {
+			wheels[i] = r.Wheels[j]
+		}
+		steps = append(steps, plan.Step{Name: wheelsName(wheels), Python: &plan.Python{Base: base, Scheme: s, Wheels: wheels}})
+	}
+	return steps
+}
+
+func removalName(dists []parent.Dist) string {
+	names := make([]string, len(dists))
+	for i, d := range dists {
+		names[i] = d.Name + " " + d.Version
+	}
+	return "remove " + list(names)
+}
+
+func wheelsName(ws []plan.Wheel) string {
+	names := make([]string, len(ws))
+	for i, w := range ws {
+		names[i] = w.Name + " " + w.Version
+	}
+	return list(names)
+}
+
+// list joins names, and counts those after the third.
+func list(names []string) string {
+	if len(names) <= 4 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+}
+
+// sourceStep copies the source, for the user to own; nil if there is none.
+func sourceStep(req Request, inv *parent.Inventory, files *plan.Files) (*plan.Step, error) {
+	files.Base = inv.Base(target)
+	if user := req.Settings.User; user != "" {
+		var err error
+		if files.UID, files.GID, err = inv.Account(user); err != nil {
+			return nil, req.Settings.FieldError("user", err.Error(), hint(err))
+		}
+	}
+	if len(files.Files) == 0 {
+		return nil, nil
+	}
+	return &plan.Step{Name: "source", Files: files}, nil
+}
+
+// config is what the settings change of the parent's configuration.
+func config(req Request, inv *parent.Inventory) plan.Config {
+	s := req.Settings
+	c := plan.Config{
+		Env:         append(append([]string(nil), s.Environment...), s.RuntimeEnvironment...),
+		User:        s.User,
+		WorkDir:     s.WorkDir,
+		Entrypoint:  s.Entrypoint,
+		Cmd:         s.Cmd,
+		Labels:      s.Labels,
+		Annotations: map[string]string{"org.opencontainers.image.base.digest": inv.Digest},
+	}
+	if c.WorkDir == "" {
+		c.WorkDir = target
+	}
+	if name := baseName(inv); name != "" {
+		c.Annotations["org.opencontainers.image.base.name"] = name
+	}
+	maps.Copy(c.Annotations, s.Annotations)
+	return c
+}
+
+// baseName is the parent's name for the annotation: that of an image in a
+// registry, since a path of this machine means nothing elsewhere and would
+// give other bytes there.
+func baseName(inv *parent.Inventory) string {
+	ref, err := source.Parse(inv.Name)
+	if err != nil || ref.Transport != "docker" {
+		return ""
+	}
+	if ref.Tag == "" {
+		return ref.Name
+	}
+	return ref.Name + ":" + ref.Tag
+}
