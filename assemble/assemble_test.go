@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package assemble_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"inlay/assemble"
+	"inlay/assemble/output"
+	"inlay/assemble/step"
+	"inlay/cache"
+	"inlay/resolve/plan"
+)
+
+// parents has one parent for every plan.
+type parents struct {
+	img v1.Image
+	err error
+}
+
+func (p parents) Parent(context.Context, plan.Parent, string) (v1.Image, error) { return p.img, p.err }
+
+// recorder is an output that remembers what it was given.
+type recorder struct {
+	got []v1.Image
+	err error
+}
+
+func (r *recorder) Write(_ context.Context, img v1.Image) (output.Delivered, error) {
+	r.got = append(r.got, img)
+	return output.Delivered{Reference: "here"}, r.err
+}
+
+// source is the context of all plans below.
+var source = fstest.MapFS{"a": {Data: []byte("1")}, "b": {Data: []byte("2")}}
+
+// files is a step that copies one file of the context.
+func files(name string) plan.Step {
+	sum := sha256.Sum256(source[name].Data)
+	return plan.Step{Name: name, Files: &plan.Files{
+		Target: "/" + name,
+		Files:  []plan.File{{Path: name, Mode: 0o644, Size: 1, Digest: "sha256:" + hex.EncodeToString(sum[:])}},
+	}}
+}
+
+func demo(steps ...plan.Step) plan.Plan {
+	return plan.Plan{Version: plan.Version, Platform: "linux/amd64", Stages: []plan.Stage{{
+		Steps: steps, Config: plan.Config{Env: []string{"A=1"}},
+	}}}
+}
+
+// options returns those of a build with its cache in dir.
+func options(t *testing.T, dir string, out ...assemble.Output) assemble.Options {
+	t.Helper()
+	parent, err := random.Image(64, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cache.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return assemble.Options{Images: parents{img: parent}, Cache: c, Tools: step.Tools{Context: source}, Outputs: out, Jobs: 2}
+}
+
+func TestBuild(t *testing.T) {
+	var out recorder
+	o := options(t, t.TempDir(), &out)
+	r, err := assemble.Build(t.Context(), demo(files("a"), files("b")), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(r.Image); err != nil {
+		t.Error(err)
+	}
+	if len(out.got) != 1 || len(r.Delivered) != 1 || r.Delivered[0].Reference != "here" {
+		t.Errorf("the image was delivered %d times (%v), want once", len(out.got), r.Delivered)
+	}
+	config, err := r.Image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var history []string
+	for _, h := range config.History[len(config.History)-2:] {
+		history = append(history, h.CreatedBy)
+	}
+	if diff := cmp.Diff([]string{"inlay: a", "inlay: b"}, history); diff != "" {
+		t.Errorf("the history (-want +got):\n%s", diff)
+	}
+}
+
+func TestBuildAgain(t *testing.T) {
+	dir := t.TempDir()
+	o := options(t, dir)
+	first, err := assemble.Build(t.Context(), demo(files("a"), files("b")), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name   string
+		steps  []plan.Step
+		anew   bool
+		reused []bool
+	}{
+		{"the same", []plan.Step{files("a"), files("b")}, false, []bool{true, true}},
+		{"the same without the cache", []plan.Step{files("a"), files("b")}, true, []bool{false, false}},
+		{"in another order", []plan.Step{files("b"), files("a")}, false, []bool{true, true}},
+		{"with one more", []plan.Step{files("a"), {Name: "gone", Remove: &plan.Remove{Paths: []string{"/gone"}}}}, false, []bool{true, false}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o.Anew = tt.anew
+			r, err := assemble.Build(t.Context(), demo(tt.steps...), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var reused []bool
+			for _, l := range r.Layers {
+				reused = append(reused, l.Reused)
+			}
+			if diff := cmp.Diff(tt.reused, reused); diff != "" {
+				t.Errorf("which layers are reused (-want +got):\n%s", diff)
+			}
+			if same := slices.EqualFunc(tt.steps, []string{"a", "b"}, func(s plan.Step, n string) bool { return s.Name == n }); same != (r.Digest == first.Digest) {
+				t.Errorf("the digest is that of the first build: %v, want %v", !same, same)
+			}
+		})
+	}
+}
+
+func TestReusedLayerNeedsNothing(t *testing.T) {
+	o := options(t, t.TempDir())
+	if _, err := assemble.Build(t.Context(), demo(files("a")), o); err != nil {
+		t.Fatal(err)
+	}
+	o.Tools = step.Tools{} // it could make nothing
+	if _, err := assemble.Build(t.Context(), demo(files("a")), o); err != nil {
+		t.Errorf("a build whose layers are all cached: %v", err)
+	}
+}
+
+func TestDamagedLayerIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	var out recorder
+	o := options(t, dir)
+	first, err := assemble.Build(t.Context(), demo(files("a")), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, dir)
+	o.Outputs = []assemble.Output{&reader{&out}}
+	r, err := assemble.Build(t.Context(), demo(files("a")), o)
+	if err != nil {
+		t.Fatalf("a build with a damaged layer in the cache: %v", err)
+	}
+	if r.Digest != first.Digest {
+		t.Errorf("the digest is %s, want %s", r.Digest, first.Digest)
+	}
+	if err := validate.Image(r.Image); err != nil {
+		t.Error(err)
+	}
+}
+
+// reader is an output that reads all layers, as real ones do.
+type reader struct{ *recorder }
+
+func (r *reader) Write(ctx context.Context, img v1.Image) (output.Delivered, error) {
+	ls, err := img.Layers()
+	if err != nil {
+		return output.Delivered{}, err
+	}
+	for _, l := range ls {
+		rc, err := l.Compressed()
+		if err != nil {
+			return output.Delivered{}, err
+		}
+		defer rc.Close()
+		if _, err := io.Copy(io.Discard, rc); err != nil {
+			return output.Delivered{}, err
+		}
+	}
+	return r.recorder.Write(ctx, img)
+}
+
+// damage flips a bit of every blob in the cache.
+func damage(t *testing.T, dir string) {
+	t.Helper()
+	blobs, err := filepath.Glob(filepath.Join(dir, "layers", "blobs", "sha256", "*"))
+	if err != nil || len(blobs) == 0 {
+		t.Fatalf("no blobs to damage: %v", err)
+	}
+	for _, name := range blobs {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)/2] ^= 1
+		if err := os.WriteFile(name, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestBuildErrors(t *testing.T) {
+	broken := errors.New("broken")
+	tests := []struct {
+		name string
+		edit func(*assemble.Options)
+		want string
+	}{
+		{"no parent", func(o *assemble.Options) { o.Images = parents{err: broken} }, "broken"},
+		{"a file that changed", func(o *assemble.Options) { o.Tools.Context = fstest.MapFS{"a": {Data: []byte("9")}} }, `making layer "a": source file a changed during the build`},
+		{"an output", func(o *assemble.Options) { o.Outputs = []assemble.Output{&recorder{err: broken}} }, "broken"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			o := options(t, dir)
+			tt.edit(&o)
+			if _, err := assemble.Build(t.Context(), demo(files("a")), o); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Build = %v, want %s", err, tt.want)
+			}
+			tmp, err := filepath.Glob(filepath.Join(dir, "layers", "blobs", "sha256", ".*"))
+			if err != nil || len(tmp) > 0 {
+				t.Errorf("Build left %v (%v), want nothing half made", tmp, err)
+			}
+		})
+	}
+}
+
+func TestForesee(t *testing.T) {
+	o := options(t, t.TempDir())
+	last := demo(files("a"))
+	if _, err := assemble.Build(t.Context(), last, o); err != nil {
+		t.Fatal(err)
+	}
+	got, err := assemble.Foresee(t.Context(), demo(files("a"), files("b")), &last, o.Cache)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Layer == nil || got[0].Reason != nil || got[1].Layer != nil || !cmp.Equal(got[1].Reason, []string{"new"}) {
+		t.Errorf("Foresee = %+v, want the first reused, the second new", got)
+	}
+	got, err = assemble.Foresee(t.Context(), demo(files("a")), nil, o.Cache)
+	if err != nil || len(got) != 1 || got[0].Layer == nil || got[0].Reason != nil {
+		t.Errorf("Foresee without a last build = %+v, %v, want the layer reused", got, err)
+	}
+}

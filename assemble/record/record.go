@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package record remembers which plan gave which image, so that the next build
+// can say what changed since.
+package record
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"inlay/resolve/plan"
+)
+
+// Values keeps records by name; *disk.Values is one.
+type Values interface {
+	Get(name string) ([]byte, error) // an error that is fs.ErrNotExist if absent
+	Put(name string, b []byte) error
+}
+
+// A Record is one finished build.
+type Record struct {
+	Plan   plan.Plan `json:"plan"`
+	Digest string    `json:"digest"` // of the image's manifest
+}
+
+// Store keeps the last record of each build.
+type Store struct{ Values Values }
+
+// Last returns the last record that was saved for the build of that name, and
+// whether there is one. A record that can't be read counts as none: an older
+// program wrote it, and it only helps to explain.
+func (s *Store) Last(name string) (Record, bool, error) {
+	b, err := s.Values.Get(file(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Record{}, false, nil
+	}
+	if err != nil {
+		return Record{}, false, fmt.Errorf("reading the record of the last build: %w", err)
+	}
+	var r Record
+	if json.Unmarshal(b, &r) != nil || r.Plan.Version != plan.Version || len(r.Plan.Stages) == 0 {
+		return Record{}, false, nil
+	}
+	return r, true, nil
+}
+
+// Save makes r the last record of the build of that name. It writes nothing if
+// it is already.
+func (s *Store) Save(name string, r Record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("recording the build: %w", err)
+	}
+	if old, err := s.Values.Get(file(name)); err == nil && bytes.Equal(old, b) {
+		return nil
+	}
+	if err := s.Values.Put(file(name), b); err != nil {
+		return fmt.Errorf("recording the build: %w", err)
+	}
+	return nil
+}
+
+// file turns the name of a build, which may be a path, into a file name.
+func file(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record_test
+
+import (
+	"errors"
+	"io/fs"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"inlay/assemble/record"
+	"inlay/resolve/plan"
+)
+
+// values is a record.Values in memory that counts what is written.
+type values struct {
+	m    map[string][]byte
+	puts int
+	err  error
+}
+
+func (v *values) Get(name string) ([]byte, error) {
+	if v.err != nil {
+		return nil, v.err
+	}
+	b, ok := v.m[name]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return b, nil
+}
+
+func (v *values) Put(name string, b []byte) error {
+	v.puts++
+	v.m[name] = b
+	return v.err
+}
+
+func demo(created int64) record.Record {
+	return record.Record{
+		Digest: "sha256:01",
+		Plan: plan.Plan{Version: plan.Version, Created: created, Stages: []plan.Stage{{
+			Steps: []plan.Step{{Name: "x", Remove: &plan.Remove{Paths: []string{"/x"}}}},
+		}}},
+	}
+}
+
+func TestLast(t *testing.T) {
+	v := &values{m: map[string][]byte{}}
+	s := &record.Store{Values: v}
+	if _, ok, err := s.Last("a"); ok || err != nil {
+		t.Fatalf("Last before Save = %v, %v, want none", ok, err)
+	}
+	if err := errors.Join(s.Save("a", demo(1)), s.Save("b", demo(2)), s.Save("a", demo(3))); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]record.Record{"a": demo(3), "b": demo(2)} {
+		got, ok, err := s.Last(name)
+		if !ok || err != nil {
+			t.Fatalf("Last(%s) = %v, %v", name, ok, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Last(%s) (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestSaveUnchanged(t *testing.T) {
+	v := &values{m: map[string][]byte{}}
+	s := &record.Store{Values: v}
+	if err := errors.Join(s.Save("a", demo(1)), s.Save("a", demo(1))); err != nil {
+		t.Fatal(err)
+	}
+	if v.puts != 1 {
+		t.Errorf("saving the same record twice writes it %d times, want once", v.puts)
+	}
+}
+
+func TestLastOfAnotherVersion(t *testing.T) {
+	for _, old := range []string{`{"plan":{"version":99,"stages":[{}]}}`, `{"plan":{"version":1}}`, `[]`} {
+		v := &values{m: map[string][]byte{}}
+		s := &record.Store{Values: v}
+		if err := s.Save("a", demo(1)); err != nil {
+			t.Fatal(err)
+		}
+		for name := range v.m {
+			v.m[name] = []byte(old)
+		}
+		if r, ok, err := s.Last("a"); ok || err != nil {
+			t.Errorf("Last of %s = %v, %v, %v, want none", old, r, ok, err)
+		}
+	}
+}
+
+func TestErrors(t *testing.T) {
+	broken := errors.New("disk on fire")
+	s := &record.Store{Values: &values{m: map[string][]byte{}, err: broken}}
+	if _, _, err := s.Last("a"); !errors.Is(err, broken) {
+		t.Errorf("Last = %v, want %v", err, broken)
+	}
+	if err := s.Save("a", demo(1)); !errors.Is(err, broken) {
+		t.Errorf("Save = %v, want %v", err, broken)
+	}
+}

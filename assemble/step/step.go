@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package step writes one step of a plan as one layer. What it writes depends
+// on the step and the files that the step names by digest, and on nothing else.
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"inlay/layers"
+	"inlay/resolve/plan"
+)
+
+// Tools are what steps are made with.
+type Tools struct {
+	// Context holds the files of a Files step, by their path in the plan.
+	Context fs.FS
+	// Wheel opens a wheel whose digest was checked.
+	Wheel func(context.Context, plan.Wheel) (*os.File, error)
+	// Note is told what the user should know and may ignore; nil drops it.
+	// It must be safe for concurrent use.
+	Note func(string)
+}
+
+// packaged is the time of every file that comes from a package, as the files
+// of a wheel in a zip can't be older: programs that zip what they find
+// installed refuse earlier times.
+var packaged = time.Unix(315532800, 0) // 1980-01-01 00:00:00 UTC
+
+// Write writes s as a layer to dst and describes it.
+func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (layers.Summary, error) {
+	l := &layer{tools: t}
+	var err error
+	switch {
+	case s.Remove != nil:
+		l.open(dst, s.Remove.Base, packaged)
+		err = l.remove(s.Remove.Paths)
+	case s.Python != nil:
+		l.open(dst, s.Python.Base, packaged)
+		err = l.wheels(ctx, *s.Python)
+	case s.Files != nil:
+		l.open(dst, s.Files.Base, time.Unix(s.Files.ModTime, 0))
+		err = l.files(ctx, *s.Files)
+	default:
+		err = errors.New("no such kind of step")
+	}
+	if err != nil {
+		return layers.Summary{}, fmt.Errorf("making layer %q: %w", s.Name, err)
+	}
+	return l.w.Close()
+}
+
+// A layer is one that is being written.
+type layer struct {
+	tools Tools
+	base  plan.Base
+	w     *layers.Writer
+}
+
+func (l *layer) open(dst io.Writer, b plan.Base, mtime time.Time) {
+	l.base = b
+	l.w = layers.NewWriter(dst, layers.Options{ModTime: mtime})
+}
+
+func (l *layer) note(format string, args ...any) {
+	if l.tools.Note != nil {
+		l.tools.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+// dirs adds the directories on the way to each of paths, once. Engines make up
+// the mode of a directory that a layer doesn't name.
+func (l *layer) dirs(paths []string) error {
+	all := make(map[string]bool)
+	for _, p := range paths {
+		for d := path.Dir(p); d != "/" && !all[d]; d = path.Dir(d) {
+			all[d] = true
+		}
+	}
+	for _, d := range slices.Sorted(maps.Keys(all)) {
+		if err := l.w.Add(l.dir(d), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *layer) dir(p string) layers.Entry {
+	d := l.base.Dir(p)
+	return layers.Entry{Path: inLayer(p), Mode: fs.ModeDir | d.Mode, UID: d.UID, GID: d.GID}
+}
+
+// inLayer turns an absolute path of the image into one of a layer.
+func inLayer(p string) string { return strings.TrimPrefix(p, "/") }
+
+func (l *layer) remove(paths []string) error {
+	placed := make([]string, len(paths))
+	for i, p := range paths {
+		placed[i] = l.base.Place(p)
+	}
+	slices.Sort(placed)
+	placed = slices.Compact(placed)
+	if err := l.dirs(placed); err != nil {
+		return err
+	}
+	for _, p := range placed {
+		if err := l.w.Remove(inLayer(p)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

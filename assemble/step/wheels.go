@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package step
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"inlay/assemble/wheel"
+	"inlay/layers"
+	"inlay/resolve/plan"
+)
+
+// Installer is the content of INSTALLER, which says what tool installed a
+// distribution (the specification "Recording installed projects").
+const Installer = "inlay\n"
+
+// downloads bounds the wheels of one layer that are fetched at a time.
+const downloads = 8
+
+// An installed file of a wheel knows where in the image it lands.
+type installed struct {
+	path  string
+	file  *wheel.File
+	wheel int
+}
+
+// wheels installs the wheels of p. A file that two wheels install comes from
+// the last of them by name.
+func (l *layer) wheels(ctx context.Context, p plan.Python) error {
+	files, err := l.fetch(ctx, p.Wheels)
+	defer closeAll(files)
+	if err != nil {
+		return err
+	}
+	var all []installed
+	for i, w := range p.Wheels {
+		found, err := l.install(files[i], w, p.Scheme)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			all = append(all, installed{path: f.path, file: f.file, wheel: i})
+		}
+	}
+	all = l.unshare(all, p.Wheels)
+	paths := make([]string, len(all))
+	for i, f := range all {
+		paths[i] = f.path
+	}
+	if err := l.dirs(paths); err != nil {
+		return err
+	}
+	return l.write(ctx, all)
+}
+
+// fetch opens the wheels. The files it returns are to be closed even if it
+// fails.
+func (l *layer) fetch(ctx context.Context, ws []plan.Wheel) ([]*os.File, error) {
+	files := make([]*os.File, len(ws))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(downloads)
+	for i, w := range ws {
+		g.Go(func() (err error) {
+			if files[i], err = l.tools.Wheel(ctx, w); err != nil {
+				return fmt.Errorf("%s %s: %w", w.Name, w.Version, err)
+			}
+			return nil
+		})
+	}
+	return files, g.Wait()
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close() // only read
+		}
+	}
+}
+
+// install lists what the wheel in f installs.
+func (l *layer) install(f *os.File, w plan.Wheel, s plan.Scheme) ([]installed, error) {
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	opened, err := wheel.Open(f, st.Size(), w.File, wheel.Scheme{
+		Purelib: s.Purelib, Platlib: s.Platlib, Scripts: s.Scripts, Data: s.Data, Headers: s.Headers,
+		Interpreter: s.Interpreter, Version: s.Version, Installer: Installer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]installed, len(opened.Files))
+	for i := range opened.Files {
+		out[i] = installed{path: l.base.Place(opened.Files[i].Path), file: &opened.Files[i]}
+	}
+	return out, nil
+}
+
+// unshare keeps one file of those that land on the same path, and tells when
+// they differ.
+func (l *layer) unshare(all []installed, ws []plan.Wheel) []installed {
+	last := make(map[string]int, len(all))
+	for i, f := range all {
+		if j, ok := last[f.path]; ok && (all[j].file.CRC32 != f.file.CRC32 || all[j].file.Size != f.file.Size) {
+			l.note("%s and %s install different %s: %s wins", ws[all[j].wheel].Name, ws[f.wheel].Name, f.path, ws[f.wheel].Name)
+		}
+		last[f.path] = i
+	}
+	kept := all[:0]
+	for i, f := range all {
+		if last[f.path] == i {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// write adds the files, wheel by wheel and small ones first: the small ones of
+// a wheel are compressed together, the others keep the wheel's own stream.
+func (l *layer) write(ctx context.Context, all []installed) error {
+	slices.SortStableFunc(all, func(a, b installed) int {
+		return cmp.Or(cmp.Compare(a.wheel, b.wheel), cmp.Compare(big(a), big(b)), strings.Compare(a.path, b.path))
+	})
+	for _, f := range all {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := l.member(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func big(f installed) int {
+	if f.file.Size >= layers.MinSplice {
+		return 1
+	}
+	return 0
+}
+
+func (l *layer) member(f installed) error {
+	e := layers.Entry{Path: inLayer(f.path), Mode: f.file.Mode, Size: f.file.Size}
+	deflated, ok, err := f.file.Deflated()
+	if err != nil {
+		return err
+	}
+	if ok {
+		return l.w.Splice(e, deflated)
+	}
+	body, err := f.file.Open()
+	if err != nil {
+		return err
+	}
+	return l.w.Add(e, body)
+}
