@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"inlay/assemble"
+	"inlay/assemble/record"
+	"inlay/cmd/inlay/progress"
+	"inlay/resolve"
+	"inlay/resolve/settings"
+	"inlay/resolve/tree"
+)
+
+func buildCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "build",
+		Usage:     "build an image and deliver it",
+		ArgsUsage: "[CONTEXT]",
+		Description: "Reads the settings in inlay.yaml of CONTEXT (default: the working directory), resolves what the\n" +
+			"parent image lacks, and writes it as layers. Prints the image's digest, and nothing else, to standard output.",
+		Flags: append(planFlags(),
+			&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"}),
+		OnUsageError: usageProblem,
+		Action:       build,
+	}
+}
+
+// A job is a build or a plan: what the command line asks for, read.
+type job struct {
+	context  string    // the directory of the source
+	source   *tree.Dir // its files
+	begun    time.Time
+	settings *settings.Docker
+	names    []string // of the image
+	outputs  []target
+	show     progress.Display
+	site     *site
+}
+
+// newJob reads the command line and the settings.
+func newJob(c *cli.Context) (*job, error) {
+	context, err := contextDir(c)
+	if err != nil {
+		return nil, err
+	}
+	s, warnings, err := loadSettings(c, context)
+	if err != nil {
+		return nil, err
+	}
+	j := &job{context: context, settings: s, begun: time.Now()}
+	if j.names, err = imageNames(c, s); err != nil {
+		return nil, err
+	}
+	if j.show, err = display(c, c.App.ErrWriter); err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		j.show.Note("warning: " + w.String())
+	}
+	if err := j.open(c); err != nil {
+		j.close()
+		return nil, err
+	}
+	return j, nil
+}
+
+// open opens what the job needs of this machine.
+func (j *job) open(c *cli.Context) (err error) {
+	if j.source, err = tree.Open(j.context); err != nil {
+		return err
+	}
+	if j.site, err = open(c.Context, c, j.show); err != nil {
+		return err
+	}
+	j.outputs, err = j.targets(c)
+	return err
+}
+
+func (j *job) close() {
+	if j.site != nil {
+		j.site.close()
+	}
+	if j.source != nil {
+		_ = j.source.Close() // only read
+	}
+	j.show.Close()
+}
+
+// resolve returns the plan.
+func (j *job) resolve(c *cli.Context) (*resolve.Result, error) {
+	req, err := j.request(c)
+	if err != nil {
+		return nil, err
+	}
+	return resolve.Resolve(c.Context, req)
+}
+
+func build(c *cli.Context) error {
+	j, err := newJob(c)
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	if j.settings.SkipBuild {
+		return j.skip(c)
+	}
+	r, err := j.resolve(c)
+	if err != nil {
+		return err
+	}
+	outputs := make([]assemble.Output, len(j.outputs))
+	for i, t := range j.outputs {
+		outputs[i] = t.output
+	}
+	img, err := assemble.Build(c.Context, r.Plan, assemble.Options{
+		Images:   parents{j.site.images},
+		Cache:    j.site.cache,
+		Anew:     c.Bool("no-cache"),
+		Tools:    j.tools(),
+		Outputs:  outputs,
+		Jobs:     c.Int("jobs"),
+		Progress: j.show.Start,
+	})
+	if err != nil {
+		return err
+	}
+	if err := j.site.records.Save(j.recordName(), record.Record{Plan: r.Plan, Digest: img.Digest.String()}); err != nil {
+		return err
+	}
+	j.show.Close()
+	if !c.Bool("quiet") {
+		summary(c.App.ErrWriter, img, j)
+	}
+	for _, d := range img.Delivered {
+		fmt.Fprintln(c.App.Writer, d.Reference)
+	}
+	return nil
+}
+
+// skip prints the parent's name: nothing is built (skip_build).
+func (j *job) skip(c *cli.Context) error {
+	j.show.Note("skip_build: the image is the parent image as it is; nothing is built or pushed")
+	fmt.Fprintln(c.App.Writer, j.settings.ParentImage)
+	return nil
+}
+
+// recordName names the build for the record: the context and what the image is
+// called, which is how a user would tell one build from another.
+func (j *job) recordName() string {
+	return fmt.Sprintf("%q %q", absolute([]string{j.context})[0], j.names)
+}
+
+// usageProblem turns the library's words about the command line into ours.
+func usageProblem(_ *cli.Context, err error, _ bool) error { return &usageError{problem: err.Error()} }
+
+// summary says in a few lines what a build did.
+func summary(w io.Writer, img *assemble.Result, j *job) {
+	made := 0
+	for _, l := range img.Layers {
+		if !l.Reused {
+			made++
+		}
+	}
+	fmt.Fprintf(w, "%s: %d made, %d reused\n", count(len(img.Layers), "layer"), made, len(img.Layers)-made)
+	for i, d := range img.Delivered {
+		fmt.Fprintln(w, j.outputs[i].said(d))
+	}
+}

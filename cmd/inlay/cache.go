@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/urfave/cli/v2"
+
+	"inlay/cache"
+)
+
+func cacheCommand() *cli.Command {
+	return &cli.Command{
+		Name:         "cache",
+		Usage:        "show, prune or verify the local cache",
+		OnUsageError: usageProblem,
+		Subcommands: []*cli.Command{
+			{
+				Name: "show", Usage: "say where the cache is and what it holds",
+				Flags: globalFlags(), OnUsageError: usageProblem, Action: cacheShow,
+			},
+			{
+				Name: "prune", Usage: "remove what wasn't used lately",
+				Flags: append([]cli.Flag{
+					&cli.BoolFlag{Name: "all", Usage: "remove everything"},
+					&cli.DurationFlag{Name: "older", Usage: "remove what wasn't used for `DURATION`", Value: 30 * 24 * time.Hour},
+					&cli.StringFlag{Name: "max-size", Usage: "then remove the least recently used until no more than `SIZE` is left, such as 10GB"},
+				}, globalFlags()...),
+				OnUsageError: usageProblem, Action: cachePrune,
+			},
+			{
+				Name: "verify", Usage: "read everything and remove what is damaged",
+				Flags: globalFlags(), OnUsageError: usageProblem, Action: cacheVerify,
+			},
+		},
+		Action: noSubcommand,
+	}
+}
+
+// noSubcommand shows the help, or names the one that was probably meant.
+func noSubcommand(c *cli.Context) error {
+	if !c.Args().Present() {
+		return cli.ShowSubcommandHelp(c)
+	}
+	return &usageError{fmt.Sprintf("no command %q of cache", c.Args().First()), nearest(c.Args().First(), []string{"show", "prune", "verify"}, "cache ")}
+}
+
+func openCache(c *cli.Context) (*cache.Dir, string, error) {
+	if c.Args().Present() {
+		return nil, "", &usageError{fmt.Sprintf("cache %s takes no arguments", c.Command.Name), ""}
+	}
+	root, err := cacheDir(c)
+	if err != nil {
+		return nil, "", err
+	}
+	dir, err := cache.Open(root)
+	return dir, root, err
+}
+
+func cacheShow(c *cli.Context) error {
+	dir, root, err := openCache(c)
+	if err != nil {
+		return err
+	}
+	usage, err := dir.Usage()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, root)
+	printUsage(c, usage)
+	return nil
+}
+
+// printUsage prints a table with a line for each kind and the sum.
+func printUsage(c *cli.Context, usage []cache.Usage) {
+	var t table
+	var n int
+	var sum int64
+	for _, u := range usage {
+		t.row(string(u.Kind), strconv.Itoa(u.Count), inBytes(u.Bytes))
+		n += u.Count
+		sum += u.Bytes
+	}
+	t.row("in all", strconv.Itoa(n), inBytes(sum))
+	t.print(c.App.Writer)
+}
+
+func cachePrune(c *cli.Context) error {
+	o := cache.TrimOptions{All: c.Bool("all"), Before: time.Now().Add(-c.Duration("older"))}
+	if s := c.String("max-size"); s != "" {
+		n, err := humanize.ParseBytes(s)
+		if err != nil || n > 1<<62 {
+			return &usageError{fmt.Sprintf("--max-size %q is no size", s), "write a number and a unit: --max-size 10GB"}
+		}
+		o.MaxBytes = int64(max(n, 1)) // 0 means any number
+	}
+	dir, _, err := openCache(c)
+	if err != nil {
+		return err
+	}
+	removed, err := dir.Trim(c.Context, o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(c.App.Writer, "removed")
+	printUsage(c, removed)
+	return nil
+}
+
+// A damageError reports damaged entries, which were removed.
+type damageError struct{ n int }
+
+func (e *damageError) Error() string { return fmt.Sprintf("%d entries of the cache were damaged", e.n) }
+
+// Hint says what became of them.
+func (e *damageError) Hint() string { return "they were removed; run `inlay build` to make them again" }
+
+func cacheVerify(c *cli.Context) error {
+	dir, root, err := openCache(c)
+	if err != nil {
+		return err
+	}
+	n := 0
+	err = dir.Verify(c.Context, func(p cache.Problem) {
+		n++
+		fmt.Fprintf(c.App.Writer, "%s %s %s\n", p.Kind, p.Name, p.What)
+	})
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		return &damageError{n}
+	}
+	fmt.Fprintf(c.App.Writer, "%s is whole\n", root)
+	return nil
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// sets are requirement sets of different kinds.
+var sets = map[string][]string{
+	"data science":       {"numpy", "pandas", "scikit-learn", "matplotlib"},
+	"web":                {"fastapi", "uvicorn", "gunicorn", "jinja2", "sqlalchemy", "httpx"},
+	"cloud SDK":          {"boto3", "azure-storage-blob", "google-cloud-storage"},
+	"Jupyter":            {"jupyterlab"},
+	"namespace packages": {"azure-identity", "azure-keyvault-secrets", "google-cloud-bigquery", "opentelemetry-sdk", "zope.interface"},
+	"headers":            {"greenlet", "gevent"},
+	"scripts":            {"ruff", "docutils", "awscli", "jmespath", "pipx"},
+	"data files":         {"pyarrow", "jupyter-core", "widgetsnbextension", "tqdm"},
+	"binaries":           {"cryptography", "orjson", "grpcio", "protobuf", "lxml", "pillow"},
+	"command lines":      {"black", "mypy", "pytest", "tox", "ansible-core"},
+}
+
+// differences lists how our tree may differ from the one uv leaves, and why.
+// A path matches a pattern as a whole.
+var differences = []struct {
+	path, reason string
+	same         func(uv, ours node) bool // nil: whatever the difference is
+}{
+	{`.*\.dist-info/INSTALLER`, "names the installer", nil},
+	{`.*\.dist-info/REQUESTED`, "uv marks every distribution, also those nobody asked for: it says nothing", nil},
+	{`.*\.dist-info/uv_cache\.json`, "is uv's own note", nil},
+	{`.*\.dist-info/RECORD`, "lists the two files above", sameRecord},
+	{`(.*/)?__pycache__(/.*)?`, "bytecode that running uv's own scripts left behind", nil},
+}
+
+func sameRecord(uv, ours node) bool {
+	return uv.Mode == ours.Mode && slices.Equal(rows(uv.body), rows(ours.body))
+}
+
+// rows returns those of a RECORD without those of files that name the
+// installer.
+func rows(b []byte) []string {
+	var kept []string
+	for line := range strings.Lines(string(b)) {
+		if !strings.Contains(line, ".dist-info/INSTALLER,") && !strings.Contains(line, ".dist-info/REQUESTED,") {
+			kept = append(kept, line)
+		}
+	}
+	return kept
+}
+
+// listing is what both trees are made of: everything an installer may touch.
+const listing = "tar -C / --sort=name -cf - usr/local usr/include opt srv"
+
+func TestE2ESameTree(t *testing.T) {
+	e := e2e(t)
+	uv := e.uv(t)
+	for _, kind := range slices.Sorted(maps.Keys(sets)) {
+		t.Run(kind, func(t *testing.T) {
+			locked, want := e.reference(t, uv, sets[kind])
+			dir := project(t, "settings:\n  docker:\n    requirements: r.txt\n    parent_image: "+e.parent("debian")+"\n",
+				map[string]string{"r.txt": locked})
+			out := t.TempDir()
+			e.inlay(t, "build", "-o", "oci:"+out+"/image", dir)
+			got := e.podman(t, out+"/image", "sh", "-c", listing)
+			if got.err != nil {
+				t.Fatalf("listing the image: %v %s", got.err, got.stderr)
+			}
+			ours := nodes(t, strings.NewReader(got.stdout))
+			delete(ours, "app")
+			e.report(t, "%d paths, %d allowed differences", len(want), compare(t, want, ours))
+		})
+	}
+}
+
+// compare fails the test for each difference that isn't allowed, and counts
+// those that are.
+func compare(t *testing.T, want, got map[string]node) (allowed int) {
+	t.Helper()
+	if len(want) < 100 {
+		t.Fatalf("the reference holds %d paths: it can't be right", len(want))
+	}
+	paths := maps.Clone(want)
+	maps.Copy(paths, got)
+	for _, p := range slices.Sorted(maps.Keys(paths)) {
+		w, inWant := want[p]
+		g, inGot := got[p]
+		if inWant && inGot && w.Type == g.Type && w.Mode == g.Mode && w.Link == g.Link && w.Digest == g.Digest {
+			continue
+		}
+		if mayDiffer(p, w, g) {
+			allowed++
+			continue
+		}
+		t.Errorf("%s: uv left %s, we left %s", p, describe(w, inWant), describe(g, inGot))
+	}
+	return allowed
+}
+
+func mayDiffer(p string, want, got node) bool {
+	for _, d := range differences {
+		if regexp.MustCompile("^(?:"+d.path+")$").MatchString(p) && (d.same == nil || d.same(want, got)) {
+			return true
+		}
+	}
+	return false
+}
+
+func describe(n node, there bool) string {
+	if !there {
+		return "nothing"
+	}
+	return fmt.Sprintf("%c %#o %s %.12s %.80q", n.Type, n.Mode, n.Link, n.Digest, n.body)
+}
+
+// uv returns the uv that inlay itself uses.
+func (e env) uv(t *testing.T) string {
+	t.Helper()
+	dir := project(t, "", map[string]string{"r.txt": "six\n"})
+	e.inlay(t, "plan", "--refresh", "--parent-image", e.parent("debian"), "--requirements", filepath.Join(dir, "r.txt"), dir)
+	found, err := filepath.Glob(filepath.Join(e.cache, "uv", "*", "uv"))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("inlay left no uv in its cache: %v", err)
+	}
+	return found[len(found)-1]
+}
+
+// reference installs requirements with uv in the parent, run by podman, and
+// returns what it locked and the tree it left.
+func (e env) reference(t *testing.T, uv string, requirements []string) (locked string, left map[string]node) {
+	t.Helper()
+	script := "uv pip install -q --system --break-system-packages --link-mode copy " + strings.Join(requirements, " ") +
+		" >&2 && uv -q pip freeze --system >/out/locked.txt && " + listing
+	out := t.TempDir()
+	extra := append(e.store(), "NETWORK=host", "RUN_ARGS="+strings.Join([]string{
+		"-v " + uv + ":/bin/uv:ro", "-v " + out + ":/out", "-v " + path.Join(e.dir, "uvcache") + ":/uvcache",
+		"-v /etc/ssl/certs:/etc/ssl/certs:ro", "-e UV_CACHE_DIR=/uvcache", "-e SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
+	}, " "))
+	write(t, path.Join(e.dir, "uvcache", ".keep"), "")
+	r := must(t, extra, filepath.Join(e.scripts, "run.sh"), strings.TrimPrefix(e.parent("debian"), "oci:"), "--", "sh", "-c", script)
+	return read(t, filepath.Join(out, "locked.txt")), nodes(t, strings.NewReader(r.stdout))
+}

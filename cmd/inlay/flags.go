@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"inlay/resolve/settings"
+)
+
+// globalFlags are those of every command.
+func globalFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "cache-dir", Usage: "keep the cache in `DIR`", EnvVars: []string{"INLAY_CACHE_DIR"}, DefaultText: "in the user's cache directory"},
+		&cli.StringFlag{Name: "progress", Usage: "show work as `MODE`: auto, tty, plain or none", Value: "auto"},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show nothing but the result and errors"},
+	}
+}
+
+// planFlags are those of build and plan: what decides about the image.
+func planFlags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read the settings from `FILE`", DefaultText: "inlay.yaml in CONTEXT, if there is one"},
+		&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: "name the image `REF`; may be given several times"},
+		&cli.BoolFlag{Name: "push", Usage: "push the image: the same as --output registry"},
+		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "deliver the image to `OUTPUT`: registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE; may be given several times"},
+		&cli.StringSliceFlag{Name: "set", Usage: "set any other setting, `PATH=YAML`; may be given several times"},
+		&cli.BoolFlag{Name: "refresh", Usage: "resolve the requirements anew"},
+		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
+		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU()},
+		&cli.StringFlag{Name: "index-url", Usage: "find packages in the index at `URL`", EnvVars: []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"}, DefaultText: "uv's own"},
+	}
+	return append(append(flags, settingFlags()...), globalFlags()...)
+}
+
+// short are the one-letter forms of the settings' flags.
+var short = map[string]string{"requirement": "r"}
+
+// settingFlags are the flags that the settings themselves list: one for each
+// common field, as the strongest level.
+func settingFlags() []cli.Flag {
+	var flags []cli.Flag
+	for _, f := range settings.Fields() {
+		for _, long := range f.Flags {
+			name := strings.TrimPrefix(long, "--")
+			flag := &cli.StringSliceFlag{Name: name, Usage: usage(name, f)}
+			if s := short[name]; s != "" {
+				flag.Aliases = []string{s}
+			}
+			flags = append(flags, flag)
+		}
+	}
+	return flags
+}
+
+// usage describes the flag of a setting in one line.
+func usage(name string, f settings.Field) string {
+	value := "`VALUE`"
+	switch {
+	case name == "requirements" || name == "dockerignore":
+		value = "`FILE`"
+	case f.Type == "mapping of strings":
+		value = "`NAME=VALUE`; may be given several times"
+	case name == "requirement":
+		value = "`SPEC`; may be given several times"
+	}
+	return fmt.Sprintf("the setting %s: %s", strings.TrimPrefix(f.Name, "settings.docker."), value)
+}
+
+// loadSettings reads the settings file and puts the flags over it.
+func loadSettings(c *cli.Context, context string) (*settings.Docker, []settings.Warning, error) {
+	o := settings.Options{Lookup: os.LookupEnv, Overrides: overrides(c)}
+	name := c.String("file")
+	if name == "" {
+		name = filepath.Join(context, "inlay.yaml")
+		if _, err := os.Stat(name); err != nil {
+			return settings.Load(name, nil, o)
+		}
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the settings: %w", err)
+	}
+	defer f.Close()
+	return settings.Load(name, f, o)
+}
+
+// overrides collects the flags that stand for settings. A file that a flag
+// names is one of the working directory, as with any other program; one that
+// the settings file names is one of the context.
+func overrides(c *cli.Context) []settings.Override {
+	var all []settings.Override
+	for _, f := range settings.Fields() {
+		for _, long := range f.Flags {
+			name := strings.TrimPrefix(long, "--")
+			values := c.StringSlice(name)
+			if name == "requirements" || name == "dockerignore" {
+				values = absolute(values)
+			}
+			all = append(all, settings.Override{Flag: long, Values: values})
+		}
+	}
+	return append(all, settings.Override{Flag: "--set", Values: c.StringSlice("set")})
+}
+
+func absolute(paths []string) []string {
+	out := make([]string, len(paths))
+	for i, p := range paths {
+		out[i] = p
+		if abs, err := filepath.Abs(p); err == nil {
+			out[i] = abs
+		}
+	}
+	return out
+}
+
+// contextDir returns the one argument of build and plan.
+func contextDir(c *cli.Context) (string, error) {
+	switch c.NArg() {
+	case 0:
+		return ".", nil
+	case 1:
+		return c.Args().First(), nil
+	default:
+		return "", &usageError{fmt.Sprintf("%s takes one CONTEXT, not %d arguments", c.Command.Name, c.NArg()), "quote what belongs together"}
+	}
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/urfave/cli/v2"
+
+	"inlay/assemble"
+	"inlay/assemble/output"
+	"inlay/cache"
+	"inlay/resolve/settings"
+)
+
+// A target is a place the image goes, and how to speak of it.
+type target struct {
+	output assemble.Output
+	said   func(output.Delivered) string
+}
+
+// imageNames returns what the image is called: by the flags, else by the
+// settings, else nothing.
+func imageNames(c *cli.Context, s *settings.Docker) ([]string, error) {
+	names := c.StringSlice("tag")
+	if t := s.Target.String(); len(names) == 0 && t != "" {
+		names = []string{t}
+	}
+	for _, n := range names {
+		if _, err := name.NewTag(n); err != nil {
+			return nil, &usageError{fmt.Sprintf("%q is no name for an image: %v", n, err), "write REGISTRY/REPOSITORY:TAG"}
+		}
+	}
+	return names, nil
+}
+
+// targets returns where the image goes: to the outputs that the flags name,
+// else into a layout in the cache.
+func (j *job) targets(c *cli.Context) ([]target, error) {
+	names := c.StringSlice("output")
+	if c.Bool("push") {
+		names = append([]string{"registry"}, names...)
+	}
+	if len(names) == 0 {
+		return []target{j.kept()}, nil
+	}
+	all := make([]target, len(names))
+	for i, n := range names {
+		var err error
+		if all[i], err = j.target(n); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (j *job) target(text string) (target, error) {
+	transport, rest, _ := strings.Cut(text, ":")
+	switch {
+	case text == "registry":
+		return j.registry()
+	case transport == "oci" && rest != "":
+		dir, tag, _ := strings.Cut(rest, ":")
+		return j.layout(dir, tag), nil
+	case transport == "oci-archive" && rest != "":
+		return target{output.OCIArchive{File: rest, Tag: j.tag(), Progress: output.Progress(j.show.Start)}, written}, nil
+	case transport == "docker-archive" && rest != "":
+		tags, err := j.tags()
+		return target{output.Tarball{File: rest, Tags: tags, Progress: output.Progress(j.show.Start)}, written}, err
+	case text == "engine":
+		return target{}, &usageError{"--output engine is not supported yet", "write --output docker-archive:FILE and load it with `docker load -i FILE`"}
+	}
+	kinds := []string{"registry", "oci", "oci-archive", "docker-archive"}
+	hint := nearest(transport, kinds, "--output ")
+	if hint == "" {
+		hint = "write registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE"
+	}
+	return target{}, &usageError{fmt.Sprintf("no output %q", text), hint}
+}
+
+func (j *job) registry() (target, error) {
+	tags, err := j.tags()
+	if err != nil {
+		return target{}, err
+	}
+	if len(tags) == 0 {
+		return target{}, &usageError{"nothing says where to push the image", "give `--tag REGISTRY/REPOSITORY:TAG`, or `target_repository` and `registry` in the settings"}
+	}
+	out := output.Registry{Tags: tags, Keychain: authn.DefaultKeychain, UserAgent: userAgent(), Progress: output.Progress(j.show.Start)}
+	return target{out, pushed}, nil
+}
+
+func (j *job) layout(dir, tag string) target {
+	if tag == "" {
+		tag = j.tag()
+	}
+	return target{output.Layout{Dir: dir, Tag: tag, Progress: output.Progress(j.show.Start)}, written}
+}
+
+// kept is where an image goes that was not asked to go anywhere.
+func (j *job) kept() target {
+	dir := j.site.cache.Path(cache.Images)
+	t := j.layout(dir, "")
+	t.said = func(d output.Delivered) string {
+		return written(d) + "\nkept in the cache: `--push` pushes it, `--output docker-archive:FILE` writes what `docker load -i FILE` takes"
+	}
+	return t
+}
+
+// tags returns the image's names.
+func (j *job) tags() ([]name.Tag, error) {
+	tags := make([]name.Tag, len(j.names))
+	for i, n := range j.names {
+		var err error
+		if tags[i], err = name.NewTag(n); err != nil {
+			return nil, err
+		}
+	}
+	return tags, nil
+}
+
+// tag returns the tag of the image's first name, "latest" if it has none.
+func (j *job) tag() string {
+	if tags, err := j.tags(); err == nil && len(tags) > 0 {
+		return tags[0].TagStr()
+	}
+	return "latest"
+}
+
+func pushed(d output.Delivered) string {
+	if d.Moved == 0 {
+		return fmt.Sprintf("pushed nothing: %s has it all", d.Reference)
+	}
+	return fmt.Sprintf("pushed %s in %s to %s (%d mounted, %d already there)", inBytes(d.Bytes), count(d.Moved, "blob"), d.Reference, d.Mounted, d.Present)
+}
+
+func written(d output.Delivered) string {
+	if d.Moved == 0 {
+		return fmt.Sprintf("wrote nothing: %s is there", d.Reference)
+	}
+	return fmt.Sprintf("wrote %s in %s to %s (%d already there)", inBytes(d.Bytes), count(d.Moved, "blob"), d.Reference, d.Present)
+}

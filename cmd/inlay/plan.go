@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/urfave/cli/v2"
+
+	"inlay/assemble"
+	"inlay/assemble/output"
+	"inlay/resolve"
+	"inlay/resolve/parent"
+	"inlay/resolve/plan"
+	"inlay/resolve/source"
+)
+
+func planCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "plan",
+		Usage:     "say what a build would do, and why",
+		ArgsUsage: "[CONTEXT]",
+		Description: "Goes as far as build does before it makes anything, and prints for each layer what it holds, whether\n" +
+			"it is there or has to be made, what changed since the last build, and what a push would move.\n" +
+			"Writes nothing but the cache.",
+		Flags: append(planFlags(),
+			&cli.StringFlag{Name: "format", Usage: "print `FORMAT`: text, or the plan itself as json", Value: "text"}),
+		OnUsageError: usageProblem,
+		Action:       explain,
+	}
+}
+
+func explain(c *cli.Context) error {
+	format := c.String("format")
+	if format != "text" && format != "json" {
+		return &usageError{fmt.Sprintf("no format %q", format), "use text or json"}
+	}
+	j, err := newJob(c)
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	if j.settings.SkipBuild {
+		return j.skip(c)
+	}
+	r, err := j.resolve(c)
+	if err != nil {
+		return err
+	}
+	if format == "json" {
+		j.show.Close()
+		return r.Plan.Encode(c.App.Writer)
+	}
+	last, known, err := j.site.records.Last(j.recordName())
+	if err != nil {
+		return err
+	}
+	var before *plan.Plan
+	if known {
+		before = &last.Plan
+	}
+	forecast, err := assemble.Foresee(c.Context, r.Plan, before, j.site.cache)
+	if err != nil {
+		return err
+	}
+	moves, err := j.moves(c.Context, r, forecast)
+	if err != nil {
+		return err
+	}
+	j.show.Close()
+	printPlan(c.App.Writer, r, forecast)
+	if moves != "" {
+		fmt.Fprintln(c.App.Writer, moves)
+	}
+	return nil
+}
+
+// printPlan prints what would become of each layer.
+func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
+	fmt.Fprintf(w, "parent %s (%s, %s)\n", r.Parent.Reference, r.Plan.Platform, count(len(r.Parent.Layers), "layer"))
+	if py := r.Parent.Python; py != nil {
+		fmt.Fprintf(w, "python %s at %s, %s installed\n", py.Version, py.Interpreter, count(len(py.Dists), "distribution"))
+	}
+	var t table
+	for _, f := range forecast {
+		t.row(verdict(f), f.Step.Name, size(f), why(f))
+	}
+	t.print(w)
+	if len(forecast) == 0 {
+		fmt.Fprintln(w, "no layers: the parent has it all")
+	}
+}
+
+func verdict(f assemble.Forecast) string {
+	if f.Layer != nil {
+		return "reuse"
+	}
+	return "make"
+}
+
+// size is the layer's if it is there, else what is known of what goes in.
+func size(f assemble.Forecast) string {
+	if f.Layer != nil {
+		if n, err := f.Layer.Size(); err == nil {
+			return inBytes(n)
+		}
+	}
+	var n int64
+	if f.Step.Python != nil {
+		for _, w := range f.Step.Python.Wheels {
+			n += w.Size
+		}
+		return "about " + inBytes(n)
+	}
+	if f.Step.Files != nil {
+		for _, file := range f.Step.Files.Files {
+			n += file.Size
+		}
+		return "from " + inBytes(n)
+	}
+	return ""
+}
+
+// reasons is how many changes are listed.
+const reasons = 3
+
+func why(f assemble.Forecast) string {
+	switch {
+	case len(f.Reason) > reasons:
+		return fmt.Sprintf("%s and %d more", strings.Join(f.Reason[:reasons], ", "), len(f.Reason)-reasons)
+	case len(f.Reason) > 0:
+		return strings.Join(f.Reason, ", ")
+	case f.Layer == nil:
+		return "not in the cache"
+	default:
+		return ""
+	}
+}
+
+// moves says what a push would move. Of a layer that isn't made yet it knows
+// only what goes in.
+func (j *job) moves(ctx context.Context, r *resolve.Result, forecast []assemble.Forecast) (string, error) {
+	out, ok := j.pushes()
+	if !ok {
+		return "", nil
+	}
+	if j.site.images.Offline {
+		return "offline: what a push would move isn't known", nil
+	}
+	blobs, sizes, err := parentBlobs(r.Parent)
+	if err != nil {
+		return "", err
+	}
+	unmade := 0
+	for _, f := range forecast {
+		if f.Layer == nil {
+			unmade++
+			continue
+		}
+		d, err := f.Layer.Digest()
+		if err != nil {
+			return "", err
+		}
+		n, err := f.Layer.Size()
+		if err != nil {
+			return "", err
+		}
+		blobs, sizes = append(blobs, output.Blob{Digest: d}), append(sizes, n)
+	}
+	states, err := out.Check(ctx, blobs)
+	if err != nil {
+		return "", err
+	}
+	return tell(states, sizes, unmade), nil
+}
+
+// pushes returns the output to a registry, if there is one.
+func (j *job) pushes() (output.Registry, bool) {
+	for _, t := range j.outputs {
+		if r, ok := t.output.(output.Registry); ok {
+			return r, true
+		}
+	}
+	return output.Registry{}, false
+}
+
+// parentBlobs lists the parent's layers and where they could be mounted from.
+func parentBlobs(inv *parent.Inventory) ([]output.Blob, []int64, error) {
+	var from name.Repository
+	if ref, err := source.Parse(inv.Reference); err == nil && ref.Transport == "docker" {
+		if from, err = name.NewRepository(ref.Name); err != nil {
+			return nil, nil, err
+		}
+	}
+	blobs, sizes := make([]output.Blob, len(inv.Layers)), make([]int64, len(inv.Layers))
+	for i, l := range inv.Layers {
+		d, err := v1.NewHash(l.Digest)
+		if err != nil {
+			return nil, nil, err
+		}
+		blobs[i], sizes[i] = output.Blob{Digest: d, From: from}, l.Size
+	}
+	return blobs, sizes, nil
+}
+
+func tell(states []output.State, sizes []int64, unmade int) string {
+	var moved, mounted int
+	var sum int64
+	for i, s := range states {
+		switch s {
+		case output.Missing:
+			moved++
+			sum += sizes[i]
+		case output.Mountable:
+			mounted++
+		}
+	}
+	var parts []string
+	if moved > 0 {
+		parts = append(parts, fmt.Sprintf("move %s in %s", inBytes(sum), count(moved, "layer")))
+	}
+	if mounted > 0 {
+		parts = append(parts, fmt.Sprintf("mount %s", count(mounted, "layer")))
+	}
+	if unmade > 0 {
+		parts = append(parts, fmt.Sprintf("move %s to be made", count(unmade, "layer")))
+	}
+	if len(parts) == 0 {
+		return "a push would move no layer"
+	}
+	return "a push would " + strings.Join(parts, ", ")
+}

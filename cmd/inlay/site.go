@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/urfave/cli/v2"
+
+	"inlay/assemble/record"
+	"inlay/assemble/step"
+	"inlay/cache"
+	"inlay/cache/disk"
+	"inlay/cache/fetch"
+	"inlay/cmd/inlay/progress"
+	"inlay/resolve"
+	"inlay/resolve/plan"
+	"inlay/resolve/python"
+	"inlay/resolve/source"
+	"inlay/resolve/tree"
+)
+
+// A site is the machine that a build runs on: its cache, its network and its
+// tools, wired together.
+type site struct {
+	root    string // of the cache
+	cache   *cache.Dir
+	wheels  *fetch.Store
+	records *record.Store
+	images  source.Remembered
+	python  *python.Resolver
+	release func()
+}
+
+// open returns the site that the flags describe. It holds the cache until it
+// is closed, so that nothing prunes what is in use.
+func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, error) {
+	root, err := cacheDir(c)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := cache.Open(root)
+	if err != nil {
+		return nil, err
+	}
+	release, err := dir.Use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	offline := c.Bool("offline")
+	s := &site{
+		root:    root,
+		cache:   dir,
+		release: release,
+		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Offline: offline, Progress: show.Start},
+		records: &record.Store{Values: values(dir, cache.Records)},
+		images: source.Remembered{
+			Images: source.Images{
+				Platform:  "linux/" + runtime.GOARCH,
+				Keychain:  authn.DefaultKeychain,
+				UserAgent: userAgent(),
+			},
+			Store:   values(dir, cache.Inventories),
+			Offline: offline,
+		},
+	}
+	s.python = s.resolver(c, dir, show)
+	return s, nil
+}
+
+func (s *site) close() { s.release() }
+
+// values keeps the small values of a kind.
+func values(dir *cache.Dir, k cache.Kind) disk.Values { return disk.Values{Dir: dir.Path(k)} }
+
+// resolver returns what resolves requirements, with this machine's uv or one
+// of inlay's own.
+func (s *site) resolver(c *cli.Context, dir *cache.Dir, show progress.Display) *python.Resolver {
+	uv := dir.Path(cache.UV)
+	return &python.Resolver{
+		UV: func(ctx context.Context) (python.UV, error) {
+			return python.FindUV(ctx, python.FindOptions{
+				LookPath: exec.LookPath,
+				Runner:   python.Exec{},
+				Env:      os.Environ(),
+				Dir:      uv,
+				IndexURL: c.String("index-url"),
+				Files:    s.wheels,
+			})
+		},
+		Runner:   python.Exec{},
+		Env:      os.Environ(),
+		Dir:      filepath.Join(uv, "cache"),
+		Temp:     filepath.Join(uv, "tmp"),
+		Store:    values(dir, cache.Resolutions),
+		Progress: show.Start,
+	}
+}
+
+// request is what the plan depends on.
+func (j *job) request(c *cli.Context) (resolve.Request, error) {
+	date, err := created()
+	if err != nil {
+		return resolve.Request{}, err
+	}
+	return resolve.Request{
+		Settings: j.settings,
+		Context:  j.context,
+		Source:   j.source,
+		Digests:  &tree.Cache{Store: values(j.site.cache, cache.Inventories), Name: j.treeName(), Now: j.begun},
+		Created:  date,
+		Refresh:  c.Bool("refresh"),
+		Offline:  c.Bool("offline"),
+		IndexURL: c.String("index-url"),
+		Platform: "linux/" + runtime.GOARCH,
+		Images:   j.site.images,
+		Python:   j.site.python,
+		Store:    values(j.site.cache, cache.Inventories),
+		Jobs:     c.Int("jobs"),
+		Note:     j.show.Note,
+		Default:  func() (string, string) { return defaultParent(c.Context, j.context) },
+		Progress: j.show.Start,
+	}, nil
+}
+
+// treeName names the digests of the context's files in the cache.
+func (j *job) treeName() string {
+	sum := sha256.Sum256([]byte(absolute([]string{j.context})[0]))
+	return fmt.Sprintf("files-%x", sum)
+}
+
+// tools are what layers are made with.
+func (j *job) tools() step.Tools {
+	wheels := j.site.wheels
+	return step.Tools{
+		Context: j.source,
+		Wheel: func(ctx context.Context, w plan.Wheel) (*os.File, error) {
+			digest, err := v1.NewHash(w.Digest)
+			if err != nil {
+				return nil, err
+			}
+			return wheels.Open(ctx, fetch.File{Name: w.File, URL: w.URL, Digest: digest, Size: w.Size})
+		},
+		Note: j.show.Note,
+	}
+}
+
+// parents opens the parents that plans name.
+type parents struct{ images source.Remembered }
+
+// Parent implements assemble.Source.
+func (p parents) Parent(ctx context.Context, pl plan.Parent, platform string) (v1.Image, error) {
+	ref, err := source.Parse(pl.Image)
+	if err != nil {
+		return nil, err
+	}
+	return p.images.Open(ctx, ref, platform)
+}

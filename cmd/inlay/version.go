@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"inlay/resolve/plan"
+)
+
+// version is that of the program; a release sets it with -ldflags.
+var version = "devel"
+
+func versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:         "version",
+		Usage:        "print the version, and the versions of what decides the bytes of layers",
+		OnUsageError: usageProblem,
+		Action: func(c *cli.Context) error {
+			w := c.App.Writer
+			fmt.Fprintf(w, "inlay %s %s/%s\n", version, runtime.GOOS, runtime.GOARCH)
+			fmt.Fprintf(w, "plan %d\n", plan.Version)
+			info, ok := debug.ReadBuildInfo()
+			if !ok {
+				return nil
+			}
+			fmt.Fprintln(w, info.GoVersion)
+			for _, m := range info.Deps {
+				if slices.Contains([]string{"github.com/klauspost/compress", "github.com/google/go-containerregistry"}, m.Path) {
+					fmt.Fprintln(w, m.Path, m.Version)
+				}
+			}
+			return nil
+		},
+	}
+}
+
+// userAgent names the program to registries.
+func userAgent() string { return "inlay/" + version }

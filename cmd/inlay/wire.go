@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"inlay/cmd/inlay/progress"
+)
+
+// cacheDir returns the directory of the cache.
+func cacheDir(c *cli.Context) (string, error) {
+	dir := c.String("cache-dir")
+	if dir == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", &usageError{fmt.Sprintf("no directory for the cache: %v", err), "give --cache-dir DIR, or set INLAY_CACHE_DIR"}
+		}
+		dir = filepath.Join(user, "inlay")
+	}
+	return filepath.Abs(dir)
+}
+
+// created returns the time of the image in seconds since 1970: that of
+// SOURCE_DATE_EPOCH (reproducible-builds.org), or 0.
+func created() (int64, error) {
+	text := os.Getenv("SOURCE_DATE_EPOCH")
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 || n > maxCreated {
+		return 0, &usageError{fmt.Sprintf("SOURCE_DATE_EPOCH is %q, want whole seconds since 1970", text), "unset it, or use $(git log -1 --format=%ct)"}
+	}
+	return n, nil
+}
+
+// maxCreated is the last second that a tar's and a JSON's time can both hold.
+const maxCreated = 253402300799 // 9999-12-31 23:59:59 UTC
+
+// display returns how work is shown.
+func display(c *cli.Context, stderr io.Writer) (progress.Display, error) {
+	mode := c.String("progress")
+	if c.Bool("quiet") {
+		return progress.None(io.Discard), nil
+	}
+	f, isFile := stderr.(*os.File)
+	if mode == "auto" {
+		mode = "plain"
+		if isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
+			mode = "tty"
+		}
+	}
+	switch mode {
+	case "tty":
+		return progress.Bars(stderr, os.Getenv("NO_COLOR") == ""), nil
+	case "plain":
+		return progress.Lines(stderr), nil
+	case "none":
+		return progress.None(stderr), nil
+	default:
+		return progress.Display{}, &usageError{fmt.Sprintf("no progress mode %q", mode), "use auto, tty, plain or none"}
+	}
+}

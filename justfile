@@ -1,0 +1,103 @@
+# Recipes for working on inlay. `just` alone lists them.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+export CGO_ENABLED := "0"
+
+[private]
+default:
+    @just --list --unsorted
+
+# Set up this machine and run every test: what CI runs, cheapest first.
+ci: fmt-check vet cross test race golden-check fuzz-smoke setup e2e
+
+# Build the example project of testdata/ on a Debian parent and run it.
+demo: setup parents build
+    bin/inlay build --parent-image oci:bin/e2e/debian -o oci:bin/demo testdata/example
+    testdata/e2e/run.sh bin/demo
+
+# Build bin/inlay.
+build:
+    go build -trimpath -o bin/inlay ./cmd/inlay
+
+# Run the hermetic tests, in random order.
+test *args:
+    go test -shuffle=on {{ args }} ./...
+
+# Run the hermetic tests under the race detector.
+race:
+    CGO_ENABLED=1 go test -race -shuffle=on ./...
+
+# Install the programs that the end-to-end tests use.
+setup:
+    testdata/e2e/setup.sh
+
+# Make the parent images of the end-to-end tests.
+parents:
+    testdata/e2e/parents.sh bin/e2e
+
+# Run the end-to-end tests: real wheels, a real registry, real engines. Their report is bin/e2e/report.md.
+e2e *args: parents build
+    INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 30m -v -run '^TestE2E' {{ args }} ./cmd/inlay
+
+# Check that it builds for every platform it is for.
+cross:
+    for os in linux darwin; do for arch in amd64 arm64; do GOOS=$os GOARCH=$arch go build -o /dev/null ./cmd/inlay; done; done
+
+# Format the code.
+fmt:
+    gofmt -w $(git ls-files '*.go')
+
+[private]
+fmt-check:
+    @test -z "$(gofmt -l $(git ls-files '*.go'))" || { gofmt -d $(git ls-files '*.go'); exit 1; }
+
+[private]
+vet:
+    go vet ./...
+    go mod tidy -diff
+
+# Run golangci-lint.
+lint:
+    golangci-lint run ./...
+
+# Rewrite golden files and script outputs. Read the diff before committing.
+golden:
+    git grep -l 'flag.Bool("update"' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|' | xargs -I{} go test {} -update
+
+# Fail if the golden files are not what the code writes now.
+golden-check: golden
+    @git diff --exit-code -- '*/testdata/*'
+
+# Fuzz each target for a while.
+fuzz time="30s":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    git grep -oE '^func Fuzz[A-Za-z0-9_]*' -- '*_test.go' | while IFS=: read -r file func; do
+        go test "./$(dirname "$file")" -run '^$' -fuzz "^${func#func }\$" -fuzztime {{ time }} -fuzzminimizetime 10x
+    done
+
+[private]
+fuzz-smoke: (fuzz "3s")
+
+# Compare benchmarks with another commit.
+bench base="main" count="8" pkgs="./layers/... ./ignore":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    old=$(mktemp -d)
+    trap 'git worktree remove --force "$old"' EXIT
+    git worktree add --quiet --detach "$old" {{ base }}
+    mkdir -p bin
+    (cd "$old" && go test -run '^$' -bench . -benchmem -count {{ count }} {{ pkgs }}) > bin/bench-old.txt
+    go test -run '^$' -bench . -benchmem -count {{ count }} {{ pkgs }} > bin/bench-new.txt
+    benchstat bin/bench-old.txt bin/bench-new.txt
+
+# Show which lines the hermetic tests run.
+cover:
+    mkdir -p bin
+    go test -coverpkg=./... -coverprofile=bin/cover.out ./...
+    go tool cover -func=bin/cover.out | sort -k3 -n | head -20
+
+# Look for known vulnerabilities (needs the network).
+vuln:
+    go run golang.org/x/vuln/cmd/govulncheck@latest ./...

@@ -1,0 +1,33 @@
+#!/bin/bash
+# setup.sh: install the programs that the end-to-end tests use, from Debian's packages. Installs only what is missing.
+set -euo pipefail
+packages=(
+  podman buildah skopeo umoci crun runc uidmap # engines and image tools
+  docker-registry                              # the registry on loopback
+  mmdebstrap ca-certificates curl              # parents from packages
+  python3 python3-pip python3-venv git
+)
+missing=()
+for p in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+sudo=()
+if [ "$(id -u)" != 0 ]; then sudo=(sudo -n); fi
+echo "setup.sh: installing ${missing[*]}" >&2
+# No service starts by itself: without an init system the packages' scripts must not try.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e $policy ]; then
+  printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee $policy >/dev/null
+  "${sudo[@]}" chmod 755 $policy
+  trap '"${sudo[@]}" rm -f $policy' EXIT
+fi
+install=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
+  -o Dpkg::Options::=--force-confold -o Acquire::Retries=3)
+"${sudo[@]}" apt-get update -q >&2
+# A second try: a first one may fail half way on a busy mirror.
+"${install[@]}" "${missing[@]}" >&2 || {
+  "${sudo[@]}" dpkg --configure -a >&2 || true
+  "${install[@]}" --fix-broken "${missing[@]}" >&2
+}
