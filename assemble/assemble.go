@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -168,18 +169,32 @@ func layer(ctx context.Context, s plan.Step, key plan.Key, o Options) (Layer, er
 }
 
 func makeLayer(ctx context.Context, s plan.Step, key plan.Key, o Options) (_ v1.Layer, err error) {
-	if o.Progress != nil {
-		_, done := o.Progress("layer "+s.Name, 0)
-		defer func() { done(err) }()
-	}
 	file, err := o.Cache.Begin(key)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Abort()
-	sum, err := step.Write(ctx, file, s, o.Tools)
+	out := watched{Writer: file, add: func(int64) {}}
+	if o.Progress != nil {
+		var done func(error)
+		out.add, done = o.Progress("layer "+s.Name, 0)
+		defer func() { done(err) }()
+	}
+	sum, err := step.Write(ctx, out, s, o.Tools)
 	if err != nil {
 		return nil, err
 	}
 	return file.Commit(sum)
+}
+
+// watched tells of the bytes written.
+type watched struct {
+	io.Writer
+	add func(int64)
+}
+
+func (w watched) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.add(int64(n))
+	return n, err
 }

@@ -60,7 +60,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 		root:    root,
 		cache:   dir,
 		release: release,
-		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Offline: offline, Progress: show.Start},
+		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
 		images: source.Remembered{
 			Images: source.Images{
@@ -74,6 +74,11 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 	}
 	s.python = s.resolver(c, dir, show)
 	return s, nil
+}
+
+// downloads shows the files that are fetched.
+func downloads(show progress.Display) func(string, int64) (func(int64), func(error)) {
+	return func(file string, total int64) (func(int64), func(error)) { return show.Start("download "+file, total) }
 }
 
 func (s *site) close() { s.release() }

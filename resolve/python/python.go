@@ -268,7 +268,7 @@ func (a *answer) finish(ctx context.Context, req Request) error {
 	a.Parent = req.Inventory.Digest
 	a.Notes = slices.Clone(a.Warnings)
 	if req.Inventory.Python.ExternallyManaged && len(a.Wheels) > 0 {
-		a.Notes = append(a.Notes, "the parent's Python is externally managed (PEP 668); packages are installed all the same, for this changes an image and no host")
+		a.Notes = append(a.Notes, "the parent's Python is externally managed (PEP 668): installing all the same, an image is no host")
 	}
 	if len(a.Remove) == 0 {
 		return nil

@@ -328,6 +328,10 @@ func TestResolveStored(t *testing.T) {
 		if len(run.calls) != tt.want && tt.name != "another package in the parent" {
 			t.Errorf("%s: uv was called %d times, want %d", tt.name, len(run.calls), tt.want)
 		}
+		if recalled := tt.want == 0; got.Recalled != recalled && tt.name != "another package in the parent" {
+			t.Errorf("%s: Recalled = %v, want %v", tt.name, got.Recalled, recalled)
+		}
+		got.Recalled = first.Recalled
 		if diff := cmp.Diff(first, got); diff != "" && tt.want == 0 {
 			t.Errorf("%s (-first +got):\n%s", tt.name, diff)
 		}

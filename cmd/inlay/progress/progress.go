@@ -77,7 +77,8 @@ func (l *lines) print(s string) {
 	fmt.Fprintln(l.w, s)
 }
 
-// Bars shows a bar with the rate for each running task, below the notes. It
+// Bars shows a bar with the rate for each running task, below the notes and the
+// tasks that ended. It
 // is for terminals; colour says whether they may be coloured.
 func Bars(w io.Writer, colour bool) Display {
 	bars := progress.NewWriter()
@@ -105,7 +106,7 @@ func Bars(w io.Writer, colour bool) Display {
 }
 
 func bar(bars progress.Writer, task string, total int64) (func(int64), func(error)) {
-	t := &progress.Tracker{Message: task, Total: total, Units: progress.UnitsBytes, RemoveOnCompletion: true, AutoStopDisabled: true}
+	t := &progress.Tracker{Message: task, Total: total, Units: progress.UnitsBytes, AutoStopDisabled: true}
 	bars.AppendTracker(t)
 	return t.Increment, func(err error) {
 		if err != nil {
