@@ -175,23 +175,32 @@ func TestTrim(t *testing.T) {
 		{"nothing", cache.TrimOptions{}, "", all, []byte{1, 2, 3}},
 		{"everything", cache.TrimOptions{All: true}, all, "", nil},
 		{
-			"what is older than a day", cache.TrimOptions{Before: day(2)},
+			"what is older than a day",
+			cache.TrimOptions{Before: day(2)},
 			"layers 1;wheels 1;inventories 1;", "layers 2;wheels 1;resolutions 1;records 1;images 1;uv 2;",
 			[]byte{2, 3},
-		}, {
-			"one of two keys of a layer", cache.TrimOptions{Before: day(3)},
+		},
+		{
+			"one of two keys of a layer",
+			cache.TrimOptions{Before: day(3)},
 			"layers 2;wheels 1;inventories 1;", "layers 1;wheels 1;resolutions 1;records 1;images 1;uv 2;",
 			[]byte{3},
-		}, {
-			"both keys of a layer", cache.TrimOptions{Before: day(4)},
+		},
+		{
+			"both keys of a layer",
+			cache.TrimOptions{Before: day(4)},
 			"layers 3;wheels 1;inventories 1;", "wheels 1;resolutions 1;records 1;images 1;uv 2;",
 			nil,
-		}, {
-			"down to one byte", cache.TrimOptions{MaxBytes: 1},
+		},
+		{
+			"down to one byte",
+			cache.TrimOptions{MaxBytes: 1},
 			"layers 3;wheels 2;inventories 1;resolutions 1;records 1;", "images 1;uv 2;",
 			nil,
-		}, {
-			"down to what there is", cache.TrimOptions{MaxBytes: 1 << 20},
+		},
+		{
+			"down to what there is",
+			cache.TrimOptions{MaxBytes: 1 << 20},
 			"", all,
 			[]byte{1, 2, 3},
 		},

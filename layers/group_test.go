@@ -32,9 +32,17 @@ func TestGroup(t *testing.T) {
 	// The last hex digits of the sha256 of the names: idna 1, attrs and scipy 2,
 	// six 4, urllib3 5, certifi, click and pandas 6, torch 7, numpy and requests c.
 	items := []layers.Item{
-		{Name: "urllib3", Size: 1}, {Name: "torch", Size: 500 * mb}, {Name: "six", Size: 4*mb - 1}, {Name: "requests", Size: 1},
-		{Name: "numpy", Size: 4 * mb}, {Name: "idna", Size: 1}, {Name: "click", Size: 0}, {Name: "certifi", Size: 1},
-		{Name: "scipy", Size: 30 * mb}, {Name: "attrs", Size: 1}, {Name: "pandas", Size: 12 * mb},
+		{Name: "urllib3", Size: 1},
+		{Name: "torch", Size: 500 * mb},
+		{Name: "six", Size: 4*mb - 1},
+		{Name: "requests", Size: 1},
+		{Name: "numpy", Size: 4 * mb},
+		{Name: "idna", Size: 1},
+		{Name: "click", Size: 0},
+		{Name: "certifi", Size: 1},
+		{Name: "scipy", Size: 30 * mb},
+		{Name: "attrs", Size: 1},
+		{Name: "pandas", Size: 12 * mb},
 	}
 	all := [][]string{{"attrs", "certifi", "click", "idna", "numpy", "pandas", "requests", "scipy", "six", "torch", "urllib3"}}
 	tests := []struct {
@@ -48,7 +56,9 @@ func TestGroup(t *testing.T) {
 		{16, [][]string{{"numpy"}, {"pandas"}, {"scipy"}, {"torch"}, {"idna"}, {"attrs"}, {"requests", "six"}, {"urllib3"}, {"certifi", "click"}}},
 		{4, [][]string{{"scipy"}, {"torch"}, {"attrs", "certifi", "click", "numpy", "pandas", "requests", "six"}, {"idna", "urllib3"}}},
 		{2, [][]string{{"torch"}, {"attrs", "certifi", "click", "idna", "numpy", "pandas", "requests", "scipy", "six", "urllib3"}}},
-		{1, all}, {0, all}, {-5, all},
+		{1, all},
+		{0, all},
+		{-5, all},
 	}
 	for _, tt := range tests {
 		if diff := cmp.Diff(tt.want, named(items, tt.limit)); diff != "" {

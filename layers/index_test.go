@@ -197,13 +197,17 @@ func TestScanEntries(t *testing.T) {
 		err   string
 	}{
 		{name: "nothing"},
-		{name: "leading dot and slash", items: []item{dir("./a"), file("/a/b", "x"), file("./c//d", "y")},
-			want: []string{"drwxr-xr-x 0:0 0 a", `-rw-r--r-- 0:0 1 a/b "x"`, "drwxr-xr-x 0:0 0 c", `-rw-r--r-- 0:0 1 c/d "y"`}},
+		{
+			name: "leading dot and slash", items: []item{dir("./a"), file("/a/b", "x"), file("./c//d", "y")},
+			want: []string{"drwxr-xr-x 0:0 0 a", `-rw-r--r-- 0:0 1 a/b "x"`, "drwxr-xr-x 0:0 0 c", `-rw-r--r-- 0:0 1 c/d "y"`},
+		},
 		{name: "dots that stay inside", items: []item{file("a/../b", "x")}, want: []string{`-rw-r--r-- 0:0 1 b "x"`}},
 		{name: "dots that lead out", items: []item{file("a/../../b", "x")}, err: `entry "a/../../b" leads out of the image`},
 		{name: "dots that lead out after a slash", items: []item{file("/../b", "x")}, err: `entry "/../b" leads out of the image`},
-		{name: "hard link to outside", items: []item{hardLink("a", "../etc/shadow")},
-			err: `entry "a" is a hard link to "../etc/shadow", which leads out of the image`},
+		{
+			name: "hard link to outside", items: []item{hardLink("a", "../etc/shadow")},
+			err: `entry "a" is a hard link to "../etc/shadow", which leads out of the image`,
+		},
 		{name: "whiteout of nothing", items: []item{file("a/.wh.", "")}, err: `entry "a/.wh." is a whiteout of nothing`},
 		{name: "whiteout of the parent", items: []item{file("a/.wh...", "")}, err: `entry "a/.wh..." is a whiteout of nothing`},
 		{name: "root as a file", items: []item{symlink("./", "/etc")}, err: `entry "./" stands for the image's root and is no directory`},
@@ -211,12 +215,18 @@ func TestScanEntries(t *testing.T) {
 		{name: "negative owner", items: []item{special(tar.TypeDir, "a/", 0o755, -1, 0)}, err: `entry "a/" has an owner out of range`},
 		{name: "unknown type", items: []item{special('M', "a", 0o755, 0, 0)}, err: `entry "a" is of unknown type 'M'`},
 		{name: "global header", items: []item{{Header: tar.Header{Typeflag: tar.TypeXGlobalHeader, PAXRecords: map[string]string{"comment": "x"}}}}},
-		{name: "every type",
-			items: []item{special(tar.TypeDir, "d/", 0o3777, 1, 2), special(tar.TypeChar, "d/c", 0o600, 0, 5),
+		{
+			name: "every type",
+			items: []item{
+				special(tar.TypeDir, "d/", 0o3777, 1, 2), special(tar.TypeChar, "d/c", 0o600, 0, 5),
 				special(tar.TypeBlock, "d/b", 0o660, 0, 6), special(tar.TypeFifo, "d/f", 0o644, 0, 0),
-				special(tar.TypeReg, "d/s", 0o4755, 65534, 1<<31), symlink("d/l", "../../x"), hardLink("d/h", "./d/s")},
-			want: []string{"dgtrwxrwxrwx 1:2 0 d", "Drw-rw---- 0:6 0 d/b", "Dcrw------- 0:5 0 d/c", "prw-r--r-- 0:0 0 d/f",
-				`urwxr-xr-x 65534:2147483648 0 d/h ""`, "Lrwxrwxrwx 0:0 0 d/l -> ../../x", `urwxr-xr-x 65534:2147483648 0 d/s ""`}},
+				special(tar.TypeReg, "d/s", 0o4755, 65534, 1<<31), symlink("d/l", "../../x"), hardLink("d/h", "./d/s"),
+			},
+			want: []string{
+				"dgtrwxrwxrwx 1:2 0 d", "Drw-rw---- 0:6 0 d/b", "Dcrw------- 0:5 0 d/c", "prw-r--r-- 0:0 0 d/f",
+				`urwxr-xr-x 65534:2147483648 0 d/h ""`, "Lrwxrwxrwx 0:0 0 d/l -> ../../x", `urwxr-xr-x 65534:2147483648 0 d/s ""`,
+			},
+		},
 		{name: "marks of aufs", items: []item{file(".wh..wh.aufs", ""), dir(".wh..wh.plnk"), file(".wh..wh.plnk/1.2", "")}},
 	}
 	for _, tt := range tests {
@@ -257,8 +267,10 @@ func TestScanKeeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"-rw-r--r-- 0:0 4 a", `-rw-r--r-- 0:0 4 b "bb"`, "-rw-r--r-- 0:0 4 c", `-rw-r--r-- 0:0 0 empty ""`,
-		`-rw-r--r-- 0:0 4 h "bb"`, "Lrwxrwxrwx 0:0 0 l -> a"}
+	want := []string{
+		"-rw-r--r-- 0:0 4 a", `-rw-r--r-- 0:0 4 b "bb"`, "-rw-r--r-- 0:0 4 c", `-rw-r--r-- 0:0 0 empty ""`,
+		`-rw-r--r-- 0:0 4 h "bb"`, "Lrwxrwxrwx 0:0 0 l -> a",
+	}
 	if diff := cmp.Diff(want, list(t, stack(t, recode(t, ix)))); diff != "" {
 		t.Errorf("kept: (-want +got)\n%s", diff)
 	}
@@ -284,10 +296,12 @@ func TestScanFails(t *testing.T) {
 		{name: "cut gzip", layer: bytes.NewReader(gz[:len(gz)-9]), want: io.ErrUnexpectedEOF},
 		{name: "wrong checksum", layer: bytes.NewReader(broken), want: gzip.ErrChecksum},
 		{name: "bytes after gzip", layer: bytes.NewReader(append(bytes.Clone(gz), "some garbage"...)), want: gzip.ErrHeader},
-		{name: "extract fails", layer: bytes.NewReader(gz), want: errKeep,
+		{
+			name: "extract fails", layer: bytes.NewReader(gz), want: errKeep,
 			keep: func(layers.Entry) func(io.Reader) ([]byte, error) {
 				return func(io.Reader) ([]byte, error) { return nil, errKeep }
-			}},
+			},
+		},
 		{name: "a reader that fails after the tar", layer: io.MultiReader(bytes.NewReader(raw), failing{errKeep}), want: errKeep},
 	}
 	for _, tt := range tests {

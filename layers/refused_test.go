@@ -46,7 +46,8 @@ var refused = []struct {
 		`entry ".wh.a" begins with .wh., which in a layer means that a file is removed: rename it`,
 	},
 	{
-		"whiteout of one", []part{without(".wh.a")},
+		"whiteout of one",
+		[]part{without(".wh.a")},
 		`entry ".wh.a" begins with .wh., which in a layer means that a file is removed: rename it`,
 	},
 	{"device", []part{{Entry: layers.Entry{Path: "a", Mode: fs.ModeDevice}}}, `entry "a" is neither a file nor a directory nor a link, but D---------`},

@@ -99,10 +99,12 @@ func TestStackRejectsLinksToNothing(t *testing.T) {
 
 func links(tb testing.TB) *layers.View {
 	tb.Helper()
-	items := []item{dir("usr/bin"), file("usr/bin/python3.11", "elf"), symlink("usr/bin/python3", "python3.11"), symlink("bin", "usr/bin"),
+	items := []item{
+		dir("usr/bin"), file("usr/bin/python3.11", "elf"), symlink("usr/bin/python3", "python3.11"), symlink("bin", "usr/bin"),
 		symlink("abs", "/bin/python3"), symlink("out", "../../../usr/./bin//python3"), symlink("usr/bin/up", "../../bin/.."),
 		symlink("loop", "loop"), symlink("ping", "pong"), symlink("pong", "ping"), symlink("dangling", "nowhere"), symlink("through", "abs/x"),
-		symlink("n0", "usr")}
+		symlink("n0", "usr"),
+	}
 	for i := range 41 {
 		items = append(items, symlink(fmt.Sprintf("n%d", i+1), fmt.Sprintf("n%d", i)))
 	}

@@ -67,6 +67,7 @@ func (p *parent) LayerByDigest(v1.Hash) (v1.Layer, error) {
 type unread struct{ v1.Layer }
 
 func (unread) Compressed() (io.ReadCloser, error) { return nil, errors.New("a parent's layer is read") }
+
 func (unread) Uncompressed() (io.ReadCloser, error) {
 	return nil, errors.New("a parent's layer is read")
 }
@@ -205,19 +206,23 @@ func TestConfiguration(t *testing.T) {
 	}{
 		{"nothing", plan.Config{}, func(*v1.Config) {}},
 		{
-			"a variable that the parent has twice", plan.Config{Env: []string{"A=3", "C=1", "C=2"}},
+			"a variable that the parent has twice",
+			plan.Config{Env: []string{"A=3", "C=1", "C=2"}},
 			func(c *v1.Config) { c.Env = []string{"PATH=/usr/bin", "A=3", "B=1", "C=2"} },
 		},
 		{
-			"a variable with an equals sign and none", plan.Config{Env: []string{"B=x=y", "E="}},
+			"a variable with an equals sign and none",
+			plan.Config{Env: []string{"B=x=y", "E="}},
 			func(c *v1.Config) { c.Env = []string{"PATH=/usr/bin", "A=1", "B=x=y", "A=2", "E="} },
 		},
 		{
-			"the entrypoint drops the command", plan.Config{Entrypoint: []string{"run"}},
+			"the entrypoint drops the command",
+			plan.Config{Entrypoint: []string{"run"}},
 			func(c *v1.Config) { c.Entrypoint, c.Cmd = []string{"run"}, nil },
 		},
 		{
-			"entrypoint and command", plan.Config{Entrypoint: []string{"run"}, Cmd: []string{"it"}},
+			"entrypoint and command",
+			plan.Config{Entrypoint: []string{"run"}, Cmd: []string{"it"}},
 			func(c *v1.Config) { c.Entrypoint, c.Cmd = []string{"run"}, []string{"it"} },
 		},
 		{"the command alone", plan.Config{Cmd: []string{"it"}}, func(c *v1.Config) { c.Cmd = []string{"it"} }},
@@ -309,16 +314,19 @@ func TestErrors(t *testing.T) {
 		want, hint string
 	}{
 		{
-			"too many layers", many, plan.Config{},
+			"too many layers", many,
+			plan.Config{},
 			"the parent's 2 layers and 126 new ones are more than the 127 that engines can stack", "name a parent image with fewer layers",
 		},
 		{
-			"zstd in Docker's format", zstd, plan.Config{},
+			"zstd in Docker's format", zstd,
+			plan.Config{},
 			`layer "inlay: z" of media type application/vnd.oci.image.layer.v1.tar+zstd can't stand in a manifest of media type application/vnd.docker.distribution.manifest.v2+json`,
 			"use gzip for the layers, or a parent image in OCI format",
 		},
 		{
-			"no value", nil, plan.Config{Env: []string{"A"}},
+			"no value", nil,
+			plan.Config{Env: []string{"A"}},
 			`writing the configuration: environment variable "A" is not of the form NAME=VALUE`, "",
 		},
 	}

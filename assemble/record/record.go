@@ -36,17 +36,23 @@ type Store struct{ Values Values }
 // program wrote it, and it only helps to explain.
 func (s *Store) Last(name string) (Record, bool, error) {
 	b, err := s.Values.Get(file(name))
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return Record{}, false, nil
-	}
-	if err != nil {
+	case err != nil:
 		return Record{}, false, fmt.Errorf("reading the record of the last build: %w", err)
 	}
+	r, ok := decode(b)
+	return r, ok, nil
+}
+
+func decode(b []byte) (Record, bool) {
 	var r Record
-	if json.Unmarshal(b, &r) != nil || r.Plan.Version != plan.Version || len(r.Plan.Stages) == 0 {
-		return Record{}, false, nil
+	err := json.Unmarshal(b, &r)
+	if err != nil || r.Plan.Version != plan.Version || len(r.Plan.Stages) == 0 {
+		return Record{}, false
 	}
-	return r, true, nil
+	return r, true
 }
 
 // Save makes r the last record of the build of that name. It writes nothing if

@@ -125,12 +125,18 @@ func TestMessages(t *testing.T) {
 		err           error
 		message, hint string
 	}{
-		{&wheel.FormatError{File: "demo-1.0+cpu-py3-none-any.whl", Problem: "bytes follow the zip's end record"},
-			"wheel demo-1.0+cpu-py3-none-any.whl: bytes follow the zip's end record", "require another version: demo!=1.0+cpu"},
-		{&wheel.FormatError{File: demoFile, Member: "x\n", Problem: "it stands twice"},
-			`wheel demo-1.0-py3-none-any.whl: member "x\n": it stands twice`, "require another version: demo!=1.0"},
-		{&wheel.FormatError{File: "demo.whl", Problem: "the file's name is not a wheel's"},
-			"wheel demo.whl: the file's name is not a wheel's", "name the file as its index does: NAME-VERSION-PYTHON-ABI-PLATFORM.whl"},
+		{
+			&wheel.FormatError{File: "demo-1.0+cpu-py3-none-any.whl", Problem: "bytes follow the zip's end record"},
+			"wheel demo-1.0+cpu-py3-none-any.whl: bytes follow the zip's end record", "require another version: demo!=1.0+cpu",
+		},
+		{
+			&wheel.FormatError{File: demoFile, Member: "x\n", Problem: "it stands twice"},
+			`wheel demo-1.0-py3-none-any.whl: member "x\n": it stands twice`, "require another version: demo!=1.0",
+		},
+		{
+			&wheel.FormatError{File: "demo.whl", Problem: "the file's name is not a wheel's"},
+			"wheel demo.whl: the file's name is not a wheel's", "name the file as its index does: NAME-VERSION-PYTHON-ABI-PLATFORM.whl",
+		},
 	}
 	for _, tt := range tests {
 		var hinted interface{ Hint() string }

@@ -169,7 +169,7 @@ func TestE2EIncremental(t *testing.T) {
 	if p := plan(); strings.Contains(p, "make") || !strings.Contains(p, "a push would move no layer") {
 		t.Errorf("with no change plan says:\n%s\nwant everything reused and nothing pushed", p)
 	}
-	var cpu time.Duration = time.Hour
+	cpu := time.Hour
 	for range 5 { // the least of some runs: other programs share the machine
 		r, uploads := build()
 		cpu = min(cpu, r.cpu)

@@ -87,7 +87,7 @@ func loadSettings(c *cli.Context, context string) (*settings.Docker, []settings.
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the settings: %w", err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // only read
 	return settings.Load(name, f, o)
 }
 

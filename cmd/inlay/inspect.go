@@ -169,8 +169,12 @@ func (r *imageReport) print(w io.Writer) {
 	fmt.Fprintf(w, "%s\n", r.Reference)
 	var about, ls, packages table
 	for _, row := range [][2]string{
-		{"platform", r.Platform}, {"user", r.User}, {"workdir", r.WorkDir}, {"entrypoint", strings.Join(r.Entrypoint, " ")},
-		{"cmd", strings.Join(r.Cmd, " ")}, {"python", r.Python},
+		{"platform", r.Platform},
+		{"user", r.User},
+		{"workdir", r.WorkDir},
+		{"entrypoint", strings.Join(r.Entrypoint, " ")},
+		{"cmd", strings.Join(r.Cmd, " ")},
+		{"python", r.Python},
 	} {
 		if row[1] != "" {
 			about.row(row[0], row[1])

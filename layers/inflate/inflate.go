@@ -94,10 +94,10 @@ func (d *Decoder) Decode(plain, raw io.Writer, src io.Reader, size int64) (Resul
 	if r.Bits > size*8 {
 		return Result{}, io.ErrUnexpectedEOF
 	}
-	if err := d.input.finish(r.Bits); err != nil {
+	if err := d.finish(r.Bits); err != nil {
 		return Result{}, err
 	}
-	if err := d.output.flush(); err != nil {
+	if err := d.flush(); err != nil {
 		return Result{}, err
 	}
 	r.Size = d.written

@@ -142,10 +142,15 @@ func (p *probe) landmark(real string, prog program) (home, error) {
 			break
 		}
 	}
+	return home{}, homeless(real, others)
+}
+
+// homeless says that there is no landmark for the interpreter real, only others.
+func homeless(real string, others []string) error {
 	if len(others) > 0 {
-		return home{}, fmt.Errorf("%s has no standard library; there are others: %s", real, strings.Join(others, ", "))
+		return fmt.Errorf("%s has no standard library; there are others: %s", real, strings.Join(others, ", "))
 	}
-	return home{}, fmt.Errorf("%s has no standard library: there is no lib/python3.N/os.py above it", real)
+	return fmt.Errorf("%s has no standard library: there is no lib/python3.N/os.py above it", real)
 }
 
 // libs returns the standard libraries in the lib directories of prefix.

@@ -295,35 +295,61 @@ func TestNoPython(t *testing.T) {
 		items   []item
 		want    string
 	}{
-		{name: "9: a script on PATH", env: []string{"PATH=/shims:/usr/bin"}, items: with(debianPython("3.11"), exe("shims/python", script)),
-			want: "/shims/python is a script (#!/bin/sh), and what it starts can't be told without running it"},
-		{name: "9: Nix", env: []string{"PATH=/bin"}, items: []item{link("bin/python3", "/nix/store/x-python3/bin/python3.12"),
-			exe("nix/store/x-python3/bin/python3.12", interpreter("")), file("nix/store/x-python3/lib/python3.12/os.py", "")},
-			want: "/bin/python3 is in the Nix store, where nothing can be installed"},
-		{name: "10: none", items: []item{exe("usr/bin/perl", interpreter(""))},
-			want: "it has no Python on its PATH (/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)"},
-		{name: "10: none that counts", env: []string{"PATH=/a:/b:/c::bin"}, items: []item{link("a/python3", "nowhere"), file("b/python3", interpreter("")),
-			dir("c/python3", 0o755, 0, 0), exe("bin/python3", interpreter("")), exe("c/python3-config", script)}, want: "it has no Python on its PATH (/a:/b:/c::bin)"},
-		{name: "an empty venv", env: []string{"VIRTUAL_ENV=/venv"}, items: with(debianPython("3.11"), file("venv/pyvenv.cfg", ""), link("venv/bin/python", "/gone")),
-			want: "the virtual environment of VIRTUAL_ENV=/venv has no interpreter: its bin/python leads to no program"},
-		{name: "a venv of another machine", env: []string{"PATH=/venv/bin"}, items: []item{exe("venv/bin/python", interpreter("")), file("venv/pyvenv.cfg", "home = /usr/bin\n")},
-			want: `the virtual environment /venv was made from a Python in "/usr/bin" that is not in the image`},
-		{name: "another architecture", items: []item{exe("usr/bin/python3", object{machine: emARM64, interp: ldARM64}.bytes())},
-			want: "/usr/bin/python3 is a program for another architecture (EM_AARCH64), not for x86_64"},
+		{
+			name: "9: a script on PATH", env: []string{"PATH=/shims:/usr/bin"}, items: with(debianPython("3.11"), exe("shims/python", script)),
+			want: "/shims/python is a script (#!/bin/sh), and what it starts can't be told without running it",
+		},
+		{
+			name: "9: Nix", env: []string{"PATH=/bin"}, items: []item{
+				link("bin/python3", "/nix/store/x-python3/bin/python3.12"),
+				exe("nix/store/x-python3/bin/python3.12", interpreter("")), file("nix/store/x-python3/lib/python3.12/os.py", ""),
+			},
+			want: "/bin/python3 is in the Nix store, where nothing can be installed",
+		},
+		{
+			name: "10: none", items: []item{exe("usr/bin/perl", interpreter(""))},
+			want: "it has no Python on its PATH (/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin)",
+		},
+		{name: "10: none that counts", env: []string{"PATH=/a:/b:/c::bin"}, items: []item{
+			link("a/python3", "nowhere"), file("b/python3", interpreter("")),
+			dir("c/python3", 0o755, 0, 0), exe("bin/python3", interpreter("")), exe("c/python3-config", script),
+		}, want: "it has no Python on its PATH (/a:/b:/c::bin)"},
+		{
+			name: "an empty venv", env: []string{"VIRTUAL_ENV=/venv"}, items: with(debianPython("3.11"), file("venv/pyvenv.cfg", ""), link("venv/bin/python", "/gone")),
+			want: "the virtual environment of VIRTUAL_ENV=/venv has no interpreter: its bin/python leads to no program",
+		},
+		{
+			name: "a venv of another machine", env: []string{"PATH=/venv/bin"}, items: []item{exe("venv/bin/python", interpreter("")), file("venv/pyvenv.cfg", "home = /usr/bin\n")},
+			want: `the virtual environment /venv was made from a Python in "/usr/bin" that is not in the image`,
+		},
+		{
+			name: "another architecture", items: []item{exe("usr/bin/python3", object{machine: emARM64, interp: ldARM64}.bytes())},
+			want: "/usr/bin/python3 is a program for another architecture (EM_AARCH64), not for x86_64",
+		},
 		{name: "not a program", items: []item{exe("usr/bin/python3", "hello")}, want: "/usr/bin/python3 is not a program"},
-		{name: "no standard library", items: []item{exe("usr/bin/python3.12", interpreter("")), file("usr/lib/python3.11/os.py", "")},
-			want: "/usr/bin/python3.12 has no standard library; there are others: /usr/lib/python3.11"},
-		{name: "no standard library at all", items: []item{exe("usr/bin/python3", interpreter(""))},
-			want: "/usr/bin/python3 has no standard library: there is no lib/python3.N/os.py above it"},
-		{name: "several standard libraries", items: []item{exe("usr/bin/python3", interpreter("")), file("usr/lib/python3.11/os.py", ""), file("usr/lib/python3.12/os.py", "")},
-			want: "/usr/bin/python3 could belong to /usr/lib/python3.11 or /usr/lib/python3.12"},
+		{
+			name: "no standard library", items: []item{exe("usr/bin/python3.12", interpreter("")), file("usr/lib/python3.11/os.py", "")},
+			want: "/usr/bin/python3.12 has no standard library; there are others: /usr/lib/python3.11",
+		},
+		{
+			name: "no standard library at all", items: []item{exe("usr/bin/python3", interpreter(""))},
+			want: "/usr/bin/python3 has no standard library: there is no lib/python3.N/os.py above it",
+		},
+		{
+			name: "several standard libraries", items: []item{exe("usr/bin/python3", interpreter("")), file("usr/lib/python3.11/os.py", ""), file("usr/lib/python3.12/os.py", "")},
+			want: "/usr/bin/python3 could belong to /usr/lib/python3.11 or /usr/lib/python3.12",
+		},
 		{name: "named and missing", setting: "/opt/python", items: debianPython("3.11"), want: "it has no program /opt/python"},
 		{name: "named and not on PATH", setting: "pypy3", env: []string{"PATH=/usr/bin"}, items: debianPython("3.11"), want: "there is no program pypy3 on its PATH (/usr/bin)"},
 		{name: "named and relative", setting: "bin/python3", items: debianPython("3.11"), want: "python: bin/python3 is not an absolute path"},
-		{name: "named and something else", setting: "/usr/bin/perl", items: with(debianPython("3.11"), exe("usr/bin/perl", interpreter(""))),
-			want: "/usr/bin/perl is not a Python interpreter"},
-		{name: "a link that leads out of the image and back", env: []string{"PATH=/x"}, items: []item{link("x/python3", "../../../loop"), link("loop", "x/python3")},
-			want: "it has no Python on its PATH (/x)"},
+		{
+			name: "named and something else", setting: "/usr/bin/perl", items: with(debianPython("3.11"), exe("usr/bin/perl", interpreter(""))),
+			want: "/usr/bin/perl is not a Python interpreter",
+		},
+		{
+			name: "a link that leads out of the image and back", env: []string{"PATH=/x"}, items: []item{link("x/python3", "../../../loop"), link("loop", "x/python3")},
+			want: "it has no Python on its PATH (/x)",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

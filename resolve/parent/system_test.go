@@ -24,13 +24,20 @@ func accounts(tb testing.TB) *parent.Inventory {
 
 func TestAccountsAreListed(t *testing.T) {
 	inv := accounts(t)
-	users := []parent.User{{Name: "root", Home: "/root"}, {Name: "daemon", UID: 1, GID: 1, Home: "/usr/sbin"},
-		{Name: "app", UID: 1000, GID: 2000, Home: "/home/app"}, {Name: "www-data", UID: 33, GID: 33, Home: "/var/www"}}
+	users := []parent.User{
+		{Name: "root", Home: "/root"},
+		{Name: "daemon", UID: 1, GID: 1, Home: "/usr/sbin"},
+		{Name: "app", UID: 1000, GID: 2000, Home: "/home/app"},
+		{Name: "www-data", UID: 33, GID: 33, Home: "/var/www"},
+	}
 	if diff := cmp.Diff(users, inv.Users); diff != "" {
 		t.Errorf("Users: (-want +got)\n%s", diff)
 	}
-	groups := []parent.Group{{Name: "root", Members: []string{}}, {Name: "staff", GID: 50, Members: []string{"app", "daemon"}},
-		{Name: "apps", GID: 2000, Members: []string{}}}
+	groups := []parent.Group{
+		{Name: "root", Members: []string{}},
+		{Name: "staff", GID: 50, Members: []string{"app", "daemon"}},
+		{Name: "apps", GID: 2000, Members: []string{}},
+	}
 	if diff := cmp.Diff(groups, inv.Groups); diff != "" {
 		t.Errorf("Groups: (-want +got)\n%s", diff)
 	}
@@ -109,13 +116,21 @@ func tree(tb testing.TB) *parent.Inventory {
 
 func TestDirectories(t *testing.T) {
 	inv := tree(t)
-	links := []plan.Link{{Path: "/app", Target: "/srv/app"}, {Path: "/bin", Target: "/usr/bin"}, {Path: "/chain", Target: "/usr/bin"},
-		{Path: "/srv/app/logs", Target: "/var/log/app"}, {Path: "/usr/bin/X11", Target: "/usr/bin"}, {Path: "/usr/local/man", Target: "/usr/local/share/man"}}
+	links := []plan.Link{
+		{Path: "/app", Target: "/srv/app"},
+		{Path: "/bin", Target: "/usr/bin"},
+		{Path: "/chain", Target: "/usr/bin"},
+		{Path: "/srv/app/logs", Target: "/var/log/app"},
+		{Path: "/usr/bin/X11", Target: "/usr/bin"},
+		{Path: "/usr/local/man", Target: "/usr/local/share/man"},
+	}
 	if diff := cmp.Diff(links, inv.Links); diff != "" {
 		t.Errorf("Links: (-want +got)\n%s", diff)
 	}
-	dirs := []string{"/home/app -rwx------ 1000:1000", "/srv -rwxr-x--- 0:0", "/srv/app/data trwxrwxrwx 33:33", "/usr/local grwxrwxr-x 0:50",
-		"/usr/local/lib/python3.12/site-packages/pkg -rwx------ 1000:1000", "/var/log/app -rwxrwx--- 5:5"}
+	dirs := []string{
+		"/home/app -rwx------ 1000:1000", "/srv -rwxr-x--- 0:0", "/srv/app/data trwxrwxrwx 33:33", "/usr/local grwxrwxr-x 0:50",
+		"/usr/local/lib/python3.12/site-packages/pkg -rwx------ 1000:1000", "/var/log/app -rwxrwx--- 5:5",
+	}
 	if diff := cmp.Diff(dirs, describe(inv.Dirs)); diff != "" {
 		t.Errorf("Dirs: (-want +got)\n%s", diff)
 	}
@@ -155,8 +170,10 @@ func TestBase(t *testing.T) {
 		{paths: []string{"/usr/local"}, links: []string{"/usr/local/man"}, dirs: []string{"/usr/local", "/usr/local/lib/python3.12/site-packages/pkg"}},
 		{paths: []string{"/chain/tool"}, links: []string{"/chain"}},
 		{paths: []string{"/home"}, dirs: []string{"/home/app"}},
-		{paths: []string{"/"}, links: []string{"/app", "/bin", "/chain", "/srv/app/logs", "/usr/bin/X11", "/usr/local/man"},
-			dirs: []string{"/home/app", "/srv", "/srv/app/data", "/usr/local", "/usr/local/lib/python3.12/site-packages/pkg", "/var/log/app"}},
+		{
+			paths: []string{"/"}, links: []string{"/app", "/bin", "/chain", "/srv/app/logs", "/usr/bin/X11", "/usr/local/man"},
+			dirs: []string{"/home/app", "/srv", "/srv/app/data", "/usr/local", "/usr/local/lib/python3.12/site-packages/pkg", "/var/log/app"},
+		},
 	}
 	inv := tree(t)
 	for _, tt := range tests {

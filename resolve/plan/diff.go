@@ -68,18 +68,7 @@ func (p *Python) since(old Stage) []string {
 	if len(had) == 0 {
 		return []string{"new"}
 	}
-	var out []string
-	for _, w := range p.Wheels {
-		o, ok := had[w.Name]
-		switch {
-		case !ok:
-			out = append(out, w.Name+" "+w.Version+" added")
-		case o.Version != w.Version:
-			out = append(out, w.Name+" "+o.Version+" → "+w.Version)
-		case o.Digest != w.Digest:
-			out = append(out, w.Name+" "+w.Version+" is another file")
-		}
-	}
+	out := wheelDiff(had, p.Wheels)
 	if near == nil {
 		return out
 	}
@@ -90,6 +79,22 @@ func (p *Python) since(old Stage) []string {
 	}
 	if near.Scheme != p.Scheme {
 		out = append(out, "the parent's Python moved to "+p.Scheme.Interpreter)
+	}
+	return out
+}
+
+// wheelDiff says which wheels are not the ones of that name there were.
+func wheelDiff(had map[string]Wheel, now []Wheel) (out []string) {
+	for _, w := range now {
+		o, ok := had[w.Name]
+		switch {
+		case !ok:
+			out = append(out, w.Name+" "+w.Version+" added")
+		case o.Version != w.Version:
+			out = append(out, w.Name+" "+o.Version+" → "+w.Version)
+		case o.Digest != w.Digest:
+			out = append(out, w.Name+" "+w.Version+" is another file")
+		}
 	}
 	return out
 }

@@ -358,6 +358,7 @@ func TestResolveStoredForAnotherParent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		got.Recalled = first.Recalled
 		if diff := cmp.Diff(first, got); diff != "" {
 			t.Errorf("Resolve for another image with the same files (-first +got):\n%s", diff)
 		}

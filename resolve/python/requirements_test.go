@@ -31,17 +31,25 @@ func TestParseRequirements(t *testing.T) {
 		{"no last line end", "numpy", []python.Line{{1, "numpy"}}},
 		{"comments", "numpy # fast\n# no\npandas#no comment", []python.Line{{1, "numpy"}, {3, "pandas#no comment"}}},
 		{"byte order mark and CRLF", "\ufeffnumpy\r\npandas\r\n", []python.Line{{1, "numpy"}, {2, "pandas"}}},
-		{"extras and markers", `requests[socks] >= 2 ; python_version < "3.12" and sys_platform == 'linux'`,
-			[]python.Line{{1, `requests[socks] >= 2 ; python_version < "3.12" and sys_platform == 'linux'`}}},
+		{
+			"extras and markers", `requests[socks] >= 2 ; python_version < "3.12" and sys_platform == 'linux'`,
+			[]python.Line{{1, `requests[socks] >= 2 ; python_version < "3.12" and sys_platform == 'linux'`}},
+		},
 		{"a continuation", "numpy \\\n  >=2, \\\n <3\npandas", []python.Line{{1, "numpy >=2, <3"}, {4, "pandas"}}},
 		{"a continuation at the end", "numpy\\\n", []python.Line{{1, "numpy"}}},
 		{"a comment ends a continuation", "numpy \\\n# no\npandas", []python.Line{{1, "numpy"}, {3, "pandas"}}},
-		{"hashes", "six==1.0 --hash=sha256:" + sumA + " \\\n    --hash sha256:" + sumB + " --hash=sha512:cc",
-			[]python.Line{{1, "six==1.0 --hash=sha256:" + sumA + " --hash sha256:" + sumB + " --hash=sha512:cc"}}},
-		{"the URL of a wheel", "six @ https://example.com/a%20b/six-1.0-py3-none-any.whl#sha256=" + sumA + " ; python_version > '3'",
-			[]python.Line{{1, "six @ https://example.com/a%20b/six-1.0-py3-none-any.whl#sha256=" + sumA + " ; python_version > '3'"}}},
-		{"the URL without spaces", "six[x]@https://example.com/six-1.0-py3-none-any.whl",
-			[]python.Line{{1, "six[x]@https://example.com/six-1.0-py3-none-any.whl"}}},
+		{
+			"hashes", "six==1.0 --hash=sha256:" + sumA + " \\\n    --hash sha256:" + sumB + " --hash=sha512:cc",
+			[]python.Line{{1, "six==1.0 --hash=sha256:" + sumA + " --hash sha256:" + sumB + " --hash=sha512:cc"}},
+		},
+		{
+			"the URL of a wheel", "six @ https://example.com/a%20b/six-1.0-py3-none-any.whl#sha256=" + sumA + " ; python_version > '3'",
+			[]python.Line{{1, "six @ https://example.com/a%20b/six-1.0-py3-none-any.whl#sha256=" + sumA + " ; python_version > '3'"}},
+		},
+		{
+			"the URL without spaces", "six[x]@https://example.com/six-1.0-py3-none-any.whl",
+			[]python.Line{{1, "six[x]@https://example.com/six-1.0-py3-none-any.whl"}},
+		},
 		{"slashes in a marker", "six;platform_version=='a/b:c'", []python.Line{{1, "six;platform_version=='a/b:c'"}}},
 	}
 	for _, tt := range tests {

@@ -156,28 +156,28 @@ var (
 
 // choice reads the log of a dry run. Builds within it print what they choose
 // too, so a file is looked up by what is to be installed, not taken in turn.
-func (g checked) choice(log string) *choice {
-	c := &choice{files: map[string]string{}}
+func (c checked) choice(log string) *choice {
+	out := &choice{files: map[string]string{}}
 	for _, m := range selectLine.FindAllStringSubmatch(log, -1) {
-		c.files[m[1]] = m[2]
+		out.files[m[1]] = m[2]
 	}
 	for _, m := range warningLine.FindAllStringSubmatch(log, -1) {
-		c.warnings = append(c.warnings, m[1])
+		out.warnings = append(out.warnings, m[1])
 	}
 	for _, m := range changeLine.FindAllStringSubmatch(log, -1) {
 		p := Package{Name: normalise(m[2]), Version: m[3]}
 		if m[1] == "-" {
-			c.remove = append(c.remove, p)
+			out.remove = append(out.remove, p)
 			continue
 		}
 		a := change{Package: p, pin: p.String(), direct: m[4]+m[5] != ""}
 		if a.direct {
-			a.pin = strings.Join(g.direct(p.Name), "\n") // as written: uv masks what it prints
+			a.pin = strings.Join(c.direct(p.Name), "\n") // as written: uv masks what it prints
 		}
-		c.add = append(c.add, a)
+		out.add = append(out.add, a)
 	}
-	c.counted = c.agrees(log)
-	return c
+	out.counted = out.agrees(log)
+	return out
 }
 
 // agrees compares c with the numbers that uv gives, so that a change that is

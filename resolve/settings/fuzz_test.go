@@ -20,8 +20,10 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add([]byte(every), "environment.A.B={x: *y}")
 	f.Fuzz(func(t *testing.T, file []byte, set string) {
-		d, _, err := settings.Load("f", strings.NewReader(string(file)), settings.Options{Lookup: lookup,
-			Overrides: []settings.Override{{Flag: "--set", Values: []string{set}}}})
+		d, _, err := settings.Load("f", strings.NewReader(string(file)), settings.Options{
+			Lookup:    lookup,
+			Overrides: []settings.Override{{Flag: "--set", Values: []string{set}}},
+		})
 		if err != nil {
 			var e *settings.FieldError
 			if !errors.As(err, &e) {

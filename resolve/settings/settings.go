@@ -215,8 +215,10 @@ func (l *loader) skipBuild() error {
 	}
 	if len(unused) > 0 {
 		at := d.at[dockerPath+".skip_build"]
-		l.warnings = append(l.warnings, Warning{File: at.file, Line: at.line, Field: dockerPath + ".skip_build",
-			Text: fmt.Sprintf("the parent image is used as it is, without %s", strings.Join(unused, ", "))})
+		l.warnings = append(l.warnings, Warning{
+			File: at.file, Line: at.line, Field: dockerPath + ".skip_build",
+			Text: fmt.Sprintf("the parent image is used as it is, without %s", strings.Join(unused, ", ")),
+		})
 	}
 	return nil
 }

@@ -94,7 +94,8 @@ func TestLoad(t *testing.T) {
 			Target:             settings.Target{Registry: "registry.example.com:5000/team", Repository: "team/train", Tag: "1.10"},
 		}},
 		{"a number where a string is wanted", docker("user: 1000\nimage_tag: 1.0\nparent_image: 0x10"), settings.Docker{
-			User: "1000", ParentImage: "0x10", Target: settings.Target{Repository: "zenml", Tag: "1.0"}}},
+			User: "1000", ParentImage: "0x10", Target: settings.Target{Repository: "zenml", Tag: "1.0"},
+		}},
 		{"a requirements file", docker("requirements: reqs/${TAG}.txt"), settings.Docker{RequirementsFile: "reqs/1.2.txt"}},
 		{"empty is not given", docker(`{requirements: [], user: "", image_tag: "${EMPTY}", parent_image: "", environment: {}, labels: {}}`), settings.Docker{}},
 		{"no entrypoint and no command", docker("entrypoint: []\ncmd: []"), settings.Docker{Entrypoint: []string{}, Cmd: []string{}}},
@@ -111,8 +112,10 @@ settings:
 		{"a quoted merge key", docker(`labels: {"<<": x}`), settings.Docker{Labels: map[string]string{"<<": "x"}}},
 		{"a variable in what ZenML alone reads", "parameters: {x: \"${UNSET}\", x: !any 1}\n", settings.Docker{}},
 		{"Windows line ends and a byte order mark", "\ufeffsettings:\r\n  docker:\r\n    user: me\r\n", settings.Docker{User: "me"}},
-		{"index variables without credentials", docker("environment: {PIP_INDEX_URL: 'https://pypi.example.com/simple', URL: 'https://a:b@example.com'}"),
-			settings.Docker{Environment: []string{"PIP_INDEX_URL=https://pypi.example.com/simple", "URL=https://a:b@example.com"}}},
+		{
+			"index variables without credentials", docker("environment: {PIP_INDEX_URL: 'https://pypi.example.com/simple', URL: 'https://a:b@example.com'}"),
+			settings.Docker{Environment: []string{"PIP_INDEX_URL=https://pypi.example.com/simple", "URL=https://a:b@example.com"}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

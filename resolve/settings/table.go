@@ -29,10 +29,14 @@ func supported() []field {
 		all[i].Name = join(dockerPath, all[i].Name)
 	}
 	all = append(all,
-		field{Field{Name: "name", Type: "string", Example: "training",
-			Doc: "The name of the pipeline, of which the tag is made where `image_tag` gives none."}, "", pipelineName},
-		field{Field{Name: "registry", Type: "string", Example: "registry.example.com/team",
-			Doc: "The registry of the image, perhaps with a path."}, "", registry})
+		field{Field{
+			Name: "name", Type: "string", Example: "training",
+			Doc: "The name of the pipeline, of which the tag is made where `image_tag` gives none.",
+		}, "", pipelineName},
+		field{Field{
+			Name: "registry", Type: "string", Example: "registry.example.com/team",
+			Doc: "The registry of the image, perhaps with a path.",
+		}, "", registry})
 	for i := range all {
 		all[i].Status = Supported
 	}
@@ -40,63 +44,139 @@ func supported() []field {
 }
 
 // contents are the fields that say what is in the image and how it starts.
-func contents() []field {
+func contents() []field { //nolint:revive // a table is as long as it has rows
 	return []field{
-		{Field{Name: "parent_image", Type: "string", Example: "python:3.11-slim", Flags: []string{"--parent-image"},
-			Doc: "The image to build on: a reference, `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`."}, "",
-			text(func(l *loader) *string { return &l.docker.ParentImage }, nil)},
-		{Field{Name: "requirements", Type: "list of strings or path of a file", Example: "[numpy==2.3.1, pandas]",
+		{
+			Field{
+				Name: "parent_image", Type: "string", Example: "python:3.11-slim", Flags: []string{"--parent-image"},
+				Doc: "The image to build on: a reference, `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`.",
+			},
+			"",
+			text(func(l *loader) *string { return &l.docker.ParentImage }, nil),
+		},
+		{Field{
+			Name: "requirements", Type: "list of strings or path of a file", Example: "[numpy==2.3.1, pandas]",
 			Flags: []string{"--requirement", "--requirements"},
-			Doc:   "Python requirements, or the path of a requirements file."}, "", requirements},
-		{Field{Name: "python", Type: "string", Example: "/opt/python/bin/python3",
-			Doc: "Absolute path of the parent's interpreter, where it is not the first `python3` of its `PATH`."}, "", python},
-		{Field{Name: "environment", Type: "mapping of strings", Example: `{PYTHONUNBUFFERED: "1"}`, Flags: []string{"--env"},
-			Doc: "Environment variables of the image."}, "",
-			variables(func(d *Docker) *[]string { return &d.Environment })},
-		{Field{Name: "runtime_environment", Type: "mapping of strings", Example: "{LOG_LEVEL: info}", Flags: []string{"--runtime-env"},
-			Doc: "Environment variables that only containers see."}, "",
-			variables(func(d *Docker) *[]string { return &d.RuntimeEnvironment })},
-		{Field{Name: "user", Type: "string", Example: `"1000:1000"`, Flags: []string{"--user"},
-			Doc: "The user that owns `/app` and runs the container: a name of the parent or a number, perhaps with `:group`."}, "",
-			text(func(l *loader) *string { return &l.docker.User }, isUser)},
-		{Field{Name: "workdir", Type: "string", Default: "/app", Example: "/app",
-			Doc: "The working directory of containers, absolute."}, "",
-			cleanPath(func(l *loader) *string { return &l.docker.WorkDir })},
-		{Field{Name: "entrypoint", Type: "list of strings or shell command", Example: "[python, -m, app]",
-			Doc: "The entrypoint in place of the parent's; `[]` for none."}, "",
-			command(func(d *Docker) *[]string { return &d.Entrypoint })},
-		{Field{Name: "cmd", Type: "list of strings or shell command", Example: "[python, main.py]",
-			Doc: "The command in place of the parent's; `[]` for none."}, "",
-			command(func(d *Docker) *[]string { return &d.Cmd })},
-		{Field{Name: "labels", Type: "mapping of strings", Example: "{org.opencontainers.image.title: demo}", Flags: []string{"--label"},
-			Doc: "Labels of the image, over those of `build_options`."}, "",
-			stringMap(func(l *loader) *map[string]string { return &l.docker.Labels })},
-		{Field{Name: "annotations", Type: "mapping of strings", Example: "{org.opencontainers.image.title: demo}", Flags: []string{"--annotation"},
-			Doc: "Annotations of the manifest."}, "",
-			stringMap(func(l *loader) *map[string]string { return &l.docker.Annotations })},
+			Doc:   "Python requirements, or the path of a requirements file.",
+		}, "", requirements},
+		{Field{
+			Name: "python", Type: "string", Example: "/opt/python/bin/python3",
+			Doc: "Absolute path of the parent's interpreter, where it is not the first `python3` of its `PATH`.",
+		}, "", python},
+		{
+			Field{
+				Name: "environment", Type: "mapping of strings", Example: `{PYTHONUNBUFFERED: "1"}`, Flags: []string{"--env"},
+				Doc: "Environment variables of the image.",
+			},
+			"",
+			variables(func(d *Docker) *[]string { return &d.Environment }),
+		},
+		{
+			Field{
+				Name: "runtime_environment", Type: "mapping of strings", Example: "{LOG_LEVEL: info}", Flags: []string{"--runtime-env"},
+				Doc: "Environment variables that only containers see.",
+			},
+			"",
+			variables(func(d *Docker) *[]string { return &d.RuntimeEnvironment }),
+		},
+		{
+			Field{
+				Name: "user", Type: "string", Example: `"1000:1000"`, Flags: []string{"--user"},
+				Doc: "The user that owns `/app` and runs the container: a name of the parent or a number, perhaps with `:group`.",
+			},
+			"",
+			text(func(l *loader) *string { return &l.docker.User }, isUser),
+		},
+		{
+			Field{
+				Name: "workdir", Type: "string", Default: "/app", Example: "/app",
+				Doc: "The working directory of containers, absolute.",
+			},
+			"",
+			cleanPath(func(l *loader) *string { return &l.docker.WorkDir }),
+		},
+		{
+			Field{
+				Name: "entrypoint", Type: "list of strings or shell command", Example: "[python, -m, app]",
+				Doc: "The entrypoint in place of the parent's; `[]` for none.",
+			},
+			"",
+			command(func(d *Docker) *[]string { return &d.Entrypoint }),
+		},
+		{
+			Field{
+				Name: "cmd", Type: "list of strings or shell command", Example: "[python, main.py]",
+				Doc: "The command in place of the parent's; `[]` for none.",
+			},
+			"",
+			command(func(d *Docker) *[]string { return &d.Cmd }),
+		},
+		{
+			Field{
+				Name: "labels", Type: "mapping of strings", Example: "{org.opencontainers.image.title: demo}", Flags: []string{"--label"},
+				Doc: "Labels of the image, over those of `build_options`.",
+			},
+			"",
+			stringMap(func(l *loader) *map[string]string { return &l.docker.Labels }),
+		},
+		{
+			Field{
+				Name: "annotations", Type: "mapping of strings", Example: "{org.opencontainers.image.title: demo}", Flags: []string{"--annotation"},
+				Doc: "Annotations of the manifest.",
+			},
+			"",
+			stringMap(func(l *loader) *map[string]string { return &l.docker.Annotations }),
+		},
 	}
 }
 
 // naming are the fields that say how the image is made and what it is called.
 func naming() []field {
 	return []field{
-		{Field{Name: "build_config.dockerignore", Type: "string", Default: ".dockerignore", Example: "train.dockerignore", Flags: []string{"--dockerignore"},
-			Doc: "The file that says what of the source is left out."}, "",
-			text(func(l *loader) *string { return &l.docker.Dockerignore }, nil)},
-		{Field{Name: "build_config.build_options.platform", Type: "string", Example: "linux/amd64", Flags: []string{"--platform"},
-			Doc: "The platform of the image."}, "",
-			platform},
-		{Field{Name: "build_config.build_options.labels", Type: "mapping of strings", Example: "{team: ml}",
-			Doc: "Labels of the image, where ZenML has them."}, "",
-			stringMap(func(l *loader) *map[string]string { return &l.buildLabels })},
-		{Field{Name: "target_repository", Type: "string", Default: "zenml", Example: "team/train",
-			Doc: "The repository of the image, without its registry."}, "",
-			text(func(l *loader) *string { return &l.docker.Target.Repository }, isRepository)},
-		{Field{Name: "image_tag", Type: "string", Example: `"1.0"`,
-			Doc: "The tag of the image, as it is."}, "",
-			text(func(l *loader) *string { return &l.docker.Target.Tag }, isTag)},
-		{Field{Name: "skip_build", Type: "boolean", Default: "false", Example: "false",
-			Doc: "Use the parent image as it is; needs `parent_image`."}, "", skipBuild},
+		{
+			Field{
+				Name: "build_config.dockerignore", Type: "string", Default: ".dockerignore", Example: "train.dockerignore", Flags: []string{"--dockerignore"},
+				Doc: "The file that says what of the source is left out.",
+			},
+			"",
+			text(func(l *loader) *string { return &l.docker.Dockerignore }, nil),
+		},
+		{
+			Field{
+				Name: "build_config.build_options.platform", Type: "string", Example: "linux/amd64", Flags: []string{"--platform"},
+				Doc: "The platform of the image.",
+			},
+			"",
+			platform,
+		},
+		{
+			Field{
+				Name: "build_config.build_options.labels", Type: "mapping of strings", Example: "{team: ml}",
+				Doc: "Labels of the image, where ZenML has them.",
+			},
+			"",
+			stringMap(func(l *loader) *map[string]string { return &l.buildLabels }),
+		},
+		{
+			Field{
+				Name: "target_repository", Type: "string", Default: "zenml", Example: "team/train",
+				Doc: "The repository of the image, without its registry.",
+			},
+			"",
+			text(func(l *loader) *string { return &l.docker.Target.Repository }, isRepository),
+		},
+		{
+			Field{
+				Name: "image_tag", Type: "string", Example: `"1.0"`,
+				Doc: "The tag of the image, as it is.",
+			},
+			"",
+			text(func(l *loader) *string { return &l.docker.Target.Tag }, isTag),
+		},
+		{Field{
+			Name: "skip_build", Type: "boolean", Default: "false", Example: "false",
+			Doc: "Use the parent image as it is; needs `parent_image`.",
+		}, "", skipBuild},
 	}
 }
 
@@ -118,8 +198,10 @@ func buildOptions() []field {
 		"rm", "forcerm", "squash", "shm_size", "shmsize", "cache_from", "cachefrom", "network_mode", "extra_hosts",
 		"container_limits", "isolation", "use_config_proxy", "quiet", "timeout", "gzip",
 	} {
-		all = append(all, field{Field{Name: path + name, Type: "any value", Example: "true", Doc: "An option of the Docker daemon.", Status: NoEffect},
-			"it is an option of the Docker daemon, and there is none", noEffect})
+		all = append(all, field{
+			Field{Name: path + name, Type: "any value", Example: "true", Doc: "An option of the Docker daemon.", Status: NoEffect},
+			"it is an option of the Docker daemon, and there is none", noEffect,
+		})
 	}
 	return all
 }
@@ -164,10 +246,14 @@ func notYet() []field {
 	add("steps.*.settings.docker", "mapping", "{}", "Settings of one step's image.", "build it from a file of its own with `--file`")
 	add("steps.*.step_operator", "any value", "false", "The operator that runs the step.", "")
 	all = append(all,
-		field{Field{Name: d + "python_package_installer", Type: "string", Default: "uv", Example: "uv",
-			Doc: "The program that resolves requirements: uv or pip.", Status: NotYet}, "write `python_package_installer: uv`", oneOf("uv", "pip")},
-		field{Field{Name: d + "compression", Type: "string", Default: "gzip", Example: "gzip",
-			Doc: "How layers are compressed: gzip or zstd.", Status: NotYet}, "write `compression: gzip`", oneOf("gzip", "zstd")})
+		field{Field{
+			Name: d + "python_package_installer", Type: "string", Default: "uv", Example: "uv",
+			Doc: "The program that resolves requirements: uv or pip.", Status: NotYet,
+		}, "write `python_package_installer: uv`", oneOf("uv", "pip")},
+		field{Field{
+			Name: d + "compression", Type: "string", Default: "gzip", Example: "gzip",
+			Doc: "How layers are compressed: gzip or zstd.", Status: NotYet,
+		}, "write `compression: gzip`", oneOf("gzip", "zstd")})
 	return all
 }
 
@@ -216,8 +302,10 @@ func leftAlone() []field {
 	var all []field
 	add := func(section string, names ...string) {
 		for _, name := range names {
-			all = append(all, field{Field: Field{Name: join(section, name), Type: "any value",
-				Doc: "ZenML's; inlay does not read it.", Status: LeftAlone}})
+			all = append(all, field{Field: Field{
+				Name: join(section, name), Type: "any value",
+				Doc: "ZenML's; inlay does not read it.", Status: LeftAlone,
+			}})
 		}
 	}
 	add("", slices.Concat(both, run)...)

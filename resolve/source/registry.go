@@ -162,7 +162,7 @@ func (s *stubborn) Read(p []byte) (int, error) {
 	n, err := s.rc.Read(p)
 	s.read += int64(n)
 	switch {
-	case err == nil, err == io.EOF: //nolint:errorlint // a wrapped end is none
+	case err == nil, err == io.EOF:
 		return n, err
 	case s.left > 0 && registry.Transient(err):
 		s.left--

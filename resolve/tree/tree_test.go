@@ -116,8 +116,19 @@ func TestSnapshotOfNothing(t *testing.T) {
 
 func TestModes(t *testing.T) {
 	tests := []struct{ mode, want fs.FileMode }{
-		{0o644, 0o644}, {0o600, 0o644}, {0o664, 0o644}, {0o666, 0o644}, {0o400, 0o644}, {0o640, 0o644},
-		{0o755, 0o755}, {0o700, 0o755}, {0o775, 0o755}, {0o777, 0o755}, {0o410, 0o755}, {0o401, 0o755}, {fs.ModeSetuid | 0o755, 0o755},
+		{0o644, 0o644},
+		{0o600, 0o644},
+		{0o664, 0o644},
+		{0o666, 0o644},
+		{0o400, 0o644},
+		{0o640, 0o644},
+		{0o755, 0o755},
+		{0o700, 0o755},
+		{0o775, 0o755},
+		{0o777, 0o755},
+		{0o410, 0o755},
+		{0o401, 0o755},
+		{fs.ModeSetuid | 0o755, 0o755},
 	}
 	dir := t.TempDir()
 	var want []plan.File
