@@ -124,6 +124,15 @@ func (d *Dir) dirs(k Kind) []string {
 	switch {
 	case k == Layers:
 		return []string{d.blobs(), d.keys().Dir}
+	case k == UV: // a directory for each version
+		var dirs []string
+		entries, _ := os.ReadDir(d.Path(UV)) // none yet
+		for _, e := range entries {
+			if e.IsDir() {
+				dirs = append(dirs, filepath.Join(d.Path(UV), e.Name()))
+			}
+		}
+		return dirs
 	case k.isWhole():
 		return nil
 	default:

@@ -278,6 +278,7 @@ func TestTrimRemovesTheUnusable(t *testing.T) {
 	write(t, filepath.Join(root, "layers", "blobs", "sha256", strings.Repeat("0", 64)), "no key")
 	write(t, filepath.Join(root, "layers", "blobs", "sha256", ".tmp-A"), "left")
 	write(t, filepath.Join(root, "wheels", ".lock-A"), "")
+	write(t, filepath.Join(root, "uv", "1.0", ".tmp-A"), "left")
 	removed, err := d.Trim(t.Context(), cache.TrimOptions{})
 	if err != nil {
 		t.Fatal(err)

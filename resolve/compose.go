@@ -95,8 +95,8 @@ func sourceStep(req Request, inv *parent.Inventory, files *plan.Files) (*plan.St
 			return nil, req.Settings.FieldError("user", err.Error(), hint(err))
 		}
 	}
-	if len(files.Files) == 0 {
-		return nil, nil
+	if len(files.Files) == 0 && req.Settings.User == "" {
+		return nil, nil // engines make the working directory, but as root's
 	}
 	return &plan.Step{Name: "source", Files: files}, nil
 }

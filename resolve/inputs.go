@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"inlay/ignore"
 	"inlay/resolve/python"
@@ -43,12 +44,25 @@ func parseIgnore(f *os.File, err error) (*ignore.Rules, error) {
 	return rules, nil
 }
 
+// inline names the group of the requirements that the settings list.
+const inline = "requirements"
+
+// unresolved says what went wrong with the requirements: of one that the
+// settings list, where that stands.
+func unresolved(req Request, err error) error {
+	var bad *python.RequirementError
+	if !errors.As(err, &bad) || bad.Source != inline || bad.Line < 1 {
+		return fmt.Errorf("resolving requirements: %w", err)
+	}
+	return req.Settings.FieldError(fmt.Sprintf("requirements[%d]", bad.Line-1), fmt.Sprintf("%q: %s", bad.Text, bad.Problem), bad.Fix)
+}
+
 // readRequirements returns the groups of requirements, in the order in which
 // they are installed.
 func readRequirements(req Request) ([]python.Group, error) {
 	s := req.Settings
 	if len(s.Requirements) > 0 {
-		g := python.Group{Name: "requirements"}
+		g := python.Group{Name: inline}
 		for i, line := range s.Requirements {
 			g.Lines = append(g.Lines, python.Line{Number: i + 1, Text: line})
 		}
@@ -67,6 +81,9 @@ func readRequirements(req Request) ([]python.Group, error) {
 	}
 	defer f.Close() //nolint:errcheck // only read
 	g, err := python.ParseRequirements(s.RequirementsFile, f)
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, s.FieldError("requirements", s.RequirementsFile+" is a directory", "name the file in it that lists the requirements")
+	}
 	if err != nil || len(g.Lines) == 0 {
 		return nil, err
 	}

@@ -23,13 +23,14 @@ import (
 // A Request is everything a plan depends on.
 type Request struct {
 	Settings *settings.Docker
-	Context  string // the directory of the source
-	Source   fs.FS  // its files; a *tree.Dir as a rule
-	Platform string // of a parent for several, where the settings name none
-	Created  int64  // SOURCE_DATE_EPOCH, or 0: seconds since 1970
-	IndexURL string // of the package index; "" is uv's own
-	Refresh  bool   // resolve requirements anew
-	Offline  bool   // no network
+	Context  string   // the directory of the source
+	Source   fs.FS    // its files; a *tree.Dir as a rule
+	Written  []string // paths in it that the build writes to, such as an output's; no part of the source
+	Platform string   // of a parent for several, where the settings name none
+	Created  int64    // SOURCE_DATE_EPOCH, or 0: seconds since 1970
+	IndexURL string   // of the package index; "" is uv's own
+	Refresh  bool     // resolve requirements anew
+	Offline  bool     // no network
 
 	Images  Images
 	Python  Python
@@ -144,7 +145,7 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 		Inventory: inv, View: inv.View, Groups: groups, IndexURL: req.IndexURL, Refresh: req.Refresh, Offline: req.Offline,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("resolving requirements: %w", err)
+		return nil, unresolved(req, err)
 	}
 	if !r.Recalled { // else an earlier build has said them
 		for _, n := range r.Notes {
@@ -156,7 +157,7 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 
 func snapshot(ctx context.Context, req Request, rules *ignore.Rules) (*plan.Files, error) {
 	files, err := tree.Snapshot(ctx, tree.Options{
-		FS: req.Source, Rules: rules, Target: target, ModTime: req.Created,
+		FS: req.Source, Rules: rules, Written: req.Written, Target: target, ModTime: req.Created,
 		Cache: req.Digests, Jobs: req.Jobs, Note: req.Note, Progress: req.Progress,
 	})
 	if err != nil {

@@ -28,7 +28,7 @@ import (
 // with Layout, an image in Docker's format becomes one in OCI's.
 type OCIArchive struct {
 	File     string
-	Tag      string // "" for none
+	Tags     []string // none: it is known by its digest
 	Progress Progress
 }
 
@@ -41,7 +41,7 @@ func (a OCIArchive) Write(ctx context.Context, img v1.Image) (Delivered, error) 
 			return nil, nil, err
 		}
 		index := &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
-		raw, err := listed(index, it.entry(a.Tag))
+		raw, err := listed(index, it.entries(a.Tags))
 		return it, []part{{layoutFile, []byte(layoutVersion)}, {indexFile, raw}}, err
 	})
 }
@@ -146,6 +146,7 @@ func (a archive) write(ctx context.Context, img v1.Image, lay layouter) (Deliver
 	if err != nil {
 		return Delivered{}, err
 	}
+	disk.SweepShared(filepath.Dir(a.file)) // what builds left that were killed
 	f, err := disk.Create(filepath.Dir(a.file))
 	if err != nil {
 		return Delivered{}, err

@@ -28,7 +28,7 @@ func TestArchivesAreReproducible(t *testing.T) {
 			files[i] = filepath.Join(t.TempDir(), "image.tar")
 			var err error
 			if kind == "oci-archive" {
-				_, err = output.OCIArchive{File: files[i], Tag: "v1"}.Write(t.Context(), makeImage(t, "a", "b"))
+				_, err = output.OCIArchive{File: files[i], Tags: []string{"v1"}}.Write(t.Context(), makeImage(t, "a", "b"))
 			} else {
 				_, err = output.Tarball{File: files[i]}.Write(t.Context(), makeImage(t, "a", "b"))
 			}

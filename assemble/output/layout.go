@@ -43,12 +43,12 @@ const maxIndex = 16 << 20
 // find no other in a layout: the same blobs with a manifest of another digest.
 type Layout struct {
 	Dir      string
-	Tag      string // "" for none: the image is known by its digest
-	Jobs     int    // blobs copied at once; 0 means 4
+	Tags     []string // none: the image is known by its digest
+	Jobs     int      // blobs copied at once; 0 means 4
 	Progress Progress
 }
 
-// Write adds img, in place of what has the same tag. A blob that is there with
+// Write adds img, in place of what has the same tags. A blob that is there with
 // the right size is taken for what it is.
 func (l Layout) Write(ctx context.Context, img v1.Image) (Delivered, error) {
 	d, err := l.write(ctx, img)
@@ -76,7 +76,7 @@ func (l Layout) write(ctx context.Context, img v1.Image) (Delivered, error) {
 	if _, err := l.copyBlob(ctx, it.manifest, func(int64) {}); err != nil {
 		return Delivered{}, err
 	}
-	return d, l.list(ctx, it.entry(l.Tag))
+	return d, l.list(ctx, it.entries(l.Tags))
 }
 
 // check refuses a directory that is something else than a layout.
@@ -149,8 +149,8 @@ func (l Layout) copyBlob(ctx context.Context, b blob, add func(int64)) (moved bo
 	return true, err
 }
 
-// list adds d to the index, which makes the image visible.
-func (l Layout) list(ctx context.Context, d v1.Descriptor) error {
+// list adds the entries to the index, which makes the image visible.
+func (l Layout) list(ctx context.Context, entries []v1.Descriptor) error {
 	lock := filepath.Join(l.Dir, disk.LockPrefix+"index")
 	unlock, err := disk.Lock(ctx, lock, false)
 	if err != nil {
@@ -166,7 +166,7 @@ func (l Layout) list(ctx context.Context, d v1.Descriptor) error {
 	if err != nil {
 		return err
 	}
-	raw, err := listed(index, d)
+	raw, err := listed(index, entries)
 	if err != nil {
 		return err
 	}
@@ -216,26 +216,34 @@ func (l Layout) replace(name string, b []byte) error {
 	return err
 }
 
-// entry returns what an index says of the image.
-func (it *item) entry(tag string) v1.Descriptor {
+// entries returns what an index says of the image: a tag each.
+func (it *item) entries(tags []string) []v1.Descriptor {
 	d := it.manifest.Descriptor
 	d.Platform = it.platform
-	if tag != "" {
-		d.Annotations = map[string]string{refAnnotation: tag}
+	if len(tags) == 0 {
+		return []v1.Descriptor{d}
 	}
-	return d
+	all := make([]v1.Descriptor, len(tags))
+	for i, tag := range tags {
+		d.Annotations = map[string]string{refAnnotation: tag}
+		all[i] = d
+	}
+	return all
 }
 
-// listed returns index with d in place of what has d's tag, or d's digest and
-// no tag. The order is that of tags and digests, so that equal content gives
-// equal bytes.
-func listed(index *v1.IndexManifest, d v1.Descriptor) ([]byte, error) {
+// listed returns index with the entries in place of what has their tags, or
+// their digest and no tag. The order is that of tags and digests, so that equal
+// content gives equal bytes.
+func listed(index *v1.IndexManifest, entries []v1.Descriptor) ([]byte, error) {
 	tag := func(d v1.Descriptor) string { return d.Annotations[refAnnotation] }
 	next := *index
-	next.Manifests = slices.DeleteFunc(slices.Clone(index.Manifests), func(have v1.Descriptor) bool {
-		return tag(have) == tag(d) && (tag(d) != "" || have.Digest == d.Digest)
-	})
-	next.Manifests = append(next.Manifests, d)
+	next.Manifests = slices.Clone(index.Manifests)
+	for _, d := range entries {
+		next.Manifests = slices.DeleteFunc(next.Manifests, func(have v1.Descriptor) bool {
+			return tag(have) == tag(d) && (tag(d) != "" || have.Digest == d.Digest)
+		})
+		next.Manifests = append(next.Manifests, d)
+	}
 	slices.SortStableFunc(next.Manifests, func(a, b v1.Descriptor) int {
 		if c := strings.Compare(tag(a), tag(b)); c != 0 {
 			return c

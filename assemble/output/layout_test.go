@@ -24,21 +24,21 @@ import (
 
 func TestLayoutIsExact(t *testing.T) {
 	dir := t.TempDir()
-	write := func(tag string, img v1.Image) string {
+	write := func(img v1.Image, tags ...string) string {
 		t.Helper()
-		d, err := output.Layout{Dir: dir, Tag: tag}.Write(t.Context(), img)
+		d, err := output.Layout{Dir: dir, Tags: tags}.Write(t.Context(), img)
 		check(t, err)
 		if want := "oci:" + dir + "@" + d.Digest.String(); d.Reference != want {
 			t.Errorf("Reference = %q, want %q", d.Reference, want)
 		}
 		return d.Digest.String()
 	}
-	b := write("b", makeImage(t, "b"))
-	write("a", makeImage(t, "old"))
-	a := write("a", makeImage(t, "a"))
-	none := write("", makeImage(t, "none"))
-	write("", makeImage(t, "none"))
-	write("b", makeImage(t, "b"))
+	b := write(makeImage(t, "b"), "b")
+	write(makeImage(t, "old"), "a")
+	a := write(makeImage(t, "a"), "a")
+	none := write(makeImage(t, "none"))
+	write(makeImage(t, "none"))
+	write(makeImage(t, "b"), "c", "b", "c")
 
 	entry := func(digest, annotations string) string {
 		return `{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":403,"digest":"` + digest + `"` +
@@ -48,7 +48,7 @@ func TestLayoutIsExact(t *testing.T) {
 	want := map[string]string{
 		"oci-layout": `{"imageLayoutVersion":"1.0.0"}`,
 		"index.json": `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[` +
-			entry(none, "") + "," + entry(a, tagged("a")) + "," + entry(b, tagged("b")) + `]}`,
+			entry(none, "") + "," + entry(a, tagged("a")) + "," + entry(b, tagged("b")) + "," + entry(b, tagged("c")) + `]}`,
 	}
 	got := map[string]string{}
 	entries, err := os.ReadDir(dir)
@@ -121,7 +121,7 @@ func TestLayoutConcurrent(t *testing.T) {
 	for _, tag := range strings.Split("abcdefgh", "") {
 		img := makeImage(t, "shared", tag)
 		wg.Go(func() {
-			if _, err := (output.Layout{Dir: dir, Tag: tag}).Write(t.Context(), img); err != nil {
+			if _, err := (output.Layout{Dir: dir, Tags: []string{tag}}).Write(t.Context(), img); err != nil {
 				t.Error(err)
 			}
 		})

@@ -110,7 +110,7 @@ var places = map[string]func(*testing.T) place{
 		dir := filepath.Join(t.TempDir(), "new", "layout")
 		return place{
 			func(ctx context.Context, img v1.Image, p output.Progress) (output.Delivered, error) {
-				return output.Layout{Dir: dir, Tag: "1", Progress: p}.Write(ctx, img)
+				return output.Layout{Dir: dir, Tags: []string{"1"}, Progress: p}.Write(ctx, img)
 			},
 			func() (v1.Image, error) { return firstImage(dir) },
 			true,
@@ -120,7 +120,7 @@ var places = map[string]func(*testing.T) place{
 		file := filepath.Join(t.TempDir(), "new", "image.tar")
 		return place{
 			func(ctx context.Context, img v1.Image, p output.Progress) (output.Delivered, error) {
-				return output.OCIArchive{File: file, Tag: "1", Progress: p}.Write(ctx, img)
+				return output.OCIArchive{File: file, Tags: []string{"1"}, Progress: p}.Write(ctx, img)
 			},
 			func() (v1.Image, error) {
 				dir := filepath.Join(t.TempDir(), "unpacked")

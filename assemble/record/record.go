@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"inlay/resolve/plan"
 )
@@ -58,6 +59,7 @@ func decode(b []byte) (Record, bool) {
 // Save makes r the last record of the build of that name. It writes nothing if
 // it is already.
 func (s *Store) Save(name string, r Record) error {
+	r.Plan = withoutURLs(r.Plan)
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("recording the build: %w", err)
@@ -75,4 +77,26 @@ func (s *Store) Save(name string, r Record) error {
 func file(name string) string {
 	sum := sha256.Sum256([]byte(name))
 	return hex.EncodeToString(sum[:])
+}
+
+// withoutURLs returns p without where its wheels come from: that explains
+// nothing later, and a signature in a URL is as good as a password.
+func withoutURLs(p plan.Plan) plan.Plan {
+	p.Stages = slices.Clone(p.Stages)
+	for i := range p.Stages {
+		steps := slices.Clone(p.Stages[i].Steps)
+		for j, s := range steps {
+			if s.Python == nil {
+				continue
+			}
+			python := *s.Python
+			python.Wheels = slices.Clone(python.Wheels)
+			for k := range python.Wheels {
+				python.Wheels[k].URL = ""
+			}
+			steps[j].Python = &python
+		}
+		p.Stages[i].Steps = steps
+	}
+	return p
 }

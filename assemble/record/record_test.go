@@ -3,6 +3,7 @@
 package record_test
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"testing"
@@ -101,5 +102,34 @@ func TestErrors(t *testing.T) {
 	}
 	if err := s.Save("a", demo(1)); !errors.Is(err, broken) {
 		t.Errorf("Save = %v, want %v", err, broken)
+	}
+}
+
+// TestWithoutURLs holds that a record doesn't keep where wheels come from: the
+// URL may be signed.
+func TestWithoutURLs(t *testing.T) {
+	v := &values{m: map[string][]byte{}}
+	wheel := plan.Wheel{Name: "six", Version: "1.0", URL: "https://example.com/six.whl?sig=secret"}
+	r := demo(0)
+	r.Plan.Stages = []plan.Stage{{Steps: []plan.Step{{Name: "six 1.0", Python: &plan.Python{Wheels: []plan.Wheel{wheel}}}}}}
+	keys := r.Plan.Image().Keys()
+	s := record.Store{Values: v}
+	if err := s.Save("app", r); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range v.m {
+		if bytes.Contains(b, []byte("secret")) {
+			t.Errorf("the record holds the URL's signature: %s", b)
+		}
+	}
+	if got := r.Plan.Image().Steps[0].Python.Wheels[0]; got != wheel {
+		t.Errorf("Save changed the plan's wheel to %+v", got)
+	}
+	last, ok, err := s.Last("app")
+	if err != nil || !ok {
+		t.Fatalf("Last = %v, %v", ok, err)
+	}
+	if diff := cmp.Diff(keys, last.Plan.Image().Keys()); diff != "" {
+		t.Errorf("the keys of the recorded plan (-want +got):\n%s", diff)
 	}
 }

@@ -92,12 +92,25 @@ func (l *layer) outside(p string, f plan.Files, added map[string]bool) error {
 	return nil
 }
 
+// foreign reports whether the directory p is one of the parent's that a link
+// leads out of the target to. Such a one stays what it is: it may be /tmp.
+func (l *layer) foreign(p string, f plan.Files) bool {
+	if above(l.base.Resolve(f.Target), p) {
+		return false
+	}
+	return slices.ContainsFunc(l.base.Links, func(k plan.Link) bool { return above(p, k.Target) }) ||
+		slices.ContainsFunc(l.base.Dirs, func(d plan.Dir) bool { return d.Path == p })
+}
+
 // above reports whether dir is p or one of its ancestors.
 func above(dir, p string) bool { return dir == p || strings.HasPrefix(p, dir+"/") }
 
 func (l *layer) file(e placed, f plan.Files) error {
 	entry := layers.Entry{
 		Path: inLayer(e.path), Mode: e.file.Mode, UID: f.UID, GID: f.GID, Link: e.file.Link, Size: e.file.Size,
+	}
+	if e.file.Mode.IsDir() && l.foreign(e.path, f) {
+		entry = l.dir(e.path)
 	}
 	if !e.file.Mode.IsRegular() {
 		return l.w.Add(entry, nil)

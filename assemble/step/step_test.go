@@ -125,8 +125,39 @@ func TestFiles(t *testing.T) {
 		`0755 1000:100 7 app/run.sh "#!"`,
 		"0755 0:0 7 usr/",
 		"2775 0:50 7 usr/share/",
-		"0755 1000:100 7 usr/share/man/",
+		"0755 0:0 7 usr/share/man/",
 		`0644 1000:100 7 usr/share/man/x.1 "m"`,
+	}
+	if diff := cmp.Diff(want, list(t, plan.Step{Name: "source", Files: f}, step.Tools{Context: source})); diff != "" {
+		t.Errorf("the layer of files (-want +got):\n%s", diff)
+	}
+}
+
+// TestFilesBehindLinks holds that a directory of the parent outside the target
+// stays what it is when a link in the target leads to it.
+func TestFilesBehindLinks(t *testing.T) {
+	f := &plan.Files{
+		Base: plan.Base{
+			Links: []plan.Link{{Path: "/app/data", Target: "/mnt/data"}, {Path: "/app/tmp", Target: "/tmp"}},
+			Dirs:  []plan.Dir{{Path: "/mnt/data/b", Mode: 0o700, UID: 7, GID: 7}, {Path: "/tmp", Mode: fs.ModeSticky | 0o777}},
+		},
+		Target: "/app", UID: 1000, GID: 100, ModTime: 7,
+		Files: []plan.File{
+			{Path: "data", Mode: fs.ModeDir | 0o755},
+			{Path: "data/b", Mode: fs.ModeDir | 0o755},
+			{Path: "data/c", Mode: fs.ModeDir | 0o755},
+			{Path: "tmp", Mode: fs.ModeDir | 0o755},
+			{Path: "tmp/x", Mode: fs.ModeDir | 0o755},
+		},
+	}
+	want := []string{
+		"0755 1000:100 7 app/",
+		"0755 0:0 7 mnt/",
+		"0755 0:0 7 mnt/data/",
+		"0700 7:7 7 mnt/data/b/",
+		"0755 1000:100 7 mnt/data/c/",
+		"1777 0:0 7 tmp/",
+		"0755 1000:100 7 tmp/x/",
 	}
 	if diff := cmp.Diff(want, list(t, plan.Step{Name: "source", Files: f}, step.Tools{Context: source})); diff != "" {
 		t.Errorf("the layer of files (-want +got):\n%s", diff)

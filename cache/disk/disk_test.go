@@ -4,6 +4,7 @@ package disk_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -298,6 +299,32 @@ func TestSweepSparesTheLiving(t *testing.T) {
 		t.Error(err)
 	}
 	wantNames(t, dir, ".other", "a", "b")
+}
+
+func TestSweepSharedTakesOnlyItsOwn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{".tmp-" + rand.Text(), ".tmp-mine", ".tmp-" + strings.ToLower(rand.Text()), ".lock-a", "a"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live, err := disk.Create(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Abort()
+	disk.SweepShared(dir)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 5 { // all but the first
+		t.Errorf("SweepShared left %v, want all but the file of a killed writer", entries)
+	}
+	if _, err := os.Stat(live.Name()); err != nil {
+		t.Errorf("the file of a living writer: %v", err)
+	}
 }
 
 func TestSweepTakesWhatTheKilledLeft(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/gofrs/flock"
@@ -84,6 +85,23 @@ func Sweep(dir string) (freed int64, err error) {
 	}
 	return freed, nil
 }
+
+// SweepShared is Sweep for a directory that isn't this program's own: it
+// removes only files of the very names that Create gives.
+func SweepShared(dir string) {
+	entries, err := readDir(dir)
+	if err != nil {
+		return // the writer will tell
+	}
+	for _, e := range entries {
+		if created.MatchString(e.Name()) && e.Type().IsRegular() {
+			sweep(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// created matches the names that Create gives: the prefix and rand.Text.
+var created = regexp.MustCompile(`^` + regexp.QuoteMeta(tempPrefix) + `[A-Z2-7]{26}$`)
 
 // isLeftover reports whether name is one that Sweep looks at.
 func isLeftover(name string) bool {

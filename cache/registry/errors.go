@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -22,7 +23,7 @@ type AccessError struct {
 }
 
 func (e *AccessError) Error() string {
-	return fmt.Sprintf("%s refuses access to %s: %v", e.Registry, e.Name, e.Err)
+	return fmt.Sprintf("%s refuses access to %s: %s", e.Registry, e.Name, oneLine(e.Err))
 }
 
 // Unwrap returns what the registry said.
@@ -71,7 +72,9 @@ type NetworkError struct {
 	Err      error
 }
 
-func (e *NetworkError) Error() string { return fmt.Sprintf("talking to %s: %v", e.Registry, e.Err) }
+func (e *NetworkError) Error() string {
+	return fmt.Sprintf("talking to %s: %s", e.Registry, oneLine(e.Err))
+}
 
 // Unwrap returns what went wrong.
 func (e *NetworkError) Unwrap() error { return e.Err }
@@ -172,3 +175,6 @@ func says(te *transport.Error, code transport.ErrorCode) bool {
 	}
 	return false
 }
+
+// oneLine returns the text of err without the line ends of a registry's answer.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }

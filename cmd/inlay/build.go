@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -24,8 +26,7 @@ func buildCommand() *cli.Command {
 		ArgsUsage: "[CONTEXT]",
 		Description: "Reads the settings in inlay.yaml of CONTEXT (default: the working directory), resolves what the\n" +
 			"parent image lacks, and writes it as layers. Prints the image's digest, and nothing else, to standard output.",
-		Flags: append(planFlags(),
-			&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"}),
+		Flags:        planFlags(),
 		OnUsageError: usageProblem,
 		Action:       build,
 	}
@@ -34,6 +35,7 @@ func buildCommand() *cli.Command {
 // A job is a build or a plan: what the command line asks for, read.
 type job struct {
 	context  string    // the directory of the source
+	file     string    // of the settings, "" for the context's own
 	source   *tree.Dir // its files
 	begun    time.Time
 	settings *settings.Docker
@@ -49,11 +51,14 @@ func newJob(c *cli.Context) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkFlags(c); err != nil {
+		return nil, err
+	}
 	s, warnings, err := loadSettings(c, context)
 	if err != nil {
 		return nil, err
 	}
-	j := &job{context: context, settings: s, begun: time.Now()}
+	j := &job{context: context, file: c.String("file"), settings: s, begun: time.Now()}
 	if j.names, err = imageNames(c, s); err != nil {
 		return nil, err
 	}
@@ -110,6 +115,9 @@ func build(c *cli.Context) error {
 	if j.settings.SkipBuild {
 		return j.skip(c)
 	}
+	if _, ok := j.pushes(); ok && c.Bool("offline") {
+		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
+	}
 	r, err := j.resolve(c)
 	if err != nil {
 		return err
@@ -131,7 +139,8 @@ func build(c *cli.Context) error {
 		return err
 	}
 	if err := j.site.records.Save(j.recordName(), record.Record{Plan: r.Plan, Digest: img.Digest.String()}); err != nil {
-		return err
+		// The image is where it was asked for; a record only helps to explain.
+		j.show.Note(fmt.Sprintf("warning: %v: the next plan can't say what changed", err))
 	}
 	j.show.Close()
 	if !c.Bool("quiet") {
@@ -150,14 +159,24 @@ func (j *job) skip(c *cli.Context) error {
 	return nil
 }
 
-// recordName names the build for the record: the context and what the image is
-// called, which is how a user would tell one build from another.
+// recordName names the build for the record: the context, the settings file
+// and what the image is called, which is how a user would tell one build from
+// another. Tags have no part in it: many builds have one of their own.
 func (j *job) recordName() string {
-	return fmt.Sprintf("%q %q", absolute([]string{j.context})[0], j.names)
+	var repositories []string
+	tags, _ := j.tags() // the names were checked
+	for _, t := range tags {
+		repositories = append(repositories, t.Context().Name())
+	}
+	slices.Sort(repositories)
+	return fmt.Sprintf("%q %q", absolute([]string{j.context, j.file}), slices.Compact(repositories))
 }
 
-// usageProblem turns the library's words about the command line into ours.
-func usageProblem(_ *cli.Context, err error, _ bool) error { return &usageError{problem: err.Error()} }
+// usageProblem turns the library's words about the command line into ours: it
+// writes every flag with one dash.
+func usageProblem(_ *cli.Context, err error, _ bool) error {
+	return &usageError{problem: strings.Replace(err.Error(), "for flag -", "for flag --", 1)}
+}
 
 // summary says in a few lines what a build did.
 func summary(w io.Writer, img *assemble.Result, j *job) {

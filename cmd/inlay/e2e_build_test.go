@@ -158,7 +158,7 @@ func TestE2EIncremental(t *testing.T) {
 	e.cache = t.TempDir() // earlier runs have left the layers in the shared one
 	dir := incremental(t, "2.2.2")
 	args := []string{"--parent-image", e.parent("debian"), "-t", address + "/app:latest", dir}
-	build := func() (r result, uploads int) {
+	build := func() (r outcome, uploads int) {
 		before := strings.Count(log(), "PATCH /v2/")
 		r = e.inlay(t, append([]string{"build", "--push"}, args...)...)
 		return r, strings.Count(log(), "PATCH /v2/") - before

@@ -65,6 +65,7 @@ func TestE2EMainJob(t *testing.T) {
 		}
 	}
 	image := address + "/team/app:u0"
+	e.rootless(t, image)
 	for _, check := range []struct {
 		args []string
 		want string
@@ -79,6 +80,30 @@ func TestE2EMainJob(t *testing.T) {
 		if got.err != nil || !strings.HasPrefix(got.stdout, check.want) {
 			t.Errorf("%s prints %q (%v %s), want %q", strings.Join(check.args, " "), got.stdout, got.err, got.stderr, check.want)
 		}
+	}
+}
+
+// rootless runs the image by the podman of a user who is not root.
+func (e env) rootless(t *testing.T, image string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return // all of this test's podmans are
+	}
+	dir, err := os.MkdirTemp("", "inlay-e2e-") // not t.TempDir, which only its owner may enter
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	script := filepath.Join(dir, "run.sh")
+	write(t, script, read(t, filepath.Join(e.scripts, "run.sh")))
+	for _, p := range []string{dir, script} {
+		if err := os.Chmod(p, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := must(t, nil, "runuser", "-u", "e2e", "--", script, image, "--", "python3", "show.py")
+	if want := "0 /app "; !strings.HasPrefix(got.stdout, want) {
+		t.Errorf("run by a user who is not root the image prints %q, want %q first", got.stdout, want)
 	}
 }
 

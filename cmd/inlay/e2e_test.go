@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -55,8 +54,8 @@ func e2e(t *testing.T) env {
 // parent names a parent image of the tests.
 func (e env) parent(name string) string { return "oci:" + filepath.Join(e.dir, name) }
 
-// result is what a command did.
-type result struct {
+// outcome is what a command did.
+type outcome struct {
 	stdout, stderr string
 	cpu, wall      time.Duration
 	rss            int64 // peak resident set, in bytes
@@ -64,26 +63,73 @@ type result struct {
 }
 
 // command runs a program with more environment variables.
-func command(t *testing.T, extra []string, name string, args ...string) result {
+func command(t *testing.T, extra []string, name string, args ...string) outcome {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Env = append(os.Environ(), extra...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	begin := time.Now()
-	err := cmd.Run()
-	r := result{stdout: stdout.String(), stderr: stderr.String(), err: err, wall: time.Since(begin)}
-	if cmd.ProcessState != nil {
-		r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-		if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-			r.rss = u.Maxrss * 1024
-		}
-	}
+	var stdout bytes.Buffer
+	r := stream(t, &stdout, extra, name, args...)
+	r.stdout = stdout.String()
 	return r
 }
 
+// stream is command with the standard output going elsewhere.
+func stream(t *testing.T, stdout io.Writer, extra []string, name string, args ...string) outcome {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Env = append(os.Environ(), extra...)
+	var stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = stdout, &stderr
+	begin := time.Now()
+	r := outcome{err: cmd.Start()}
+	if r.err == nil {
+		peak := watch(cmd.Process.Pid)
+		r.err = cmd.Wait()
+		r.rss = peak()
+		r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
+	r.stderr, r.wall = stderr.String(), time.Since(begin)
+	return r
+}
+
+// watch follows the peak resident set of a process until the function it
+// returns is called. (What wait4 says of it counts the memory of this process
+// too, from before the exec.)
+func watch(pid int) (peak func() int64) {
+	stop, result := make(chan struct{}), make(chan int64)
+	go func() {
+		var most int64
+		for tick := time.NewTicker(5 * time.Millisecond); ; {
+			select {
+			case <-stop:
+				tick.Stop()
+				result <- most
+				return
+			case <-tick.C:
+				most = max(most, highWater(pid))
+			}
+		}
+	}()
+	return func() int64 {
+		close(stop)
+		return <-result
+	}
+}
+
+// highWater returns VmHWM of a process in bytes, 0 once it is gone.
+func highWater(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	var kb int64
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		return 0
+	}
+	return kb * 1024
+}
+
 // must runs a program and fails the test if it fails.
-func must(t *testing.T, extra []string, name string, args ...string) result {
+func must(t *testing.T, extra []string, name string, args ...string) outcome {
 	t.Helper()
 	r := command(t, extra, name, args...)
 	if r.err != nil {
@@ -93,7 +139,7 @@ func must(t *testing.T, extra []string, name string, args ...string) result {
 }
 
 // inlay runs the program with the shared cache.
-func (e env) inlay(t *testing.T, args ...string) result {
+func (e env) inlay(t *testing.T, args ...string) outcome {
 	t.Helper()
 	return must(t, []string{"INLAY_CACHE_DIR=" + e.cache}, e.program, args...)
 }
@@ -111,7 +157,7 @@ func (e env) registry(t *testing.T) (address string, log func() string) {
 }
 
 // podman runs a command in an image as its configuration says.
-func (e env) podman(t *testing.T, image string, args ...string) result {
+func (e env) podman(t *testing.T, image string, args ...string) outcome {
 	t.Helper()
 	return command(t, e.store(), filepath.Join(e.scripts, "run.sh"), append([]string{image, "--"}, args...)...)
 }
@@ -167,13 +213,33 @@ func (e env) report(t *testing.T, format string, args ...any) {
 	fmt.Fprintf(f, "- %s: %s\n", t.Name(), line)
 }
 
+// treeOf runs a command that writes a tar, and reads it.
+func treeOf(t *testing.T, extra []string, name string, args ...string) map[string]node {
+	t.Helper()
+	r, w := io.Pipe()
+	var ran outcome
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ran = stream(t, w, extra, name, args...)
+		w.Close()
+	}()
+	found := nodes(t, r)
+	_, _ = io.Copy(io.Discard, r) // what follows the tar's end
+	<-done
+	if ran.err != nil {
+		t.Fatalf("%s %s: %v\n%s", filepath.Base(name), strings.Join(args, " "), ran.err, ran.stderr)
+	}
+	return found
+}
+
 // A node is a file of a tree, as far as trees are compared.
 type node struct {
 	Type   byte
 	Mode   int64
 	Link   string
 	Digest string
-	body   []byte // of small files
+	body   []byte // of a RECORD
 }
 
 // nodes reads a tar: path to node.
@@ -186,27 +252,28 @@ func nodes(t *testing.T, r io.Reader) map[string]node {
 			return found
 		}
 		if err != nil {
-			t.Fatalf("reading a tree: %v", err)
+			t.Errorf("reading a tree: %v", err)
+			return found
 		}
 		n := node{Type: h.Typeflag, Mode: h.Mode, Link: h.Linkname}
 		if h.Typeflag == tar.TypeReg {
-			n.Digest, n.body = digest(t, tr, h.Size)
+			n.Digest, n.body = digest(t, tr, strings.HasSuffix(h.Name, "/RECORD"))
 		}
 		found[strings.TrimSuffix(h.Name, "/")] = n
 	}
 }
 
-// digest hashes a file, and returns its content if it is small.
-func digest(t *testing.T, r io.Reader, size int64) (string, []byte) {
+// digest hashes a file, and returns its content too if it is to be kept.
+func digest(t *testing.T, r io.Reader, keep bool) (string, []byte) {
 	t.Helper()
 	sum := sha256.New()
-	var small bytes.Buffer
+	var kept bytes.Buffer
 	w := io.Writer(sum)
-	if size < 8<<20 {
-		w = io.MultiWriter(sum, &small)
+	if keep {
+		w = io.MultiWriter(sum, &kept)
 	}
 	if _, err := io.Copy(w, r); err != nil {
 		t.Fatal(err)
 	}
-	return hex.EncodeToString(sum.Sum(nil)), small.Bytes()
+	return hex.EncodeToString(sum.Sum(nil)), kept.Bytes()
 }

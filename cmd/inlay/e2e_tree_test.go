@@ -69,11 +69,7 @@ func TestE2ESameTree(t *testing.T) {
 				map[string]string{"r.txt": locked})
 			out := t.TempDir()
 			e.inlay(t, "build", "-o", "oci:"+out+"/image", dir)
-			got := e.podman(t, out+"/image", "sh", "-c", listing)
-			if got.err != nil {
-				t.Fatalf("listing the image: %v %s", got.err, got.stderr)
-			}
-			ours := nodes(t, strings.NewReader(got.stdout))
+			ours := treeOf(t, e.store(), filepath.Join(e.scripts, "run.sh"), out+"/image", "--", "sh", "-c", listing)
 			delete(ours, "app")
 			e.report(t, "%d paths, %d allowed differences", len(want), compare(t, want, ours))
 		})
@@ -144,6 +140,6 @@ func (e env) reference(t *testing.T, uv string, requirements []string) (locked s
 		"-v /etc/ssl/certs:/etc/ssl/certs:ro", "-e UV_CACHE_DIR=/uvcache", "-e SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
 	}, " "))
 	write(t, path.Join(e.dir, "uvcache", ".keep"), "")
-	r := must(t, extra, filepath.Join(e.scripts, "run.sh"), strings.TrimPrefix(e.parent("debian"), "oci:"), "--", "sh", "-c", script)
-	return read(t, filepath.Join(out, "locked.txt")), nodes(t, strings.NewReader(r.stdout))
+	left = treeOf(t, extra, filepath.Join(e.scripts, "run.sh"), strings.TrimPrefix(e.parent("debian"), "oci:"), "--", "sh", "-c", script)
+	return read(t, filepath.Join(out, "locked.txt")), left
 }

@@ -3,11 +3,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -33,6 +36,7 @@ func planFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "set", Usage: "set any other setting, `PATH=YAML`; may be given several times"},
 		&cli.BoolFlag{Name: "refresh", Usage: "resolve the requirements anew"},
 		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
+		&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"},
 		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU()},
 		&cli.StringFlag{Name: "index-url", Usage: "find packages in the index at `URL`", EnvVars: []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"}, DefaultText: "uv's own"},
 	}
@@ -79,11 +83,15 @@ func loadSettings(c *cli.Context, context string) (*settings.Docker, []settings.
 	name := c.String("file")
 	if name == "" {
 		name = filepath.Join(context, "inlay.yaml")
-		if _, err := os.Stat(name); err != nil {
+		// Not Stat: a link that leads nowhere was meant to be read.
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 			return settings.Load(name, nil, o)
 		}
 	}
 	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, &usageError{fmt.Sprintf("there is no settings file %s", name), "check the path; without --file, inlay.yaml in CONTEXT is read if there is one"}
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the settings: %w", err)
 	}
@@ -113,11 +121,22 @@ func absolute(paths []string) []string {
 	out := make([]string, len(paths))
 	for i, p := range paths {
 		out[i] = p
-		if abs, err := filepath.Abs(p); err == nil {
+		if abs, err := filepath.Abs(p); err == nil && p != "" {
 			out[i] = abs
 		}
 	}
 	return out
+}
+
+// checkFlags refuses values that the library takes.
+func checkFlags(c *cli.Context) error {
+	if n := c.Int("jobs"); n < 1 {
+		return &usageError{fmt.Sprintf("--jobs %d makes no layers", n), "give a number from 1"}
+	}
+	if p := c.StringSlice("platform"); len(p) > 1 {
+		return &usageError{"an image for several platforms is not supported yet", "build once for each, as in --platform " + p[0]}
+	}
+	return nil
 }
 
 // contextDir returns the one argument of build and plan.

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"inlay/cache"
+	"inlay/cmd/inlay/progress"
 	"inlay/resolve/parent"
 	"inlay/resolve/source"
 )
@@ -94,7 +95,7 @@ func inspect(c *cli.Context) error {
 	}
 	inv, err := parent.Inspect(c.Context, parent.Options{
 		Image: img, Name: c.Args().First(), Reference: img.Reference, Platform: c.String("platform"), Python: c.String("python"),
-		Store: values(s.cache, cache.Inventories), Progress: show.Start,
+		Store: values(s.cache, cache.Inventories), Progress: layersOf(show),
 	})
 	if err != nil {
 		return err
@@ -112,6 +113,13 @@ func inspect(c *cli.Context) error {
 	}
 	r.print(c.App.Writer)
 	return nil
+}
+
+// layersOf shows the reading of layers, which are no parent's here.
+func layersOf(show progress.Display) func(string, int64) (func(int64), func(error)) {
+	return func(task string, total int64) (func(int64), func(error)) {
+		return show.Start(strings.Replace(task, "parent layer", "layer", 1), total)
+	}
 }
 
 func newReport(ctx context.Context, inv *parent.Inventory) (*imageReport, error) {

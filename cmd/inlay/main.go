@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -23,6 +25,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what doesn't heed the first
 	status := run(ctx, os.Args, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
@@ -30,21 +33,25 @@ func main() {
 
 // run is main without the process: it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out := &resultWriter{w: stdout}
 	app := &cli.App{
 		Name:                      "inlay",
 		Usage:                     "assemble container images for Python without Docker",
-		Writer:                    stdout,
+		Writer:                    out,
 		ErrWriter:                 stderr,
 		HideVersion:               true,
 		DisableSliceFlagSeparator: true,                         // --env A=1,2 is one value
 		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
-		OnUsageError:              func(_ *cli.Context, err error, _ bool) error { return &usageError{err.Error(), ""} },
+		OnUsageError:              usageProblem,
 		Commands:                  []*cli.Command{buildCommand(), planCommand(), inspectCommand(), cacheCommand(), versionCommand()},
 		Action:                    noCommand,
 	}
 	args, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, args)
+	}
+	if err == nil {
+		err = out.err
 	}
 	if err == nil {
 		return 0
@@ -67,18 +74,56 @@ func noCommand(c *cli.Context) error {
 		names = append(names, command.Name)
 	}
 	name := c.Args().First()
+	if slices.Contains(laterCommands, name) {
+		return &usageError{fmt.Sprintf("inlay %s is not supported yet", name), "the commands there are: inlay help"}
+	}
 	return &usageError{fmt.Sprintf("no command %q", name), nearest(name, names, "")}
 }
 
-// report prints err and, if an error in its chain has one, a hint.
+// A resultWriter is standard output. It keeps the first error: a script that never
+// got the image's name must not be told that all is well.
+type resultWriter struct {
+	w   io.Writer
+	err error
+}
+
+// Write writes to standard output.
+func (r *resultWriter) Write(p []byte) (int, error) {
+	n, err := r.w.Write(p)
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("writing the result: %w", err)
+	}
+	return n, err
+}
+
+// report prints err and a hint, if there is one.
 func report(w io.Writer, err error) {
 	fmt.Fprintf(w, "error: %v\n", err)
+	if h := hint(err); h != "" {
+		fmt.Fprintf(w, "hint: %s\n", h)
+	}
+}
+
+// hint says what to do about err: what an error in its chain says, else what
+// helps with such files.
+func hint(err error) string {
 	var h interface {
 		error
 		Hint() string
 	}
-	if errors.As(err, &h) && h.Hint() != "" {
-		fmt.Fprintf(w, "hint: %s\n", h.Hint())
+	switch {
+	case errors.As(err, &h):
+		return h.Hint()
+	case is[*layers.DigestError](err):
+		return "it is damaged where it comes from: fetch or copy it again"
+	case errors.Is(err, fs.ErrPermission):
+		return "change the permissions there, or name another place"
+	case errors.Is(err, syscall.ENOSPC):
+		return "make room there, or name another place"
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):
+		return "check the path"
+	default:
+		return ""
 	}
 }
 

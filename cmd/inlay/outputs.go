@@ -4,6 +4,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -19,6 +21,7 @@ import (
 // A target is a place the image goes, and how to speak of it.
 type target struct {
 	output assemble.Output
+	path   string // on this machine, "" if it is elsewhere
 	said   func(output.Delivered) string
 }
 
@@ -47,12 +50,16 @@ func (j *job) targets(c *cli.Context) ([]target, error) {
 	if len(names) == 0 {
 		return []target{j.kept()}, nil
 	}
-	all := make([]target, len(names))
+	var all []target
 	for i, n := range names {
-		var err error
-		if all[i], err = j.target(n); err != nil {
+		if slices.Contains(names[:i], n) {
+			continue // --push and --output registry are one
+		}
+		t, err := j.target(n)
+		if err != nil {
 			return nil, err
 		}
+		all = append(all, t)
 	}
 	return all, nil
 }
@@ -66,14 +73,17 @@ func (j *job) target(text string) (target, error) {
 		dir, tag, _ := strings.Cut(rest, ":")
 		return j.layout(dir, tag), nil
 	case transport == "oci-archive" && rest != "":
-		return target{output.OCIArchive{File: rest, Tag: j.tag(), Progress: output.Progress(j.show.Start)}, written}, nil
+		return target{output.OCIArchive{File: rest, Tags: j.shortTags(), Progress: output.Progress(j.show.Start)}, rest, written}, nil
 	case transport == "docker-archive" && rest != "":
 		tags, err := j.tags()
-		return target{output.Tarball{File: rest, Tags: tags, Progress: output.Progress(j.show.Start)}, written}, err
+		return target{output.Tarball{File: rest, Tags: tags, Progress: output.Progress(j.show.Start)}, rest, written}, err
 	case text == "engine":
 		return target{}, &usageError{"--output engine is not supported yet", "write --output docker-archive:FILE and load it with `docker load -i FILE`"}
 	}
 	kinds := []string{"registry", "oci", "oci-archive", "docker-archive"}
+	if slices.Contains(kinds[1:], transport) {
+		return target{}, &usageError{fmt.Sprintf("output %q has no path", text), "write --output " + transport + ":PATH"}
+	}
 	hint := nearest(transport, kinds, "--output ")
 	if hint == "" {
 		hint = "write registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE"
@@ -90,14 +100,15 @@ func (j *job) registry() (target, error) {
 		return target{}, &usageError{"nothing says where to push the image", "give `--tag REGISTRY/REPOSITORY:TAG`, or `target_repository` and `registry` in the settings"}
 	}
 	out := output.Registry{Tags: tags, Keychain: authn.DefaultKeychain, UserAgent: userAgent(), Progress: output.Progress(j.show.Start)}
-	return target{out, pushed}, nil
+	return target{out, "", pushed}, nil
 }
 
 func (j *job) layout(dir, tag string) target {
+	tags := []string{tag}
 	if tag == "" {
-		tag = j.tag()
+		tags = j.shortTags()
 	}
-	return target{output.Layout{Dir: dir, Tag: tag, Progress: output.Progress(j.show.Start)}, written}
+	return target{output.Layout{Dir: dir, Tags: tags, Progress: output.Progress(j.show.Start)}, dir, written}
 }
 
 // kept is where an image goes that was not asked to go anywhere.
@@ -122,12 +133,52 @@ func (j *job) tags() ([]name.Tag, error) {
 	return tags, nil
 }
 
-// tag returns the tag of the image's first name, "latest" if it has none.
-func (j *job) tag() string {
-	if tags, err := j.tags(); err == nil && len(tags) > 0 {
-		return tags[0].TagStr()
+// shortTags returns the tags of the image's names without the names, which is
+// what a layout knows: each once, "latest" if the image has no name.
+func (j *job) shortTags() []string {
+	tags, err := j.tags()
+	if err != nil || len(tags) == 0 {
+		return []string{"latest"}
 	}
-	return "latest"
+	var short []string
+	for _, t := range tags {
+		if !slices.Contains(short, t.TagStr()) {
+			short = append(short, t.TagStr())
+		}
+	}
+	return short
+}
+
+// written returns the paths in the context that the build writes to: those of
+// the outputs and of the cache.
+func (j *job) written() []string {
+	paths := []string{j.site.root}
+	for _, t := range j.outputs {
+		if t.path != "" {
+			paths = append(paths, t.path)
+		}
+	}
+	var inside []string
+	root := realPath(j.context)
+	for _, p := range paths {
+		if rel, err := filepath.Rel(root, realPath(p)); err == nil && rel != "." && filepath.IsLocal(rel) {
+			inside = append(inside, filepath.ToSlash(rel))
+		}
+	}
+	return inside
+}
+
+// realPath returns the absolute path without links, of which the last parts may not
+// exist yet.
+func realPath(path string) string {
+	path = absolute([]string{path})[0]
+	if r, err := filepath.EvalSymlinks(path); err == nil {
+		return r
+	}
+	if dir := filepath.Dir(path); dir != path {
+		return filepath.Join(realPath(dir), filepath.Base(path))
+	}
+	return path
 }
 
 func pushed(d output.Delivered) string {

@@ -64,7 +64,7 @@ func explain(c *cli.Context) error {
 	if known {
 		before = &last.Plan
 	}
-	forecast, err := assemble.Foresee(c.Context, r.Plan, before, j.site.cache)
+	forecast, err := foresee(c, r.Plan, before, j.site.cache)
 	if err != nil {
 		return err
 	}
@@ -74,10 +74,27 @@ func explain(c *cli.Context) error {
 	}
 	j.show.Close()
 	printPlan(c.App.Writer, r, forecast)
+	if known {
+		if changes := plan.Around(last.Plan, r.Plan); len(changes) > 0 {
+			fmt.Fprintf(c.App.Writer, "changed beside the layers: %s\n", strings.Join(changes, ", "))
+		}
+	}
 	if moves != "" {
 		fmt.Fprintln(c.App.Writer, moves)
 	}
 	return nil
+}
+
+// foresee says what a build with the same flags would do for each step.
+func foresee(c *cli.Context, p plan.Plan, last *plan.Plan, have assemble.Cache) ([]assemble.Forecast, error) {
+	forecast, err := assemble.Foresee(c.Context, p, last, have)
+	if err != nil || !c.Bool("no-cache") {
+		return forecast, err
+	}
+	for i := range forecast {
+		forecast[i].Layer, forecast[i].Reason = nil, append(forecast[i].Reason, "--no-cache")
+	}
+	return forecast, nil
 }
 
 // printPlan prints what would become of each layer.

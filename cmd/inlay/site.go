@@ -120,6 +120,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Settings: j.settings,
 		Context:  j.context,
 		Source:   j.source,
+		Written:  j.written(),
 		Digests:  &tree.Cache{Store: values(j.site.cache, cache.Inventories), Name: j.treeName(), Now: j.begun},
 		Created:  date,
 		Refresh:  c.Bool("refresh"),

@@ -22,6 +22,9 @@ func versionCommand() *cli.Command {
 		Usage:        "print the version, and the versions of what decides the bytes of layers",
 		OnUsageError: usageProblem,
 		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return &usageError{"version takes no arguments", "write inlay version"}
+			}
 			w := c.App.Writer
 			fmt.Fprintf(w, "inlay %s %s/%s\n", version, runtime.GOOS, runtime.GOARCH)
 			fmt.Fprintf(w, "plan %d\n", plan.Version)

@@ -46,7 +46,18 @@ func link(name, target string) item {
 	return item{tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: target, Mode: 0o777}, ""}
 }
 
+// layer returns a layer compressed with gzip.
 func layer(tb testing.TB, items ...item) v1.Layer {
+	tb.Helper()
+	b := makeTar(tb, items...)
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return l
+}
+
+func makeTar(tb testing.TB, items ...item) []byte {
 	tb.Helper()
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
@@ -61,11 +72,7 @@ func layer(tb testing.TB, items ...item) v1.Layer {
 	if err := w.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return l
+	return buf.Bytes()
 }
 
 // image returns an image for linux/amd64 with the given environment.

@@ -255,20 +255,12 @@ func TestPlatform(t *testing.T) {
 }
 
 func TestInspectCompressions(t *testing.T) {
-	plain := layer(t, dockerPython()...)
-	rc, err := plain.Uncompressed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := io.ReadAll(rc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	raw := makeTar(t, dockerPython()...)
 	zw, err := zstd.NewWriter(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	diffID, err := plain.DiffID()
+	diffID, _, err := v1.SHA256(bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Diff says for each step of now why its layer isn't one that old had: what
@@ -25,6 +26,51 @@ func Diff(old, now Stage) [][]string {
 			out[i] = []string{"the parent's directories changed"}
 		}
 	}
+	return out
+}
+
+// Around says what else of now isn't old's: the parent, the time and the
+// configuration, which change an image whose layers are all there.
+func Around(old, now Plan) []string {
+	var out []string
+	was, is := old.Image(), now.Image()
+	if was.Parent.Digest != is.Parent.Digest {
+		out = append(out, "the parent, which was "+was.Parent.Image)
+	}
+	if old.Platform != now.Platform {
+		out = append(out, "platform "+old.Platform+" → "+now.Platform)
+	}
+	if old.Created != now.Created {
+		out = append(out, "the time of the image (SOURCE_DATE_EPOCH)")
+	}
+	return append(out, is.Config.since(was.Config)...)
+}
+
+// since names what differs, without the values: some are long.
+func (c Config) since(old Config) []string {
+	var out []string
+	add := func(what string, same bool) {
+		if !same {
+			out = append(out, what)
+		}
+	}
+	add("environment", slices.Equal(old.Env, c.Env))
+	add("user", old.User == c.User)
+	add("workdir", old.WorkDir == c.WorkDir)
+	add("entrypoint", sameCommand(old.Entrypoint, c.Entrypoint))
+	add("cmd", sameCommand(old.Cmd, c.Cmd))
+	add("labels", maps.Equal(old.Labels, c.Labels))
+	add("annotations", maps.Equal(asked(old.Annotations), asked(c.Annotations)))
+	return out
+}
+
+// sameCommand tells no command, [], from the parent's, nil.
+func sameCommand(a, b []string) bool { return slices.Equal(a, b) && (a == nil) == (b == nil) }
+
+// asked returns the annotations without those that go with the parent.
+func asked(annotations map[string]string) map[string]string {
+	out := maps.Clone(annotations)
+	maps.DeleteFunc(out, func(k, _ string) bool { return strings.HasPrefix(k, "org.opencontainers.image.base.") })
 	return out
 }
 

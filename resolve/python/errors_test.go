@@ -262,6 +262,7 @@ func TestRefusedRequests(t *testing.T) {
 	}{
 		{"a password in the index", func(r *python.Request) { r.IndexURL = "https://u:secret@example.com" }, `index URL: "https://****@example.com": credentials in URLs are not supported yet`},
 		{"a password in an extra index", func(r *python.Request) { r.ExtraIndexURLs = []string{"https://secret@example.com"} }, `index URL: "https://****@example.com": credentials in URLs are not supported yet`},
+		{"a password that is not escaped", func(r *python.Request) { r.IndexURL = "https://u s:se/c@ret@example.com/simple" }, `index URL: "https://****@example.com/simple": want an http or https URL`},
 		{"an index that is no URL", func(r *python.Request) { r.IndexURL = "example.com/simple" }, `index URL: "example.com/simple": want an http or https URL`},
 		{"an index with a space", func(r *python.Request) { r.IndexURL = "https://example.com/a b" }, `index URL: "https://example.com/a b": a URL has no spaces`},
 		{"a bad line", func(r *python.Request) { r.Groups[0].Lines[0].Text = "-e ." }, "requirements.txt:1: \"-e .\": `-e` lines are not supported yet"},

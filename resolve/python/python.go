@@ -150,7 +150,7 @@ func (req Request) check() (checked, error) {
 			found = c
 		default:
 			return checked{}, &RequirementError{
-				Source: c.name, Line: c.lines[0].Number, Text: redact(c.reqs[0].text),
+				Source: c.name, Line: c.lines[0].Number, Text: redactTyped(c.reqs[0].text),
 				Problem: "several groups of requirements are" + notYet, Fix: "put them all into " + found.name,
 			}
 		}
@@ -190,7 +190,7 @@ func checkIndex(raw string) error {
 	if raw == "" {
 		return nil
 	}
-	e := &RequirementError{Source: "index URL", Text: redact(raw), Fix: "give it as `--index-url https://HOST/simple`"}
+	e := &RequirementError{Source: "index URL", Text: redactTyped(raw), Fix: "give it as `--index-url https://HOST/simple`"}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":

@@ -126,6 +126,7 @@ var (
 	archive    = regexp.MustCompile(`(?i)\.(?:whl|zip|tar\.[a-z0-9]+|tgz|tbz)$`)
 	separators = regexp.MustCompile(`[-_.]+`)
 	userinfo   = regexp.MustCompile(`(://)[^/?#@\s]*(?:@[^/?#@\s]*)*@`)
+	query      = regexp.MustCompile("(://[^?#\\s`'\"<>()]*)\\?[^#\\s`'\"<>():]+")
 )
 
 // normalise returns a distribution's name as PEP 503 writes it.
@@ -133,8 +134,27 @@ func normalise(name string) string {
 	return strings.ToLower(separators.ReplaceAllString(name, "-"))
 }
 
-// redact hides the credentials of the URLs in text.
-func redact(text string) string { return userinfo.ReplaceAllString(text, "${1}****@") }
+// redact hides the credentials of the URLs in text, and their queries: a
+// signature there is as good as a password.
+func redact(text string) string {
+	return query.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}****@"), "${1}?****")
+}
+
+// redactTyped hides the credentials in what a user wrote: also those that don't
+// fit a URL, because a space or a slash in a password wasn't escaped. It rather
+// hides too much.
+func redactTyped(text string) string {
+	before, rest, found := strings.Cut(text, "://")
+	end := strings.LastIndex(rest, "@")
+	if !found || end < 0 {
+		return redact(text)
+	}
+	secret := rest[:end]
+	if at := strings.IndexAny(secret, "/?#"); at < 0 || strings.ContainsAny(secret[:at], ":@") || strings.Contains(secret, " ") {
+		return redact(before + "://****" + rest[end:])
+	}
+	return redact(text)
+}
 
 // parse takes a line apart. The error is a *RequirementError.
 func (g Group) parse(l Line) (requirement, error) {
@@ -143,7 +163,7 @@ func (g Group) parse(l Line) (requirement, error) {
 	if problem == "" {
 		return r, nil
 	}
-	text = redact(strings.ToValidUTF8(text, "\ufffd"))
+	text = redactTyped(strings.ToValidUTF8(text, "\ufffd"))
 	return requirement{}, &RequirementError{Source: g.Name, Line: l.Number, Text: text, Problem: problem, Fix: fix}
 }
 
@@ -328,7 +348,7 @@ func (c checked) syntaxError(position int, problem string) error {
 	for i, r := range c.reqs {
 		if position -= len(r.text) + 1; position < 0 {
 			return &RequirementError{
-				Source: c.name, Line: c.lines[i].Number, Text: redact(r.text), Problem: problem,
+				Source: c.name, Line: c.lines[i].Number, Text: redactTyped(r.text), Problem: problem,
 				Fix: "write it as PEP 508 does, as in `numpy>=2; python_version < \"3.14\"`",
 			}
 		}

@@ -83,6 +83,9 @@ func Parse(s string) (Reference, error) {
 		}
 	case "http", "https":
 		if after, ok := strings.CutPrefix(rest, "//"); ok {
+			if err := checkLogin(after); err != nil {
+				return Reference{}, err
+			}
 			return Reference{}, &ReferenceError{s, "it is an address of the web, not a name", "did you mean " + after + "?"}
 		}
 	case transportRegistry:
@@ -129,14 +132,28 @@ func checkTransport(s, transport, rest string) error {
 	}
 }
 
+// checkLogin refuses a name with a user and a password, and doesn't quote them.
+func checkLogin(text string) error {
+	if i := strings.LastIndex(text, "@"); i >= 0 && strings.Contains(text[i:], "/") {
+		return &ReferenceError{
+			"****" + text[i:], "a name holds no credentials",
+			"leave them out, and log in with docker login, podman login or crane auth login",
+		}
+	}
+	return nil
+}
+
 // parseName reads the name of an image in a registry.
 func parseName(s, text, digest string) (Reference, error) {
+	if err := checkLogin(text); err != nil {
+		return Reference{}, err
+	}
 	if _, odd, ok := strings.Cut(text, "@"); ok {
 		return Reference{}, notDigest(s, odd)
 	}
 	ref, err := name.ParseReference(text)
-	// A path may pass for a name whose registry is "." or "..".
-	if err != nil || strings.HasPrefix(text, ".") {
+	// A path may pass for a name whose registry is "", "." or "..".
+	if err != nil || strings.HasPrefix(text, ".") || strings.HasPrefix(text, "/") {
 		return Reference{}, &ReferenceError{s, "it is no name of an image", meant(text)}
 	}
 	r := Reference{Transport: transportRegistry, Name: ref.Context().Name(), Digest: digest}

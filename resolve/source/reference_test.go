@@ -74,6 +74,7 @@ func TestParseErrors(t *testing.T) {
 		{"", "it is no name of an image", names},
 		{"Python", "it is no name of an image", names},
 		{"./Layout", "it is no name of an image", "did you mean oci:./Layout?"},
+		{"/nowhere/layout", "it is no name of an image", names},
 		{"./layout", "it is no name of an image", "did you mean oci:./layout?"},
 		{"Image.tar", "it is no name of an image", "did you mean docker-archive:Image.tar or oci-archive:Image.tar?"},
 		{"apt:bookworm", "parents made from Debian packages are not supported yet", "name an image; one called apt is docker://apt:bookworm"},
@@ -94,6 +95,23 @@ func TestParseErrors(t *testing.T) {
 		}
 		if diff := cmp.Diff([]string{tt.text, tt.problem, tt.hint}, []string{re.Reference, re.Problem, re.Hint()}); diff != "" {
 			t.Errorf("Parse(%q) (-want +got):\n%s", tt.text, diff)
+		}
+	}
+}
+
+func TestParseNamesWithCredentials(t *testing.T) {
+	for _, text := range []string{
+		"bob:hunter2@example.com/app:1", "docker://bob:hunter2@example.com/app", "https://bob:hunter2@example.com/app",
+		"bob:hun/ter2@example.com/app", "bob:hunter2@example.com:5000/app@sha256:" + strings.Repeat("0", 64),
+	} {
+		_, err := source.Parse(text)
+		var re *source.ReferenceError
+		if !errors.As(err, &re) || !strings.Contains(re.Hint(), "docker login") {
+			t.Errorf("Parse(%q) = %v, want a *ReferenceError that names docker login", text, err)
+			continue
+		}
+		if said := err.Error() + re.Hint(); strings.Contains(said, "hun") || !strings.Contains(said, "****@example.com") {
+			t.Errorf("Parse(%q) = %s, want the host without the password", text, said)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"inlay/ignore"
@@ -23,6 +24,7 @@ import (
 type Options struct {
 	FS       fs.FS         // the context, a *Dir as a rule
 	Rules    *ignore.Rules // what is left out of it; nil keeps everything
+	Written  []string      // paths that the build itself writes to, relative to the context: left out, and noted
 	Target   string        // absolute path of the context's root in the image
 	UID, GID int           // who owns everything
 	ModTime  int64         // of everything, in seconds since 1970
@@ -50,6 +52,7 @@ type item struct {
 //     files of their own. Directories are 0755, also empty ones.
 //   - Symbolic links stay links with the target they have, wherever it is.
 //   - Sockets, named pipes and devices are left out, and noted.
+//   - So is what the build itself writes to.
 //
 // A file that changes while it is read is read again once, then it is a
 // *ChangedError. What may not be read is an *UnreadableError, a name or link
@@ -84,6 +87,9 @@ func list(ctx context.Context, o Options) ([]item, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if o.writes(e.Path) {
+			continue
+		}
 		if err != nil {
 			return nil, problem(e.Path, err)
 		}
@@ -96,6 +102,21 @@ func list(ctx context.Context, o Options) ([]item, error) {
 		}
 	}
 	return items, ctx.Err()
+}
+
+// writes reports whether the build writes to path: an image that held its own
+// last build would grow with each one, and never be the same.
+func (o Options) writes(path string) bool {
+	for _, w := range o.Written {
+		switch {
+		case path == w:
+			o.Note(fmt.Sprintf("%q is left out: the build writes there", path))
+			return true
+		case strings.HasPrefix(path, w+"/"):
+			return true
+		}
+	}
+	return false
 }
 
 // newItem describes e; ok is false if e is not for an image, or gone.

@@ -335,3 +335,28 @@ func TestProgress(t *testing.T) {
 		t.Errorf("Progress (-want +got):\n%s", diff)
 	}
 }
+
+// An image doesn't hold what its own build writes: it would grow with each one.
+func TestSnapshotWithoutWritten(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"main.py", "out/index.json", "out/blobs/x", "outer.py", "dist/image.tar", "dist/a.py"} {
+		write(t, filepath.Join(dir, name), "x", 0o644)
+	}
+	var notes []string
+	got := snapshot(t, tree.Options{
+		FS: open(t, dir), Written: []string{"out", "dist/image.tar", "later"},
+		Note: func(s string) { notes = append(notes, s) },
+	})
+	var paths []string
+	for _, f := range got {
+		paths = append(paths, f.Path)
+	}
+	if diff := cmp.Diff([]string{"dist", "dist/a.py", "main.py", "outer.py"}, paths); diff != "" {
+		t.Errorf("paths (-want +got):\n%s", diff)
+	}
+	slices.Sort(notes)
+	want := []string{`"dist/image.tar" is left out: the build writes there`, `"out" is left out: the build writes there`}
+	if diff := cmp.Diff(want, notes); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+}

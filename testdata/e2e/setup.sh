@@ -11,6 +11,11 @@ missing=()
 for p in "${packages[@]}"; do
   [ "$(dpkg-query -W -f='${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
 done
+# As root also a user with subordinate ids, to run images as one who is not root: runuser -u e2e -- ...
+if [ "$(id -u)" = 0 ]; then
+  id e2e >/dev/null 2>&1 || useradd --create-home --shell /bin/bash e2e
+  grep -q '^e2e:' /etc/subuid || { echo e2e:200000:65536 >>/etc/subuid; echo e2e:200000:65536 >>/etc/subgid; }
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 sudo=()
