@@ -88,7 +88,7 @@ var (
 	laterCommands = []string{"bootstrap", "builds", "completion", "diff", "doctor", "lock", "rebase", "run", "schema"}
 	laterFlags    = []string{
 		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression", "extra-index-url", "insecure-registry",
-		"installer", "metadata-file", "plan", "provenance", "pyproject", "sandbox", "sbom", "step", "strict", "v",
+		"installer", "metadata-file", "provenance", "pyproject", "sandbox", "sbom", "step", "strict", "v",
 	}
 )
 
@@ -112,7 +112,11 @@ func takesValue(flag string, flags []cli.Flag) (bool, error) {
 	if slices.Contains(laterFlags, name) {
 		return false, &usageError{flag + " is not supported yet", "leave it out"}
 	}
-	return false, &usageError{"no flag " + flag, nearest(name, names, "--")}
+	problem := "no flag " + flag // and the nearest, in one line
+	if meant := nearest(name, names, "--"); meant != "" {
+		problem += ": " + meant
+	}
+	return false, &usageError{problem: problem}
 }
 
 // similarity is 1 for equal names. Jaro and Winkler see no likeness in short

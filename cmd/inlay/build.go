@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"inlay/assemble/record"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
+	"inlay/resolve/plan"
 	"inlay/resolve/settings"
 	"inlay/resolve/tree"
 )
@@ -26,7 +28,8 @@ func buildCommand() *cli.Command {
 		ArgsUsage: "[CONTEXT]",
 		Description: "Reads the settings in inlay.yaml of CONTEXT (default: the working directory), resolves what the\n" +
 			"parent image lacks, and writes it as layers. Prints the image's digest, and nothing else, to standard output.",
-		Flags:        planFlags(),
+		Flags: append(planFlags(),
+			&cli.StringFlag{Name: "plan", Usage: "build the plan in `FILE`, which plan --format json wrote, here or elsewhere"}),
 		OnUsageError: usageProblem,
 		Action:       build,
 	}
@@ -106,6 +109,29 @@ func (j *job) resolve(c *cli.Context) (*resolve.Result, error) {
 	return resolve.Resolve(c.Context, req)
 }
 
+// plan returns what to build: the plan that a file holds, else what the
+// settings resolve to.
+func (j *job) plan(c *cli.Context) (plan.Plan, error) {
+	name := c.String("plan")
+	if name == "" {
+		r, err := j.resolve(c)
+		if err != nil {
+			return plan.Plan{}, err
+		}
+		return r.Plan, nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return plan.Plan{}, &usageError{fmt.Sprintf("reading the plan: %v", err), "write one with `inlay plan --format json >FILE`"}
+	}
+	defer f.Close() //nolint:errcheck // only read
+	p, err := plan.Decode(f)
+	if err != nil {
+		return plan.Plan{}, &usageError{fmt.Sprintf("%s: %v", name, err), "write it anew with `inlay plan --format json >FILE`"}
+	}
+	return p, nil
+}
+
 func build(c *cli.Context) error {
 	j, err := newJob(c)
 	if err != nil {
@@ -118,7 +144,7 @@ func build(c *cli.Context) error {
 	if _, ok := j.pushes(); ok && c.Bool("offline") {
 		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
 	}
-	r, err := j.resolve(c)
+	p, err := j.plan(c)
 	if err != nil {
 		return err
 	}
@@ -126,7 +152,7 @@ func build(c *cli.Context) error {
 	for i, t := range j.outputs {
 		outputs[i] = t.output
 	}
-	img, err := assemble.Build(c.Context, r.Plan, assemble.Options{
+	img, err := assemble.Build(c.Context, p, assemble.Options{
 		Images:   parents{j.site.images},
 		Cache:    j.site.cache,
 		Anew:     c.Bool("no-cache"),
@@ -138,7 +164,7 @@ func build(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := j.site.records.Save(j.recordName(), record.Record{Plan: r.Plan, Digest: img.Digest.String()}); err != nil {
+	if err := j.site.records.Save(j.recordName(), record.Record{Plan: p, Digest: img.Digest.String()}); err != nil {
 		// The image is where it was asked for; a record only helps to explain.
 		j.show.Note(fmt.Sprintf("warning: %v: the next plan can't say what changed", err))
 	}

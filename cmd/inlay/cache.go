@@ -3,7 +3,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -56,6 +60,9 @@ func openCache(c *cli.Context) (*cache.Dir, string, error) {
 	root, err := cacheDir(c)
 	if err != nil {
 		return nil, "", err
+	}
+	if _, err := os.Stat(filepath.Join(root, "CACHEDIR.TAG")); errors.Is(err, fs.ErrNotExist) {
+		return nil, "", &usageError{fmt.Sprintf("there is no cache in %s", root), "a build makes it; name another with --cache-dir DIR"}
 	}
 	dir, err := cache.Open(root)
 	return dir, root, err

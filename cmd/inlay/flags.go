@@ -53,14 +53,31 @@ func settingFlags() []cli.Flag {
 	for _, f := range settings.Fields() {
 		for _, long := range f.Flags {
 			name := strings.TrimPrefix(long, "--")
-			flag := &cli.StringSliceFlag{Name: name, Usage: usage(name, f)}
-			if s := short[name]; s != "" {
-				flag.Aliases = []string{s}
-			}
-			flags = append(flags, flag)
+			flags = append(flags, settingFlag(name, f))
 		}
 	}
 	return flags
+}
+
+// settingFlag is a flag that may be given several times where the setting holds
+// several values. --platform may too, to be refused: the last is not all.
+func settingFlag(name string, f settings.Field) cli.Flag {
+	var aliases []string
+	if s := short[name]; s != "" {
+		aliases = []string{s}
+	}
+	if name == "requirement" || name == "platform" || f.Type == "mapping of strings" {
+		return &cli.StringSliceFlag{Name: name, Aliases: aliases, Usage: usage(name, f)}
+	}
+	return &cli.StringFlag{Name: name, Aliases: aliases, Usage: usage(name, f)}
+}
+
+// given returns the values that a setting's flag was given.
+func given(c *cli.Context, name string) []string {
+	if values := c.StringSlice(name); len(values) > 0 || !c.IsSet(name) {
+		return values
+	}
+	return []string{c.String(name)}
 }
 
 // usage describes the flag of a setting in one line.
@@ -82,10 +99,8 @@ func loadSettings(c *cli.Context, context string) (*settings.Docker, []settings.
 	o := settings.Options{Lookup: os.LookupEnv, Overrides: overrides(c)}
 	name := c.String("file")
 	if name == "" {
-		name = filepath.Join(context, "inlay.yaml")
-		// Not Stat: a link that leads nowhere was meant to be read.
-		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-			return settings.Load(name, nil, o)
+		if name = settingsFile(context); name == "" {
+			return settings.Load(filepath.Join(context, "inlay.yaml"), nil, o)
 		}
 	}
 	f, err := os.Open(name)
@@ -99,6 +114,18 @@ func loadSettings(c *cli.Context, context string) (*settings.Docker, []settings.
 	return settings.Load(name, f, o)
 }
 
+// settingsFile returns the settings file of a context, "" if it has none.
+func settingsFile(context string) string {
+	for _, name := range []string{"inlay.yaml", "inlay.yml"} {
+		// Not Stat: a link that leads nowhere was meant to be read.
+		path := filepath.Join(context, name)
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return path
+		}
+	}
+	return ""
+}
+
 // overrides collects the flags that stand for settings. A file that a flag
 // names is one of the working directory, as with any other program; one that
 // the settings file names is one of the context.
@@ -107,7 +134,7 @@ func overrides(c *cli.Context) []settings.Override {
 	for _, f := range settings.Fields() {
 		for _, long := range f.Flags {
 			name := strings.TrimPrefix(long, "--")
-			values := c.StringSlice(name)
+			values := given(c, name)
 			if name == "requirements" || name == "dockerignore" {
 				values = absolute(values)
 			}
