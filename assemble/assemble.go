@@ -26,7 +26,13 @@ import (
 // A Cache keeps layers by key; *cache.Dir is one.
 type Cache interface {
 	Get(ctx context.Context, key cache.Key) (v1.Layer, error) // cache.ErrMiss if absent
-	Begin(key cache.Key) (*cache.Pending, error)
+	Begin() (*cache.Pending, error)
+}
+
+// Values keeps small values by name; *disk.Values is one.
+type Values interface {
+	Get(name string) ([]byte, error) // an error that is fs.ErrNotExist if absent
+	Put(name string, b []byte) error
 }
 
 // An Output is a place an image can go; those of package output are some.
@@ -45,7 +51,8 @@ type Source interface {
 type Options struct {
 	Images   Source
 	Cache    Cache
-	Anew     bool // make every layer, also those that the cache has
+	Dirs     Values // which directories the layers of steps touch
+	Anew     bool   // make every layer, also those that the cache has
 	Tools    step.Tools
 	Outputs  []Output
 	Jobs     int // layers made at a time; less than 1 means 1
@@ -100,9 +107,9 @@ func build(ctx context.Context, p plan.Plan, o Options) (*Result, error) {
 		parent, err = o.Images.Parent(ctx, stage.Parent, p.Platform)
 		return err
 	})
-	for i, key := range stage.Keys() {
+	for i, s := range stage.Steps {
 		g.Go(func() (err error) {
-			made[i], err = layer(gctx, stage.Steps[i], key, o)
+			made[i], err = layer(gctx, s, o)
 			return err
 		})
 	}
@@ -154,9 +161,9 @@ func stack(parent v1.Image, made []Layer, p plan.Plan) (*Result, error) {
 }
 
 // layer returns the layer of s, from the cache if it was made before.
-func layer(ctx context.Context, s plan.Step, key plan.Key, o Options) (Layer, error) {
+func layer(ctx context.Context, s plan.Step, o Options) (Layer, error) {
 	if !o.Anew {
-		l, err := o.Cache.Get(ctx, key)
+		l, err := find(ctx, s, o.Cache, o.Dirs)
 		if err == nil {
 			return Layer{Layer: l, Name: s.Name, Reused: true}, nil
 		}
@@ -164,12 +171,12 @@ func layer(ctx context.Context, s plan.Step, key plan.Key, o Options) (Layer, er
 			return Layer{}, err
 		}
 	}
-	l, err := makeLayer(ctx, s, key, o)
+	l, err := makeLayer(ctx, s, o)
 	return Layer{Layer: l, Name: s.Name}, err
 }
 
-func makeLayer(ctx context.Context, s plan.Step, key plan.Key, o Options) (_ v1.Layer, err error) {
-	file, err := o.Cache.Begin(key)
+func makeLayer(ctx context.Context, s plan.Step, o Options) (_ v1.Layer, err error) {
+	file, err := o.Cache.Begin()
 	if err != nil {
 		return nil, err
 	}
@@ -180,11 +187,15 @@ func makeLayer(ctx context.Context, s plan.Step, key plan.Key, o Options) (_ v1.
 		out.add, done = o.Progress("layer "+s.Name, 0)
 		defer func() { done(err) }()
 	}
-	sum, err := step.Write(ctx, out, s, o.Tools)
+	made, err := step.Write(ctx, out, s, o.Tools)
 	if err != nil {
 		return nil, err
 	}
-	return file.Commit(sum)
+	l, err := file.Commit(s.Key(made.Dirs), made.Summary)
+	if err != nil {
+		return nil, err
+	}
+	return l, remember(s, made.Dirs, o.Dirs)
 }
 
 // watched tells of the bytes written.

@@ -3,6 +3,8 @@
 package assemble_test
 
 import (
+	"archive/zip"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,6 +26,7 @@ import (
 	"inlay/assemble/output"
 	"inlay/assemble/step"
 	"inlay/cache"
+	"inlay/cache/disk"
 	"inlay/resolve/plan"
 )
 
@@ -75,7 +78,7 @@ func options(t *testing.T, dir string, out ...assemble.Output) assemble.Options 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return assemble.Options{Images: parents{img: parent}, Cache: c, Tools: step.Tools{Context: source}, Outputs: out, Jobs: 2}
+	return assemble.Options{Images: parents{img: parent}, Cache: c, Dirs: disk.Values{Dir: filepath.Join(dir, "inventories")}, Tools: step.Tools{Context: source}, Outputs: out, Jobs: 2}
 }
 
 func TestBuild(t *testing.T) {
@@ -249,15 +252,96 @@ func TestForesee(t *testing.T) {
 	if _, err := assemble.Build(t.Context(), last, o); err != nil {
 		t.Fatal(err)
 	}
-	got, err := assemble.Foresee(t.Context(), demo(files("a"), files("b")), &last, o.Cache)
+	got, err := assemble.Foresee(t.Context(), demo(files("a"), files("b")), &last, o.Cache, o.Dirs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 2 || got[0].Layer == nil || got[0].Reason != nil || got[1].Layer != nil || !cmp.Equal(got[1].Reason, []string{"new"}) {
 		t.Errorf("Foresee = %+v, want the first reused, the second new", got)
 	}
-	got, err = assemble.Foresee(t.Context(), demo(files("a")), nil, o.Cache)
+	got, err = assemble.Foresee(t.Context(), demo(files("a")), nil, o.Cache, o.Dirs)
 	if err != nil || len(got) != 1 || got[0].Layer == nil || got[0].Reason != nil {
 		t.Errorf("Foresee without a last build = %+v, %v, want the layer reused", got, err)
+	}
+}
+
+// wheel writes a wheel with a module and a data file, and returns the step that
+// installs it on a parent with base, and how to open the wheel.
+func wheel(t *testing.T, base plan.Base) (plan.Step, func(context.Context, plan.Wheel) (*os.File, error)) {
+	t.Helper()
+	var buf bytes.Buffer
+	zw := zip.NewWriter(&buf)
+	for name, body := range map[string]string{
+		"a.py": "a", "a-1.0.data/data/share/a/x": "x",
+		"a-1.0.dist-info/METADATA": "Name: a\nVersion: 1.0\n", "a-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\n", "a-1.0.dist-info/RECORD": "",
+	} {
+		w, err := zw.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := zw.Close(); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(t.TempDir(), "a-1.0-py3-none-any.whl")
+	if err := os.WriteFile(name, buf.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := plan.Step{Name: "a 1.0", Python: &plan.Python{
+		Base:   base,
+		Scheme: plan.Scheme{Purelib: "/usr/lib/p", Platlib: "/usr/lib/p", Scripts: "/usr/bin", Data: "/usr", Headers: "/usr/include", Interpreter: "/usr/bin/python3", Version: "3.11"},
+		Wheels: []plan.Wheel{{Name: "a", Version: "1.0", File: filepath.Base(name), Digest: "sha256:00"}},
+	}}
+	return s, func(context.Context, plan.Wheel) (*os.File, error) { return os.Open(name) }
+}
+
+// TestParentChanged checks that a layer of wheels is made again when what it
+// reads of the parent changes, and only then.
+func TestParentChanged(t *testing.T) {
+	tests := []struct {
+		name   string
+		base   plan.Base
+		reused bool
+	}{
+		{"nothing", plan.Base{}, true},
+		{"a link elsewhere", plan.Base{Links: []plan.Link{{Path: "/usr/cuda", Target: "/usr/cuda-12"}}}, true},
+		{"a directory elsewhere", plan.Base{Dirs: []plan.Dir{{Path: "/usr/share/fonts", Mode: 0o775}}}, true},
+		{"a directory on the way", plan.Base{Dirs: []plan.Dir{{Path: "/usr/share", Mode: 0o775}}}, false},
+		{"a link on the way", plan.Base{Links: []plan.Link{{Path: "/usr/share", Target: "/srv/share"}}}, false},
+		{"a directory where a link leads", plan.Base{
+			Links: []plan.Link{{Path: "/usr/share", Target: "/srv/share"}}, Dirs: []plan.Dir{{Path: "/srv", Mode: 0o700}},
+		}, false},
+		{"a directory of site-packages", plan.Base{Dirs: []plan.Dir{{Path: "/usr/lib/p/b", Mode: 0o700}}}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := options(t, t.TempDir())
+			s, open := wheel(t, plan.Base{})
+			o.Tools.Wheel = open
+			last := demo(s)
+			if _, err := assemble.Build(t.Context(), last, o); err != nil {
+				t.Fatal(err)
+			}
+			changed := *s.Python
+			changed.Base = tt.base
+			now := plan.Step{Name: s.Name, Python: &changed}
+			forecast, err := assemble.Foresee(t.Context(), demo(now), &last, o.Cache, o.Dirs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := forecast[0].Layer != nil; got != tt.reused || got != (forecast[0].Reason == nil) {
+				t.Errorf("Foresee finds a layer: %v, because %q, want %v", got, forecast[0].Reason, tt.reused)
+			}
+			r, err := assemble.Build(t.Context(), demo(now), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := r.Layers[0].Reused; got != tt.reused {
+				t.Errorf("the layer is reused: %v, want %v", got, tt.reused)
+			}
+		})
 	}
 }

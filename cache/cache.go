@@ -52,21 +52,20 @@ func (d *Dir) Get(ctx context.Context, key Key) (v1.Layer, error) {
 	return d.layer(s), nil
 }
 
-// Begin starts a layer for key. The caller writes the compressed layer to the
-// result, then calls Commit; Abort does nothing after that.
-func (d *Dir) Begin(key Key) (*Pending, error) {
+// Begin starts a layer. The caller writes the compressed layer to the result,
+// then calls Commit; Abort does nothing after that.
+func (d *Dir) Begin() (*Pending, error) {
 	f, err := disk.Create(d.blobs())
 	if err != nil {
 		return nil, fmt.Errorf("caching a layer: %w", err)
 	}
-	return &Pending{file: f, dir: d, key: key}, nil
+	return &Pending{file: f, dir: d}, nil
 }
 
 // A Pending layer is being written. Nobody sees it before Commit.
 type Pending struct {
 	file *disk.Pending
 	dir  *Dir
-	key  Key
 	size int64
 }
 
@@ -77,9 +76,9 @@ func (p *Pending) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Commit stores the layer that s describes under the key given to Begin. That
-// another has stored one meanwhile makes no difference.
-func (p *Pending) Commit(s layers.Summary) (v1.Layer, error) {
+// Commit stores the layer that s describes under key. That another has stored
+// one meanwhile makes no difference.
+func (p *Pending) Commit(key Key, s layers.Summary) (v1.Layer, error) {
 	if p.size != s.Size {
 		return nil, fmt.Errorf("caching layer %s: %d bytes were written, not %d", s.Digest, p.size, s.Size)
 	}
@@ -94,7 +93,7 @@ func (p *Pending) Commit(s layers.Summary) (v1.Layer, error) {
 	if _, err := p.file.Commit(s.Digest.Hex); err != nil {
 		return nil, fmt.Errorf("caching layer %s: %w", s.Digest, err)
 	}
-	if err := p.dir.keys().Put(hex.EncodeToString(p.key[:]), b); err != nil {
+	if err := p.dir.keys().Put(hex.EncodeToString(key[:]), b); err != nil {
 		return nil, fmt.Errorf("caching layer %s: %w", s.Digest, err)
 	}
 	return p.dir.layer(s), nil

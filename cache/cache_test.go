@@ -48,7 +48,7 @@ func fill(w io.Writer, content string) (layers.Summary, error) {
 // put stores a layer of one file with content under key.
 func put(t *testing.T, d *cache.Dir, key cache.Key, content string) v1.Layer {
 	t.Helper()
-	p, err := d.Begin(key)
+	p, err := d.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func put(t *testing.T, d *cache.Dir, key cache.Key, content string) v1.Layer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := p.Commit(s)
+	l, err := p.Commit(key, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestLayout(t *testing.T) {
 func TestAbortLeavesNothing(t *testing.T) {
 	t.Parallel()
 	d, root := openCache(t)
-	p, err := d.Begin(cache.Key{1})
+	p, err := d.Begin()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +204,7 @@ func TestCommitRefusesAnotherSummary(t *testing.T) {
 		"sha512":    func(s *layers.Summary) { s.Digest.Algorithm = "sha512" },
 		"a path":    func(s *layers.Summary) { s.Digest.Hex = "../" + s.Digest.Hex[3:] },
 	} {
-		p, err := d.Begin(cache.Key{1})
+		p, err := d.Begin()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestCommitRefusesAnotherSummary(t *testing.T) {
 			t.Fatal(err)
 		}
 		edit(&s)
-		if _, err := p.Commit(s); err == nil {
+		if _, err := p.Commit(cache.Key{1}, s); err == nil {
 			t.Errorf("%s: Commit succeeded", name)
 		}
 		p.Abort()
@@ -305,7 +305,7 @@ func TestCommitAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			p, err := d.Begin(cache.Key{1})
+			p, err := d.Begin()
 			if err != nil {
 				t.Error(err)
 				return
@@ -316,7 +316,7 @@ func TestCommitAtOnce(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if _, err := p.Commit(s); err != nil {
+			if _, err := p.Commit(cache.Key{1}, s); err != nil {
 				t.Error(err)
 			}
 			l, err := d.Get(t.Context(), cache.Key{1})

@@ -41,7 +41,7 @@ func build(root string) error {
 	if _, err := d.Use(context.Background()); err != nil {
 		return err
 	}
-	p, err := d.Begin(cache.Key{1})
+	p, err := d.Begin()
 	if err != nil {
 		return err
 	}

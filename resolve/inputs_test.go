@@ -43,11 +43,13 @@ func TestRefusedRequirement(t *testing.T) {
 		want string
 	}{
 		{
-			"listed", python.RequirementError{Source: "requirements", Line: 2, Text: "idna=2", Problem: "no such operator", Fix: "write =="},
+			"listed",
+			python.RequirementError{Source: "requirements", Line: 2, Text: "idna=2", Problem: "no such operator", Fix: "write =="},
 			`inlay.yaml:7: settings.docker.requirements[1]: "idna=2": no such operator`,
 		},
 		{
-			"in a file", python.RequirementError{Source: "r.txt", Line: 2, Text: "idna=2", Problem: "no such operator", Fix: "write =="},
+			"in a file",
+			python.RequirementError{Source: "r.txt", Line: 2, Text: "idna=2", Problem: "no such operator", Fix: "write =="},
 			`resolving requirements: r.txt:2: "idna=2": no such operator`,
 		},
 	}

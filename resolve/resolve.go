@@ -130,6 +130,12 @@ func inspect(ctx context.Context, req Request) (*parent.Inventory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the parent image: %w", err)
 	}
+	for _, n := range inv.Notes {
+		req.note("note: %s", n)
+	}
+	if len(inv.Config.Config.OnBuild) > 0 {
+		req.note("warning: the parent's ONBUILD instructions are not run")
+	}
 	return inv, nil
 }
 

@@ -56,7 +56,7 @@ func (l *layer) contents(ctx context.Context, f plan.Files) error {
 		if added[e.path] {
 			continue // a directory that a link leads to another time
 		}
-		if err := l.outside(e.path, f, added); err != nil {
+		if err := l.way(e.path, f, added); err != nil {
 			return err
 		}
 		added[e.path] = true
@@ -76,8 +76,8 @@ type placed struct {
 	file plan.File
 }
 
-// outside adds the directories on the way to p that the target doesn't hold.
-func (l *layer) outside(p string, f plan.Files, added map[string]bool) error {
+// way adds the directories on the way to p that the target doesn't hold.
+func (l *layer) way(p string, f plan.Files, added map[string]bool) error {
 	var missing []string
 	for d := path.Dir(p); d != "/" && !added[d] && !above(d, l.base.Resolve(f.Target)); d = path.Dir(d) {
 		missing = append(missing, d)

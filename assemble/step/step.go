@@ -37,8 +37,16 @@ type Tools struct {
 // installed refuse earlier times.
 var packaged = time.Unix(315532800, 0) // 1980-01-01 00:00:00 UTC
 
+// Made describes a layer that was written.
+type Made struct {
+	layers.Summary
+	// Dirs are the directories of the step's files, before links are followed,
+	// as plan.Step.Key wants them: sorted, and never nil.
+	Dirs []string
+}
+
 // Write writes s as a layer to dst and describes it.
-func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (layers.Summary, error) {
+func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, error) {
 	l := &layer{tools: t}
 	var err error
 	switch {
@@ -55,9 +63,10 @@ func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (layers.Sum
 		err = errors.New("no such kind of step")
 	}
 	if err != nil {
-		return layers.Summary{}, fmt.Errorf("making layer %q: %w", s.Name, err)
+		return Made{}, fmt.Errorf("making layer %q: %w", s.Name, err)
 	}
-	return l.w.Close()
+	sum, err := l.w.Close()
+	return Made{Summary: sum, Dirs: append([]string{}, slices.Sorted(maps.Keys(l.outside))...)}, err
 }
 
 // A layer is one that is being written.
@@ -65,6 +74,9 @@ type layer struct {
 	tools Tools
 	base  plan.Base
 	w     *layers.Writer
+	// outside are the directories of a wheel's files that are not below purelib
+	// or platlib.
+	outside map[string]bool
 }
 
 func (l *layer) open(dst io.Writer, b plan.Base, mtime time.Time) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -100,9 +101,21 @@ func (l *layer) install(f *os.File, w plan.Wheel, s plan.Scheme) ([]installed, e
 	}
 	out := make([]installed, len(opened.Files))
 	for i := range opened.Files {
+		l.look(path.Dir(opened.Files[i].Path), s)
 		out[i] = installed{path: l.base.Place(opened.Files[i].Path), file: &opened.Files[i]}
 	}
 	return out, nil
+}
+
+// look remembers a directory that a wheel installs into.
+func (l *layer) look(dir string, s plan.Scheme) {
+	if above(s.Purelib, dir) || above(s.Platlib, dir) {
+		return
+	}
+	if l.outside == nil {
+		l.outside = make(map[string]bool)
+	}
+	l.outside[dir] = true
 }
 
 // unshare keeps one file of those that land on the same path, and tells when

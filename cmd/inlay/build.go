@@ -14,6 +14,7 @@ import (
 
 	"inlay/assemble"
 	"inlay/assemble/record"
+	"inlay/cache"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
 	"inlay/resolve/plan"
@@ -155,6 +156,7 @@ func build(c *cli.Context) error {
 	img, err := assemble.Build(c.Context, p, assemble.Options{
 		Images:   parents{j.site.images},
 		Cache:    j.site.cache,
+		Dirs:     values(j.site.cache, cache.Inventories),
 		Anew:     c.Bool("no-cache"),
 		Tools:    j.tools(),
 		Outputs:  outputs,

@@ -89,7 +89,7 @@ func (e env) rootless(t *testing.T, image string) {
 	if os.Getuid() != 0 {
 		return // all of this test's podmans are
 	}
-	dir, err := os.MkdirTemp("", "inlay-e2e-") // not t.TempDir, which only its owner may enter
+	dir, err := os.MkdirTemp("", "inlay-e2e-") //nolint:usetesting // only its owner may enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

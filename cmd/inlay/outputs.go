@@ -33,6 +33,12 @@ func imageNames(c *cli.Context, s *settings.Docker) ([]string, error) {
 		names = []string{t}
 	}
 	for _, n := range names {
+		if _, after, ok := strings.Cut(n, "@"); ok { // before it may stand a password
+			return nil, &usageError{
+				fmt.Sprintf("%q is no name for an image: it may hold neither a login nor a digest", "****@"+after),
+				"write REGISTRY/REPOSITORY:TAG, and log in with docker login, podman login or crane auth login",
+			}
+		}
 		if _, err := name.NewTag(n); err != nil {
 			return nil, &usageError{fmt.Sprintf("%q is no name for an image: %v", n, err), "write REGISTRY/REPOSITORY:TAG"}
 		}

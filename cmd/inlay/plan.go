@@ -14,6 +14,7 @@ import (
 
 	"inlay/assemble"
 	"inlay/assemble/output"
+	"inlay/cache"
 	"inlay/resolve"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -86,8 +87,8 @@ func explain(c *cli.Context) error {
 }
 
 // foresee says what a build with the same flags would do for each step.
-func foresee(c *cli.Context, p plan.Plan, last *plan.Plan, have assemble.Cache) ([]assemble.Forecast, error) {
-	forecast, err := assemble.Foresee(c.Context, p, last, have)
+func foresee(c *cli.Context, p plan.Plan, last *plan.Plan, have *cache.Dir) ([]assemble.Forecast, error) {
+	forecast, err := assemble.Foresee(c.Context, p, last, have, values(have, cache.Inventories))
 	if err != nil || !c.Bool("no-cache") {
 		return forecast, err
 	}

@@ -32,7 +32,7 @@ func TestResultNotWritten(t *testing.T) {
 func TestNearest(t *testing.T) {
 	names := []string{"tag", "set", "env", "push", "platform", "f"}
 	for name, want := range map[string]string{
-		"tga": "--tag", "pussh": "--push", "platfrom": "--platform", "est": "--set", "zzz": "", "x": "",
+		"tga": "--tag", "pussh": "--push", "platfrom": "--platform", "est": "--set", "zzz": "", "x": "", //nolint:misspell // on purpose
 	} {
 		if got := strings.TrimSuffix(strings.TrimPrefix(nearest(name, names, "--"), "did you mean "), "?"); got != want {
 			t.Errorf("nearest(%q) = %q, want %q", name, got, want)

@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// ParentChanged is what Diff says when nothing else changed.
+const ParentChanged = "the parent's directories changed"
+
 // Diff says for each step of now why its layer isn't one that old had: what
 // changed, in words, most telling first. It is nil for a step whose key old
 // has too, and never empty otherwise.
@@ -23,7 +26,7 @@ func Diff(old, now Stage) [][]string {
 			continue
 		}
 		if out[i] = now.Steps[i].since(old); len(out[i]) == 0 {
-			out[i] = []string{"the parent's directories changed"}
+			out[i] = []string{ParentChanged}
 		}
 	}
 	return out

@@ -13,13 +13,42 @@ type Key = [sha256.Size]byte
 // Keys returns the key of each step of s. A key covers what decides the bytes
 // of the layer and nothing else: not the step's name, not where a file comes
 // from, not the parent. So a layer is shared by all images that want the same
-// content, and survives a new parent.
+// content. Where the directories of a step aren't known, Step.Key is the more
+// exact one.
 func (s Stage) Keys() []Key {
 	keys := make([]Key, len(s.Steps))
 	for i, st := range s.Steps {
-		keys[i] = hash(st.inputs())
+		keys[i] = st.Key(nil)
 	}
 	return keys
+}
+
+// Contents returns the key of what s holds, wherever a parent's links lead it.
+func (s Step) Contents() Key {
+	s = s.inputs()
+	if s.Python != nil {
+		py := *s.Python
+		py.Base = Base{}
+		s.Python = &py
+	}
+	return hash(s)
+}
+
+// Key returns the key of a step whose files lie in the directories dirs, given
+// before links are followed: of what the step says of the parent it covers only
+// what decides about them. So the layer is found again on a parent that differs
+// elsewhere. Nil stands for directories that are not known yet, and covers all.
+//
+// A Python step needs dirs only for what isn't in purelib and platlib; whatever
+// is known of those counts.
+func (s Step) Key(dirs []string) Key {
+	s = s.inputs()
+	if s.Python != nil && dirs != nil {
+		py := *s.Python
+		py.Base = py.For([]string{py.Scheme.Purelib, py.Scheme.Platlib}, dirs)
+		s.Python = &py
+	}
+	return hash(s)
 }
 
 // Digest identifies p: equal digests, equal images. Where files come from is

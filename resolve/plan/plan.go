@@ -15,7 +15,7 @@ import (
 
 // Version is part of every key. It grows when the bytes made for a step
 // change: a new compressor, another order of entries, another script body.
-const Version = 2
+const Version = 1
 
 // MaxSize bounds an encoded plan, in bytes.
 const MaxSize = 256 << 20

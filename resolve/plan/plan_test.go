@@ -65,11 +65,11 @@ func TestEncode(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	tests := []struct{ name, json, want string }{
 		{"no JSON", "plan", "reading a plan: invalid character 'p' looking for beginning of value"},
-		{"unknown field", `{"version":2,"stage":[]}`, `reading a plan: json: unknown field "stage"`},
-		{"other version", `{"version":99,"stages":[{}]}`, "reading a plan: it is of version 99, this program reads version 2: plan the build again"},
-		{"no stages", `{"version":2,"stages":[]}`, "reading a plan: it has no stages"},
-		{"step of no kind", `{"version":2,"stages":[{"steps":[{"name":"x"}]}]}`, "reading a plan: step 0 of stage 0 is of 0 kinds, want exactly one"},
-		{"step of two kinds", `{"version":2,"stages":[{"steps":[{"name":"x","remove":{},"files":{}}]}]}`, "reading a plan: step 0 of stage 0 is of 2 kinds, want exactly one"},
+		{"unknown field", `{"version":1,"stage":[]}`, `reading a plan: json: unknown field "stage"`},
+		{"other version", `{"version":99,"stages":[{}]}`, "reading a plan: it is of version 99, this program reads version 1: plan the build again"},
+		{"no stages", `{"version":1,"stages":[]}`, "reading a plan: it has no stages"},
+		{"step of no kind", `{"version":1,"stages":[{"steps":[{"name":"x"}]}]}`, "reading a plan: step 0 of stage 0 is of 0 kinds, want exactly one"},
+		{"step of two kinds", `{"version":1,"stages":[{"steps":[{"name":"x","remove":{},"files":{}}]}]}`, "reading a plan: step 0 of stage 0 is of 2 kinds, want exactly one"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
