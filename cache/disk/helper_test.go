@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"inlay/cache/disk"
 )
@@ -49,7 +50,8 @@ var roles = map[string]func(dir string) error{
 		}
 		held = []any{f, unlock}
 		fmt.Println("ready")
-		select {}
+		time.Sleep(time.Hour) // not select {}: the runtime calls that a deadlock
+		return errors.New("nobody killed the writer")
 	},
 	// full writes more into dir than fits.
 	"full": func(dir string) error {
