@@ -216,3 +216,36 @@ func TestE2EOffline(t *testing.T) {
 		t.Errorf("offline the build gives %q, want %q", r.stdout, first.stdout)
 	}
 }
+
+// TestE2ERegistryParent builds on a parent of the same registry: its layers are
+// read once, for what they hold, and mounted for pushes.
+func TestE2ERegistryParent(t *testing.T) {
+	e := e2e(t)
+	e.cache = t.TempDir()
+	address, log := e.registry(t)
+	parent := address + "/base/debian:py"
+	must(t, nil, "skopeo", "copy", "-q", "--dest-tls-verify=false", e.parent("debian"), "docker://"+parent)
+	dir := project(t, "settings:\n  docker:\n    requirements: [idna==3.10]\n", map[string]string{"a.py": ""})
+	var manifest struct{ Layers []struct{ Digest string } }
+	raw := must(t, nil, "skopeo", "inspect", "--raw", "--tls-verify=false", "docker://"+parent)
+	if err := json.Unmarshal([]byte(raw.stdout), &manifest); err != nil || len(manifest.Layers) != 1 {
+		t.Fatalf("the parent's manifest: %v, %d layers, want one", err, len(manifest.Layers))
+	}
+	counts := func(repository string) (reads, mounts, uploads int) {
+		before := log()
+		e.inlay(t, "build", "--push", "--parent-image", parent, "-t", address+"/"+repository+":v1", dir)
+		new := strings.TrimPrefix(log(), before)
+		return strings.Count(new, "GET /v2/base/debian/blobs/"+manifest.Layers[0].Digest),
+			strings.Count(new, "mount=sha256"), strings.Count(new, "PATCH /v2/")
+	}
+	if reads, mounts, uploads := counts("team/one"); reads != 1 || mounts == 0 || uploads != 3 {
+		t.Errorf("the first build read %d layers of the parent, mounted %d, uploaded %d blobs; want 1, some, 3", reads, mounts, uploads)
+	}
+	if reads, mounts, _ := counts("team/two"); reads != 0 || mounts == 0 {
+		t.Errorf("a build into another repository read %d layers of the parent, mounted %d, want none and some", reads, mounts)
+	}
+	got := e.podman(t, address+"/team/two:v1", "python3", "-c", "import idna; print(idna.__version__)")
+	if got.err != nil || got.stdout != "3.10\n" {
+		t.Errorf("the image prints %q (%v %s), want 3.10", got.stdout, got.err, got.stderr)
+	}
+}
