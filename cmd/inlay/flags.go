@@ -166,6 +166,15 @@ func checkFlags(c *cli.Context) error {
 	return nil
 }
 
+// formatOf returns the --format of plan and inspect: "text" or "json".
+func formatOf(c *cli.Context) (string, error) {
+	format := c.String("format")
+	if format != "text" && format != "json" {
+		return "", &usageError{fmt.Sprintf("no format %q", format), "use text or json"}
+	}
+	return format, nil
+}
+
 // contextDir returns the one argument of build and plan.
 func contextDir(c *cli.Context) (string, error) {
 	switch c.NArg() {

@@ -71,9 +71,9 @@ func inspect(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return &usageError{fmt.Sprintf("inspect takes one IMAGE, not %d arguments", c.NArg()), "write inlay inspect IMAGE"}
 	}
-	format := c.String("format")
-	if format != "text" && format != "json" {
-		return &usageError{fmt.Sprintf("no format %q", format), "use text or json"}
+	format, err := formatOf(c)
+	if err != nil {
+		return err
 	}
 	show, err := display(c, c.App.ErrWriter)
 	if err != nil {

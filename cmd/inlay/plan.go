@@ -37,9 +37,9 @@ func planCommand() *cli.Command {
 }
 
 func explain(c *cli.Context) error {
-	format := c.String("format")
-	if format != "text" && format != "json" {
-		return &usageError{fmt.Sprintf("no format %q", format), "use text or json"}
+	format, err := formatOf(c)
+	if err != nil {
+		return err
 	}
 	j, err := newJob(c)
 	if err != nil {
