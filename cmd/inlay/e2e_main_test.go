@@ -146,7 +146,8 @@ func TestE2EJudges(t *testing.T) {
 			t.Errorf("umoci unpack: %v", err)
 		}
 	}
-	for _, archive := range []string{"oci.tar", "docker.tar"} { // run.sh loads it with podman
+	must(t, e.store(), filepath.Join(e.scripts, "run.sh"), "--load", filepath.Join(out, "docker.tar"))
+	for _, archive := range []string{"oci.tar", "docker.tar"} {
 		got := e.podman(t, filepath.Join(out, archive), "python3", "-c", "import numpy; print(numpy.arange(4).sum())")
 		if got.err != nil || got.stdout != "6\n" {
 			t.Errorf("podman with %s: %q, %v %s", archive, got.stdout, got.err, got.stderr)
