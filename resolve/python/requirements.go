@@ -181,6 +181,9 @@ func parseRequirement(text string) (r requirement, problem, fix string) {
 		problem, fix = lineOption(text)
 		return r, problem, fix
 	}
+	if strings.HasSuffix(text, `\`) { // pip and uv read on only where nothing follows it
+		return r, "blanks follow the `\\` that should continue the line", "remove the blanks after the `\\`"
+	}
 	if strings.Contains(text, "${") {
 		return r, "variables in requirements are" + notYet, "write the value itself"
 	}

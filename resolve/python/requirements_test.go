@@ -107,6 +107,7 @@ func TestParseRequirementsRefuses(t *testing.T) {
 		{"six @ https://example.com/six.zip?sig=secret", `r.txt:3: "six @ https://example.com/six.zip?****": only URLs of wheels are supported: sources would have to be built`},
 		{"six @ https://example.com/six-1.0.tar.gz", `r.txt:3: "six @ https://example.com/six-1.0.tar.gz": only URLs of wheels are supported: sources would have to be built`},
 		{"six==${VERSION}", `r.txt:3: "six==${VERSION}": variables in requirements are not supported yet`},
+		{"six==\\ ", `r.txt:3: "six==\\": blanks follow the ` + "`\\` that should continue the line"},
 		{"!six", `r.txt:3: "!six": this is not a requirement`},
 		{"six\xff", `r.txt:3: "six` + "\ufffd" + `": this is not text`},
 		{"six\x00", `r.txt:3: "six\x00": this is not text`},
@@ -142,7 +143,7 @@ func TestParseRequirementsReadError(t *testing.T) {
 func FuzzParseRequirements(f *testing.F) {
 	for _, s := range []string{
 		"numpy>=2 # x\n", "a\\\n b\n", "a --hash=sha256:" + sumA, "x @ https://u@h/x.whl", "-e .", "git+ssh://x", "\ufeff\r\n", "a ; b == '#'",
-		"a\u00a0#b", "~", "@", "--hash", "x[", "x @ ;",
+		"a\u00a0#b", "~", "@", "--hash", "x[", "x @ ;", "a ==\\ \n", "a\\",
 	} {
 		f.Add(s)
 	}
