@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,13 +34,24 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 				continue
 			}
 			rest, err := permute(args[i+1:], flags)
-			return append(out, rest...), err
+			return append(out, rest...), withHelp(err, out)
 		}
 		rest, err := permute(args[i:], flags)
-		return append(out, rest...), err
+		return append(out, rest...), withHelp(err, out)
 	}
 	return out, nil
 }
+
+// withHelp sends to the help of a command whose flags were not understood.
+func withHelp(err error, command []string) error {
+	var u *usageError
+	if errors.As(err, &u) && u.hint == "" && !strings.Contains(u.problem, "did you mean") {
+		u.hint = helpFor(strings.Join(append([]string{"inlay"}, command[1:]...), " "))
+	}
+	return err
+}
+
+func helpFor(command string) string { return fmt.Sprintf("see `%s --help`", command) }
 
 func named(commands []*cli.Command, name string) *cli.Command {
 	for _, c := range commands {

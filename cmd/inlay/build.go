@@ -27,8 +27,11 @@ func buildCommand() *cli.Command {
 		Name:      "build",
 		Usage:     "build an image and deliver it",
 		ArgsUsage: "[CONTEXT]",
-		Description: "Reads the settings in inlay.yaml of CONTEXT (default: the working directory), resolves what the\n" +
+		Description: examples("Reads the settings in inlay.yaml of CONTEXT (default: the working directory), resolves what the\n"+
 			"parent image lacks, and writes it as layers. Prints the image's digest, and nothing else, to standard output.",
+			"inlay build --push -t registry.example.com/team/app:v1",
+			"inlay build --parent-image python:3.12-slim -r requests -o docker-archive:app.tar src",
+			"docker run $(inlay build --push -t registry.example.com/team/app:v1)"),
 		Flags: append(planFlags(),
 			&cli.StringFlag{Name: "plan", Usage: "build the plan in `FILE`, which plan --format json wrote, here or elsewhere"}),
 		OnUsageError: usageProblem,
@@ -202,8 +205,8 @@ func (j *job) recordName() string {
 
 // usageProblem turns the library's words about the command line into ours: it
 // writes every flag with one dash.
-func usageProblem(_ *cli.Context, err error, _ bool) error {
-	return &usageError{problem: strings.Replace(err.Error(), "for flag -", "for flag --", 1)}
+func usageProblem(c *cli.Context, err error, _ bool) error {
+	return &usageError{strings.Replace(err.Error(), "for flag -", "for flag --", 1), helpFor(c.Command.HelpName)}
 }
 
 // summary says in a few lines what a build did.

@@ -25,10 +25,13 @@ func cacheCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{
 				Name: "show", Usage: "say where the cache is and what it holds",
-				Flags: globalFlags(), OnUsageError: usageProblem, Action: cacheShow,
+				Description: examples("Counts what there is of each kind, and its bytes.", "inlay cache show"),
+				Flags:       globalFlags(), OnUsageError: usageProblem, Action: cacheShow,
 			},
 			{
 				Name: "prune", Usage: "remove what wasn't used lately",
+				Description: examples("Waits until no build uses the cache.",
+					"inlay cache prune", "inlay cache prune --older 24h --max-size 10GB", "inlay cache prune --all"),
 				Flags: append([]cli.Flag{
 					&cli.BoolFlag{Name: "all", Usage: "remove everything"},
 					&cli.DurationFlag{Name: "older", Usage: "remove what wasn't used for `DURATION`", Value: 30 * 24 * time.Hour},
@@ -38,7 +41,8 @@ func cacheCommand() *cli.Command {
 			},
 			{
 				Name: "verify", Usage: "read everything and remove what is damaged",
-				Flags: globalFlags(), OnUsageError: usageProblem, Action: cacheVerify,
+				Description: examples("Compares every file with its digest. The status is 1 if something was damaged.", "inlay cache verify"),
+				Flags:       globalFlags(), OnUsageError: usageProblem, Action: cacheVerify,
 			},
 		},
 		Action: noSubcommand,
@@ -55,7 +59,7 @@ func noSubcommand(c *cli.Context) error {
 
 func openCache(c *cli.Context) (*cache.Dir, string, error) {
 	if c.Args().Present() {
-		return nil, "", &usageError{fmt.Sprintf("cache %s takes no arguments", c.Command.Name), ""}
+		return nil, "", &usageError{fmt.Sprintf("cache %s takes no arguments", c.Command.Name), helpFor(c.Command.HelpName)}
 	}
 	root, err := cacheDir(c)
 	if err != nil {

@@ -37,7 +37,7 @@ func planFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "refresh", Usage: "resolve the requirements anew"},
 		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
 		&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"},
-		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU()},
+		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU(), DefaultText: "the number of CPUs"},
 		&cli.StringFlag{Name: "index-url", Usage: "find packages in the index at `URL`", EnvVars: []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"}, DefaultText: "uv's own"},
 	}
 	return append(append(flags, settingFlags()...), globalFlags()...)
@@ -80,18 +80,20 @@ func given(c *cli.Context, name string) []string {
 	return []string{c.String(name)}
 }
 
-// usage describes the flag of a setting in one line.
+// usage describes the flag of a setting in one line. The first words in
+// backquotes are what --help calls its value.
 func usage(name string, f settings.Field) string {
-	value := "`VALUE`"
+	value, more := "`VALUE`", ""
 	switch {
 	case name == "requirements" || name == "dockerignore":
 		value = "`FILE`"
 	case f.Type == "mapping of strings":
-		value = "`NAME=VALUE`; may be given several times"
+		value, more = "`NAME=VALUE`", "; may be given several times"
 	case name == "requirement":
-		value = "`SPEC`; may be given several times"
+		value, more = "`SPEC`", "; may be given several times"
 	}
-	return fmt.Sprintf("the setting %s: %s", strings.TrimPrefix(f.Name, "settings.docker."), value)
+	doc := strings.ReplaceAll(strings.TrimSuffix(f.Doc, "."), "`", "")
+	return fmt.Sprintf("the setting %s as %s: %s%s", strings.TrimPrefix(f.Name, "settings.docker."), value, doc, more)
 }
 
 // loadSettings reads the settings file and puts the flags over it.

@@ -24,8 +24,10 @@ func inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "list an image's layers and Python packages, and where each came from",
 		ArgsUsage: "IMAGE",
-		Description: "IMAGE is a reference in a registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE.\n" +
+		Description: examples("IMAGE is a reference in a registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE.\n"+
 			"The first time, its layers are read once, as a stream; nothing is unpacked.",
+			"inlay inspect python:3.12-slim",
+			"inlay inspect --format json oci:image:v1"),
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "platform", Usage: "of an image for several, take that for `OS/ARCH`"},
 			&cli.StringFlag{Name: "python", Usage: "list the packages of the interpreter at `PATH` in the image"},

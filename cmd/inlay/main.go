@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -23,29 +24,21 @@ import (
 	"inlay/layers"
 )
 
-func main() {
+func main() { os.Exit(process(os.Stderr)) }
+
+// process runs the command line of this process until it ends or is
+// interrupted.
+func process(stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what doesn't heed the first
-	status := run(ctx, os.Args, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(status)
+	defer stop()
+	return run(ctx, os.Args, os.Stdout, stderr)
 }
 
 // run is main without the process: it returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &resultWriter{w: stdout}
-	app := &cli.App{
-		Name:                      "inlay",
-		Usage:                     "assemble container images for Python without Docker",
-		Writer:                    out,
-		ErrWriter:                 stderr,
-		HideVersion:               true,
-		DisableSliceFlagSeparator: true,                         // --env A=1,2 is one value
-		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
-		OnUsageError:              usageProblem,
-		Commands:                  []*cli.Command{buildCommand(), planCommand(), inspectCommand(), cacheCommand(), versionCommand()},
-		Action:                    noCommand,
-	}
+	app := newApp(out, stderr)
 	args, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, args)
@@ -64,6 +57,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return status(err)
 }
 
+// newApp returns the command line: every command and flag there is.
+func newApp(stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
+		Name:                      "inlay",
+		Usage:                     "assemble container images for Python without Docker",
+		Writer:                    stdout,
+		ErrWriter:                 stderr,
+		HideVersion:               true,
+		DisableSliceFlagSeparator: true,                         // --env A=1,2 is one value
+		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
+		OnUsageError:              usageProblem,
+		Commands:                  []*cli.Command{buildCommand(), planCommand(), inspectCommand(), cacheCommand(), versionCommand()},
+		Action:                    noCommand,
+	}
+}
+
+// examples is the description of a command: text, and command lines to start
+// from. The reference and a test find them there.
+func examples(text string, lines ...string) string {
+	return text + "\n\nExamples:\n  " + strings.Join(lines, "\n  ")
+}
+
 // noCommand shows the help, or names the command that was probably meant.
 func noCommand(c *cli.Context) error {
 	if !c.Args().Present() {
@@ -75,7 +90,7 @@ func noCommand(c *cli.Context) error {
 	}
 	name := c.Args().First()
 	if slices.Contains(laterCommands, name) {
-		return &usageError{fmt.Sprintf("inlay %s is not supported yet", name), "the commands there are: inlay help"}
+		return &usageError{fmt.Sprintf("inlay %s is not supported yet", name), "see `inlay help` for the commands there are"}
 	}
 	return &usageError{fmt.Sprintf("no command %q", name), nearest(name, names, "")}
 }

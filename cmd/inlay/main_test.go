@@ -6,10 +6,13 @@ import (
 	"archive/tar"
 	"bytes"
 	"flag"
+	"fmt"
 	"io"
 	"log"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -28,16 +31,54 @@ import (
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"inlay": main})
+	testscript.Main(m, map[string]func(){"inlay": mainWithHints})
+}
+
+// mainWithHints is main, and adds to the file $ERRORS what an error that was
+// reported says.
+func mainWithHints() {
+	var said bytes.Buffer
+	status := process(io.MultiWriter(os.Stderr, &said))
+	if i := strings.LastIndex("\n"+said.String(), "\nerror: "); i >= 0 && (status == 1 || status == 2) {
+		f, err := os.OpenFile(os.Getenv("ERRORS"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintf(f, "%s\x00", said.String()[i:])
+		f.Close()
+	}
+	os.Exit(status)
+}
+
+// doable tells whether a text ends in something one can do: a name that was
+// probably meant, or what to write, run or change.
+var doable = regexp.MustCompile(`did you mean .+\?|\b(add|build|change|check|close|copy|fetch|give|keep|leave|log in|make|name|push|quote|remove|require|run|save|see|set|start|unset|use|wait|write) ?\S`)
+
+// checkHints fails for every error in the file that doesn't end in something
+// one can do.
+func checkHints(t *testing.T, file string) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("no script reports an error: %v", err)
+	}
+	for text := range strings.SplitSeq(strings.TrimSuffix(string(b), "\x00"), "\x00") {
+		problem, hint, found := strings.Cut(text, "\nhint: ")
+		if !found && !strings.Contains(problem, ": did you mean ") || found && !doable.MatchString(hint) {
+			t.Errorf("this error doesn't end in something one can do:\n%s", text)
+		}
+	}
 }
 
 func TestScript(t *testing.T) {
+	errors := filepath.Join(t.TempDir(), "errors")
+	t.Cleanup(func() { checkHints(t, errors) })
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("ERRORS", errors)
 			e.Setenv("INLAY_CACHE_DIR", e.WorkDir+"/.cache")
 			server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 			e.Defer(server.Close)

@@ -26,9 +26,12 @@ func planCommand() *cli.Command {
 		Name:      "plan",
 		Usage:     "say what a build would do, and why",
 		ArgsUsage: "[CONTEXT]",
-		Description: "Goes as far as build does before it makes anything, and prints for each layer what it holds, whether\n" +
-			"it is there or has to be made, what changed since the last build, and what a push would move.\n" +
+		Description: examples("Goes as far as build does before it makes anything, and prints for each layer what it holds, whether\n"+
+			"it is there or has to be made, what changed since the last build, and what a push would move.\n"+
 			"Writes nothing but the cache.",
+			"inlay plan",
+			"inlay plan --push -t registry.example.com/team/app:v1 src",
+			"inlay plan --format json >plan.json"),
 		Flags: append(planFlags(),
 			&cli.StringFlag{Name: "format", Usage: "print `FORMAT`: text, or the plan itself as json", Value: "text"}),
 		OnUsageError: usageProblem,

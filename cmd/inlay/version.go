@@ -20,6 +20,7 @@ func versionCommand() *cli.Command {
 	return &cli.Command{
 		Name:         "version",
 		Usage:        "print the version, and the versions of what decides the bytes of layers",
+		Description:  examples("Layers are the same bytes wherever these versions are the same.", "inlay version"),
 		OnUsageError: usageProblem,
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
