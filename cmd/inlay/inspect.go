@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -108,10 +107,7 @@ func inspect(c *cli.Context) error {
 	}
 	show.Close()
 	if format == "json" {
-		e := json.NewEncoder(c.App.Writer)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		return e.Encode(r)
+		return printJSON(c.App.Writer, r)
 	}
 	r.print(c.App.Writer)
 	return nil

@@ -68,8 +68,12 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		DisableSliceFlagSeparator: true,                         // --env A=1,2 is one value
 		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
 		OnUsageError:              usageProblem,
-		Commands:                  []*cli.Command{buildCommand(), planCommand(), inspectCommand(), cacheCommand(), versionCommand()},
-		Action:                    noCommand,
+		Commands: []*cli.Command{
+			buildCommand(), planCommand(),
+			inspectCommand(),
+			cacheCommand(), schemaCommand(), versionCommand(),
+		},
+		Action: noCommand,
 	}
 }
 

@@ -24,11 +24,12 @@ const (
 
 // A Field describes one field of the settings file.
 type Field struct {
-	Name    string // dotted path from the top of the file; the name of a step is "*"
-	Type    string // in words: "list of strings"
-	Default string // as YAML, "" if there is none
-	Doc     string // what it is for, in one line
-	Example string // a value as YAML
+	Name    string   // dotted path from the top of the file; the name of a step is "*"
+	Type    string   // in words: "list of strings"
+	Default string   // as YAML, "" if there is none
+	Doc     string   // what it is for, in one line
+	Example string   // a value as YAML
+	Values  []string // that it takes, if only these
 	Flags   []string
 	Status  Status
 }
@@ -39,7 +40,7 @@ func Fields() []Field {
 	var all []Field
 	for _, f := range fields() {
 		if f.read != nil || f.Status == LeftAlone {
-			f.Flags = slices.Clone(f.Flags)
+			f.Flags, f.Values = slices.Clone(f.Flags), slices.Clone(f.Values)
 			all = append(all, f.Field)
 		}
 	}

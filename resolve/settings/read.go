@@ -309,17 +309,15 @@ func later(_ *loader, s setting) error {
 }
 
 // oneOf is later for a field with a fixed set of values.
-func oneOf(values ...string) func(*loader, setting) error {
-	return func(l *loader, s setting) error {
-		t, err := s.scalar(s.field.Type)
-		if err != nil {
-			return err
-		}
-		if !slices.Contains(values, t) {
-			return s.errorf("want %s, got %s", strings.Join(values, " or "), s.shown())
-		}
-		return later(l, s)
+func oneOf(l *loader, s setting) error {
+	t, err := s.scalar(s.field.Type)
+	if err != nil {
+		return err
 	}
+	if !slices.Contains(s.field.Values, t) {
+		return s.errorf("want %s, got %s", strings.Join(s.field.Values, " or "), s.shown())
+	}
+	return later(l, s)
 }
 
 // noEffect accepts whatever the value is and says why it changes nothing.

@@ -26,7 +26,11 @@ func lookup(name string) (string, bool) {
 }
 
 func load(yaml string, overrides ...settings.Override) (*settings.Docker, []settings.Warning, error) {
-	return settings.Load("inlay.yaml", strings.NewReader(yaml), settings.Options{Lookup: lookup, Overrides: overrides})
+	d, w, err := settings.Load("inlay.yaml", strings.NewReader(yaml), settings.Options{Lookup: lookup, Overrides: overrides})
+	if len(overrides) == 0 {
+		loaded.add(yaml, err)
+	}
+	return d, w, err
 }
 
 var ignorePositions = cmpopts.IgnoreUnexported(settings.Docker{})

@@ -249,11 +249,13 @@ func notYet() []field {
 		field{Field{
 			Name: d + "python_package_installer", Type: "string", Default: "uv", Example: "uv",
 			Doc: "The program that resolves requirements: uv or pip.", Status: NotYet,
-		}, "write `python_package_installer: uv`", oneOf("uv", "pip")},
+			Values: []string{"uv", "pip"},
+		}, "write `python_package_installer: uv`", oneOf},
 		field{Field{
 			Name: d + "compression", Type: "string", Default: "gzip", Example: "gzip",
 			Doc: "How layers are compressed: gzip or zstd.", Status: NotYet,
-		}, "write `compression: gzip`", oneOf("gzip", "zstd")})
+			Values: []string{"gzip", "zstd"},
+		}, "write `compression: gzip`", oneOf})
 	return all
 }
 

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package settings
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A schema is a JSON schema, or a part of one.
+type schema map[string]any
+
+// Schema returns the JSON schema (draft 7, which editors read) of a settings
+// file, ready for encoding/json: every field with its type, description,
+// default and example. What it refuses, Load refuses. Load refuses more: values
+// of the right type that make no sense, and what is not supported yet.
+func Schema() map[string]any {
+	root := section("")
+	root["$schema"] = "http://json-schema.org/draft-07/schema#"
+	root["title"] = "inlay.yaml"
+	root["description"] = "The settings of an image that inlay builds: a ZenML run configuration."
+	return root
+}
+
+// section returns the schema of the mapping of that name: its fields, and no
+// others.
+func section(name string) schema {
+	properties := schema{}
+	s := schema{"type": []string{"object", "null"}, "properties": properties, "additionalProperties": false}
+	for _, f := range fields() {
+		parent, last := cutLast(f.Name)
+		switch {
+		case parent != name:
+		case last == "*":
+			s["additionalProperties"] = described(f, section(f.Name))
+		case f.read == nil && f.Status != LeftAlone:
+			properties[last] = described(f, section(f.Name))
+		default:
+			properties[last] = described(f, valueOf(f))
+		}
+	}
+	if name == "settings" || name == "steps.*.settings" {
+		pattern := "^(" + strings.Join(components, "|") + ")([.:].*)?$"
+		s["patternProperties"] = schema{pattern: schema{"description": "ZenML's; inlay does not read it."}}
+	}
+	return s
+}
+
+// described adds to s what the table says of the field.
+func described(f field, s schema) schema {
+	doc := f.Doc
+	switch f.Status {
+	case NotYet:
+		doc = strings.TrimSuffix(fmt.Sprintf("Not supported yet: %s %s", doc, f.instead), " ")
+	case NoEffect:
+		doc = strings.TrimSuffix(fmt.Sprintf("%s No effect: %s", doc, f.instead), " No effect: ")
+	}
+	if doc != "" {
+		s["description"] = doc
+	}
+	if v, ok := yamlValue(f.Default); ok {
+		s["default"] = v
+	}
+	if v, ok := yamlValue(f.Example); ok && f.read != nil {
+		s["examples"] = []any{v}
+	}
+	return s
+}
+
+func yamlValue(text string) (v any, ok bool) {
+	err := yaml.Unmarshal([]byte(text), &v)
+	return v, text != "" && err == nil
+}
+
+// valueOf returns the schema of a field's value, which its type describes in
+// words. A field without effect may hold anything, unless it is the old name of
+// another.
+func valueOf(f field) schema {
+	if f.Status == NoEffect && f.instead != "" || f.Status == LeftAlone {
+		return schema{}
+	}
+	if len(f.Values) > 0 {
+		return anyOf(schema{"enum": f.Values}, schema{"type": "string", "pattern": variable.String()})
+	}
+	var kinds []schema
+	for _, words := range typeWords.Split(f.Type, -1) {
+		k, ok := kindOf(words)
+		if !ok {
+			return schema{}
+		}
+		kinds = append(kinds, k)
+	}
+	if f.Status == NotYet { // an empty value of any kind changes nothing
+		kinds = append(kinds, schema{"enum": []any{"", []any{}, map[string]any{}}})
+	}
+	return anyOf(kinds...)
+}
+
+// anyOf joins the kinds of value that a field takes, of which null is one.
+func anyOf(kinds ...schema) schema {
+	return schema{"anyOf": append(kinds, schema{"type": "null"})}
+}
+
+// typeWords stand between the words for each kind of value.
+var typeWords = regexp.MustCompile(`, | or `)
+
+// kindOf returns the schema of one kind of value; not ok is one that it has no
+// schema for.
+func kindOf(words string) (s schema, ok bool) {
+	// A number where a string is wanted is taken as written.
+	text := schema{"type": []string{"string", "number", "boolean"}}
+	switch words {
+	case "string", "path of a file", "shell command":
+		return text, true
+	case "list of strings":
+		return schema{"type": "array", "items": text}, true
+	case "mapping of strings":
+		return schema{"type": "object", "additionalProperties": text}, true
+	case "mapping":
+		return schema{"type": "object"}, true
+	case "boolean":
+		return schema{"anyOf": []schema{
+			{"type": "boolean"},
+			{"enum": []int{0, 1}},
+			{"type": "string", "pattern": booleans},
+		}}, true
+	default:
+		return nil, false
+	}
+}
+
+// booleans matches the strings that boolean reads, and those with variables.
+var booleans = `^(` + anyCase("true", "yes", "on", "y", "t", "1", "false", "no", "off", "n", "f", "0") + `)$|` + variable.String()
+
+// anyCase returns an expression for the words in any case; that of JSON schemas
+// (ECMA 262) has no flags.
+func anyCase(words ...string) string {
+	for i, w := range words {
+		var b strings.Builder
+		for _, r := range w {
+			if upper := strings.ToUpper(string(r)); upper != string(r) {
+				fmt.Fprintf(&b, "[%s%c]", upper, r)
+			} else {
+				b.WriteRune(r)
+			}
+		}
+		words[i] = b.String()
+	}
+	return strings.Join(words, "|")
+}
