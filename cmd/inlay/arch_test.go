@@ -40,6 +40,7 @@ var arrows = map[string]string{
 	"layers":             "layers/inflate",
 	"layers/inflate":     "",
 	"resolve":            "ignore layers resolve/parent resolve/plan resolve/python resolve/settings resolve/source resolve/tree",
+	"resolve/index":      "",
 	"resolve/parent":     "layers resolve/plan",
 	"resolve/plan":       "",
 	"resolve/python":     "cache/disk cache/fetch layers resolve/parent resolve/plan",
