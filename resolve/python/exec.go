@@ -46,6 +46,8 @@ func (Exec) Run(ctx context.Context, c Command) (int, error) {
 			cmd.Env = []string{} // nil would mean this program's own
 		}
 		cmd.WaitDelay = time.Second // what it started may hold its output open
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with what it started
 		err := cmd.Run()
 		if errors.Is(err, syscall.ETXTBSY) && try < tries {
 			// Another goroutine forked while the program was being written, and

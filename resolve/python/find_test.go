@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"inlay/cache/fetch"
 	"inlay/resolve/python"
@@ -172,4 +174,36 @@ func TestExec(t *testing.T) {
 			t.Errorf("Run of a program that is %s = %d, want an error", name, exit)
 		}
 	}
+}
+
+// A command that is cancelled takes along what it started.
+func TestExecCancelled(t *testing.T) {
+	dir := t.TempDir()
+	program(t, dir, "start", `sleep 60 & echo $! >"$1/pid.new"; mv "$1/pid.new" "$1/pid"; wait`)
+	ctx, cancel := context.WithCancel(t.Context())
+	var pid int
+	go func() {
+		defer cancel()
+		for range 1000 {
+			if b, err := os.ReadFile(filepath.Join(dir, "pid")); err == nil {
+				_, _ = fmt.Sscan(string(b), &pid)
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	_, err := python.Exec{}.Run(ctx, python.Command{
+		Path: filepath.Join(dir, "start"), Args: []string{dir}, Env: []string{"PATH=" + os.Getenv("PATH")}, Stdout: io.Discard, Stderr: io.Discard,
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("Run: %v, want %v", err, context.Canceled)
+	}
+	for range 100 {
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || bytes.Contains(state, []byte(") Z ")) {
+			return // gone, or dead and not yet reaped
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d, which the command started, still runs", pid)
 }
