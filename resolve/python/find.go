@@ -172,9 +172,6 @@ func (o FindOptions) pinned(ctx context.Context, p pin) (UV, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return UV{}, err
 	}
-	if o.Files.Offline {
-		return UV{}, &NoUVError{Tried: []string{"none was fetched yet, and now there is no network"}}
-	}
 	unlock, err := disk.Lock(ctx, filepath.Join(o.Dir, disk.LockPrefix+"uv"), false)
 	if err != nil {
 		return UV{}, err
@@ -183,9 +180,12 @@ func (o FindOptions) pinned(ctx context.Context, p pin) (UV, error) {
 	if isExecutable(uv.Path, p) == nil { // another made it meanwhile
 		return uv, nil
 	}
-	wheel, err := o.wheel(ctx, p)
+	wheel, tried, err := o.Fetch(ctx, Tool{Name: "uv", Version: pinnedUV, File: p.file, Platform: p.tag, Digest: p.digest})
 	if err != nil {
 		return UV{}, err
+	}
+	if wheel == nil {
+		return UV{}, &NoUVError{Tried: tried}
 	}
 	defer func() { _ = wheel.Close() }()
 	return uv, extract(wheel, p, filepath.Dir(uv.Path))
@@ -209,32 +209,53 @@ func isExecutable(name string, p pin) error {
 	return nil
 }
 
-// wheel fetches the wheel that p names, by each way until one works.
-func (o FindOptions) wheel(ctx context.Context, p pin) (*os.File, error) {
-	digest := v1.Hash{Algorithm: "sha256", Hex: p.digest}
-	file := fetch.File{Name: p.file, Digest: digest}
-	none := &NoUVError{}
-	if o.IndexURL != "" {
-		f, err := o.fromIndex(ctx, file)
-		if err == nil || ctx.Err() != nil {
-			return f, err
+// A Tool is a program that package indexes have, as a wheel.
+type Tool struct {
+	Name     string // of its project
+	Version  string
+	File     string // the wheel
+	Platform string // that pip knows it by; "" if it fits all
+	Digest   string // sha256 of the wheel, in hex
+}
+
+// Fetch opens the wheel of t, as it was fetched before or by each way until one
+// works; its digest was checked. If none works the file is nil, and tried says
+// why. An error means that the search was ended.
+func (o FindOptions) Fetch(ctx context.Context, t Tool) (wheel *os.File, tried []string, err error) {
+	file := fetch.File{Name: t.File, Digest: v1.Hash{Algorithm: "sha256", Hex: t.Digest}}
+	if o.Files.Has(file.Digest) {
+		if wheel, err = o.Files.Open(ctx, file); err == nil {
+			return wheel, nil, nil
 		}
-		none.Tried = append(none.Tried, err.Error())
 	}
-	f, err := o.fromPip(ctx, file, p.tag)
-	if err == nil || ctx.Err() != nil {
-		return f, err
+	if o.Files.Offline {
+		return nil, []string{"none was fetched yet, and now there is no network"}, ctx.Err()
 	}
-	none.Tried = append(none.Tried, err.Error())
-	return nil, none
+	ways := []func() (*os.File, error){
+		func() (*os.File, error) { return o.fromIndex(ctx, t, file) },
+		func() (*os.File, error) { return o.fromPip(ctx, t, file) },
+	}
+	if o.IndexURL == "" {
+		ways = ways[1:]
+	}
+	for _, way := range ways {
+		if wheel, err = way(); err == nil {
+			return wheel, nil, nil
+		}
+		if ctx.Err() != nil {
+			return nil, nil, err
+		}
+		tried = append(tried, err.Error())
+	}
+	return nil, tried, nil
 }
 
 // fromIndex downloads file from the index.
-func (o FindOptions) fromIndex(ctx context.Context, file fetch.File) (f *os.File, err error) {
+func (o FindOptions) fromIndex(ctx context.Context, t Tool, file fetch.File) (f *os.File, err error) {
 	if err := checkIndex(o.IndexURL); err != nil {
 		return nil, err
 	}
-	if file.URL, err = findFile(ctx, o.Files.Transport, o.IndexURL, file.Name); err != nil {
+	if file.URL, err = findFile(ctx, o.Files.Transport, o.IndexURL, t); err != nil {
 		return nil, err
 	}
 	return o.Files.Open(ctx, file)
@@ -244,10 +265,9 @@ func (o FindOptions) fromIndex(ctx context.Context, file fetch.File) (f *os.File
 // 20 MB.
 const maxPage = 128 << 20
 
-// findFile looks file up on the page of uv in a package index (PEP 503, PEP
-// 691).
-func findFile(ctx context.Context, rt http.RoundTripper, index, file string) (string, error) {
-	page := strings.TrimSuffix(index, "/") + "/uv/"
+// findFile looks a tool up on its page in a package index (PEP 503, PEP 691).
+func findFile(ctx context.Context, rt http.RoundTripper, index string, t Tool) (string, error) {
+	page := strings.TrimSuffix(index, "/") + "/" + t.Name + "/"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, page, nil)
 	if err != nil {
 		return "", err
@@ -270,11 +290,11 @@ func findFile(ctx context.Context, rt http.RoundTripper, index, file string) (st
 		return "", &IndexError{Message: fmt.Sprintf("reading %s: %v", page, err)}
 	}
 	for _, l := range links {
-		if u, err := resp.Request.URL.Parse(l); err == nil && path.Base(u.Path) == file {
+		if u, err := resp.Request.URL.Parse(l); err == nil && path.Base(u.Path) == t.File {
 			return u.String(), nil
 		}
 	}
-	return "", fmt.Errorf("%s doesn't list %s", page, file)
+	return "", fmt.Errorf("%s doesn't list %s", page, t.File)
 }
 
 func linksJSON(r io.Reader) ([]string, error) {
@@ -311,7 +331,7 @@ func linksHTML(r io.Reader) ([]string, error) {
 var pips = [][]string{{"pip3"}, {"pip"}, {"python3", "-m", "pip"}, {"python", "-m", "pip"}}
 
 // fromPip lets pip download file, which knows its index without being told.
-func (o FindOptions) fromPip(ctx context.Context, file fetch.File, platform string) (*os.File, error) {
+func (o FindOptions) fromPip(ctx context.Context, t Tool, file fetch.File) (*os.File, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -320,6 +340,13 @@ func (o FindOptions) fromPip(ctx context.Context, file fetch.File, platform stri
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	args := []string{
+		"download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-cache-dir", "--no-deps", "--only-binary=:all:", "--dest", dir,
+	}
+	if t.Platform != "" {
+		args = append(args, "--platform", t.Platform)
+	}
+	args = append(args, t.Name+"=="+t.Version)
 	tried := errors.New("there is no pip on the PATH")
 	for _, pip := range pips {
 		program, err := o.LookPath(pip[0])
@@ -328,9 +355,7 @@ func (o FindOptions) fromPip(ctx context.Context, file fetch.File, platform stri
 		}
 		log := &logWriter{}
 		exit, err := o.Runner.Run(ctx, Command{
-			Path: program,
-			Args: append(pip[1:len(pip):len(pip)], "download", "--quiet", "--disable-pip-version-check", "--no-input",
-				"--no-cache-dir", "--no-deps", "--only-binary=:all:", "--platform", platform, "--dest", dir, "uv=="+pinnedUV),
+			Path: program, Args: append(slices.Clone(pip[1:]), args...),
 			Dir: dir, Env: pick(o.Env, pipEnv), Stdout: log, Stderr: log,
 		})
 		if err != nil {
@@ -340,7 +365,7 @@ func (o FindOptions) fromPip(ctx context.Context, file fetch.File, platform stri
 			file.URL = filepath.Join(dir, file.Name)
 			return o.Files.Open(ctx, file)
 		}
-		tried = fmt.Errorf("%s can't download uv: %s", program, lastLine(redact(log.String())))
+		tried = fmt.Errorf("%s can't download %s: %s", program, t.Name, lastLine(redact(log.String())))
 	}
 	return nil, tried
 }

@@ -50,15 +50,33 @@ func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Mkdir(s.root, 0o755); err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(s.root)
+	root, err := writeMetadata(s.root, py, view)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	for _, lib := range []string{py.Scheme.Purelib, py.Scheme.Platlib, path.Dir(py.Interpreter)} {
+	if err := root.MkdirAll(relative(path.Dir(py.Interpreter)), 0o755); err != nil {
+		return nil, err
+	}
+	return s, writeScript(root, relative(py.Interpreter), fmt.Sprintf(script, quote(s.builds), answer))
+}
+
+// writeMetadata makes the directory dir, with what the parent says of its
+// packages at the paths that they have in the image.
+func writeMetadata(dir string, py *parent.Python, view *layers.View) (_ *os.Root, err error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = root.Close()
+		}
+	}()
+	for _, lib := range []string{py.Scheme.Purelib, py.Scheme.Platlib} {
 		if err := root.MkdirAll(relative(lib), 0o755); err != nil {
 			return nil, err
 		}
@@ -68,7 +86,7 @@ func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers
 			return nil, fmt.Errorf("copying what the parent says of %s: %w", d.Name, err)
 		}
 	}
-	return s, writeScript(root, relative(py.Interpreter), fmt.Sprintf(script, quote(s.builds), answer))
+	return root, nil
 }
 
 // relative returns an absolute path of the image as fs.FS names it.
@@ -210,7 +228,6 @@ type scheme struct {
 // must never meet a Python of this machine.
 func interpreterInfo(py *parent.Python, libc parent.Libc, root string) info {
 	in := func(p string) string { return filepath.Join(root, filepath.FromSlash(p)) }
-	minor := minorVersion(py.Version)
 	libcName, pointer := "manylinux", "64"
 	if libc.Family == "musl" {
 		libcName = "musllinux"
@@ -218,7 +235,7 @@ func interpreterInfo(py *parent.Python, libc parent.Libc, root string) info {
 	if arches[py.Arch].bits == 32 {
 		pointer = "32"
 	}
-	lib := "python" + minor
+	lib := "python" + minorVersion(py.Version)
 	if py.FreeThreaded {
 		lib += "t"
 	}
@@ -228,13 +245,8 @@ func interpreterInfo(py *parent.Python, libc parent.Libc, root string) info {
 	}
 	system := libcInfo{Name: libcName, Major: libc.Major, Minor: libc.Minor}
 	return info{
-		Result: "success",
-		Markers: map[string]string{
-			"implementation_name": "cpython", "implementation_version": py.Version,
-			"os_name": "posix", "platform_machine": py.Arch, "platform_python_implementation": "CPython",
-			"platform_release": "", "platform_system": "Linux", "platform_version": "",
-			"python_full_version": py.Version, "python_version": minor, "sys_platform": "linux",
-		},
+		Result:    "success",
+		Markers:   markers(py),
 		Platform:  platform{OS: system, Arch: py.Arch},
 		OS:        system,
 		Arch:      py.Arch,
@@ -257,6 +269,17 @@ func interpreterInfo(py *parent.Python, libc parent.Libc, root string) info {
 		NoGIL:       py.FreeThreaded,
 		Debug:       py.Debug,
 		PointerSize: pointer,
+	}
+}
+
+// markers returns the environment markers of py (PEP 508). Nothing is known of
+// the kernel.
+func markers(py *parent.Python) map[string]string {
+	return map[string]string{
+		"implementation_name": "cpython", "implementation_version": py.Version,
+		"os_name": "posix", "platform_machine": py.Arch, "platform_python_implementation": "CPython",
+		"platform_release": "", "platform_system": "Linux", "platform_version": "",
+		"python_full_version": py.Version, "python_version": minorVersion(py.Version), "sys_platform": "linux",
 	}
 }
 
