@@ -33,6 +33,9 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 			if len(commands) > 0 {
 				continue
 			}
+			if c.SkipFlagParsing {
+				return append(out, args[i+1:]...), nil
+			}
 			rest, err := permute(args[i+1:], flags)
 			return append(out, rest...), withHelp(err, out)
 		}
@@ -97,7 +100,7 @@ func permute(args []string, flags []cli.Flag) ([]string, error) {
 // What the commands and flags of versions to come are called, so that somebody
 // who read of them isn't told that there is no such thing.
 var (
-	laterCommands = []string{"bootstrap", "builds", "completion", "diff", "doctor", "lock", "rebase", "run"}
+	laterCommands = []string{"bootstrap", "builds", "diff", "doctor", "lock", "rebase", "run"}
 	laterFlags    = []string{
 		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression", "extra-index-url", "insecure-registry",
 		"installer", "metadata-file", "provenance", "pyproject", "sandbox", "sbom", "step", "strict", "v",

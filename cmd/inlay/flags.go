@@ -21,7 +21,7 @@ import (
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "cache-dir", Usage: "keep the cache in `DIR`", EnvVars: []string{"INLAY_CACHE_DIR"}, DefaultText: "in the user's cache directory"},
-		&cli.StringFlag{Name: "progress", Usage: "show work as `MODE`: auto, tty, plain or none", Value: "auto"},
+		choice("progress", "show work as `MODE`", "auto", "auto", "tty", "plain", "none"),
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show nothing but the result and errors"},
 	}
 }
@@ -33,7 +33,7 @@ func planFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: "name the image `REF`; may be given several times"},
 		&cli.BoolFlag{Name: "push", Usage: "push the image: the same as --output registry"},
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "deliver the image to `OUTPUT`: registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE; may be given several times"},
-		&cli.StringSliceFlag{Name: "set", Usage: "set any other setting, `PATH=YAML`; may be given several times"},
+		pathFlag{&cli.StringSliceFlag{Name: "set", Usage: "set any other setting, `PATH=YAML`; may be given several times"}},
 		&cli.BoolFlag{Name: "refresh", Usage: "resolve the requirements anew"},
 		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
 		&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"},
@@ -69,7 +69,11 @@ func settingFlag(name string, f settings.Field) cli.Flag {
 	if name == "requirement" || name == "platform" || f.Type == "mapping of strings" {
 		return &cli.StringSliceFlag{Name: name, Aliases: aliases, Usage: usage(name, f)}
 	}
-	return &cli.StringFlag{Name: name, Aliases: aliases, Usage: usage(name, f)}
+	one := &cli.StringFlag{Name: name, Aliases: aliases, Usage: usage(name, f)}
+	if len(f.Values) > 0 {
+		return choiceFlag{one, f.Values}
+	}
+	return one
 }
 
 // given returns the values that a setting's flag was given.
@@ -87,6 +91,8 @@ func usage(name string, f settings.Field) string {
 	switch {
 	case name == "requirements" || name == "dockerignore":
 		value = "`FILE`"
+	case name == "parent-image":
+		value = "`IMAGE`"
 	case f.Type == "mapping of strings":
 		value, more = "`NAME=VALUE`", "; may be given several times"
 	case name == "requirement":
@@ -166,15 +172,6 @@ func checkFlags(c *cli.Context) error {
 		return &usageError{"an image for several platforms is not supported yet", "build once for each, as in --platform " + p[0]}
 	}
 	return nil
-}
-
-// formatOf returns the --format of plan and inspect: "text" or "json".
-func formatOf(c *cli.Context) (string, error) {
-	format := c.String("format")
-	if format != "text" && format != "json" {
-		return "", &usageError{fmt.Sprintf("no format %q", format), "use text or json"}
-	}
-	return format, nil
 }
 
 // contextDir returns the one argument of build and plan.

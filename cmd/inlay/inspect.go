@@ -30,7 +30,7 @@ func inspectCommand() *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "platform", Usage: "of an image for several, take that for `OS/ARCH`"},
 			&cli.StringFlag{Name: "python", Usage: "list the packages of the interpreter at `PATH` in the image"},
-			&cli.StringFlag{Name: "format", Usage: "print `FORMAT`: text or json", Value: "text"},
+			choice("format", "print as `FORMAT`", "text", "text", "json"),
 			&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
 		}, globalFlags()...),
 		OnUsageError: usageProblem,
@@ -72,10 +72,6 @@ func inspect(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return &usageError{fmt.Sprintf("inspect takes one IMAGE, not %d arguments", c.NArg()), "write inlay inspect IMAGE"}
 	}
-	format, err := formatOf(c)
-	if err != nil {
-		return err
-	}
 	show, err := display(c, c.App.ErrWriter)
 	if err != nil {
 		return err
@@ -106,7 +102,7 @@ func inspect(c *cli.Context) error {
 		return err
 	}
 	show.Close()
-	if format == "json" {
+	if c.String("format") == "json" {
 		return printJSON(c.App.Writer, r)
 	}
 	r.print(c.App.Writer)

@@ -71,7 +71,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		Commands: []*cli.Command{
 			buildCommand(), planCommand(),
 			inspectCommand(),
-			cacheCommand(), schemaCommand(), versionCommand(),
+			cacheCommand(), schemaCommand(), completionCommand(), completeCommand(), versionCommand(),
 		},
 		Action: noCommand,
 	}
@@ -89,7 +89,7 @@ func noCommand(c *cli.Context) error {
 		return cli.ShowAppHelp(c)
 	}
 	var names []string
-	for _, command := range c.App.Commands {
+	for _, command := range c.App.VisibleCommands() {
 		names = append(names, command.Name)
 	}
 	name := c.Args().First()

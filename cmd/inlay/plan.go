@@ -33,17 +33,13 @@ func planCommand() *cli.Command {
 			"inlay plan --push -t registry.example.com/team/app:v1 src",
 			"inlay plan --format json >plan.json"),
 		Flags: append(planFlags(),
-			&cli.StringFlag{Name: "format", Usage: "print `FORMAT`: text, or the plan itself as json", Value: "text"}),
+			choice("format", "print the plan as `FORMAT`", "text", "text", "json")),
 		OnUsageError: usageProblem,
 		Action:       explain,
 	}
 }
 
 func explain(c *cli.Context) error {
-	format, err := formatOf(c)
-	if err != nil {
-		return err
-	}
 	j, err := newJob(c)
 	if err != nil {
 		return err
@@ -56,7 +52,7 @@ func explain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if format == "json" {
+	if c.String("format") == "json" {
 		j.show.Close()
 		return r.Plan.Encode(c.App.Writer)
 	}

@@ -7,12 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
+
+	"inlay/cmd/inlay/complete"
 )
 
 // TestReference keeps docs/reference.md what the program itself says.
@@ -126,8 +127,6 @@ func entry(b *strings.Builder, name string, c *cli.Command) {
 
 func sentence(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
-var placeholder = regexp.MustCompile("`([^`]+)`")
-
 // flagCell names a flag, its short form and what it takes.
 func flagCell(f cli.Flag) string {
 	var names []string
@@ -140,16 +139,13 @@ func flagCell(f cli.Flag) string {
 	}
 	value := ""
 	if d := documented(f); d.TakesValue() {
-		value = " VALUE"
-		if m := placeholder.FindStringSubmatch(d.GetUsage()); m != nil {
-			value = " " + m[1]
-		}
+		value = " " + complete.Placeholder(d.GetUsage())
 	}
 	return "`" + strings.Join(names, "`, `") + value + "`"
 }
 
 func usageCell(f cli.Flag) string {
-	return strings.ReplaceAll(placeholder.ReplaceAllString(documented(f).GetUsage(), "$1"), "|", `\|`)
+	return strings.NewReplacer("`", "", "|", `\|`).Replace(documented(f).GetUsage())
 }
 
 func defaultCell(f cli.Flag) string {

@@ -6,6 +6,7 @@ packages=(
   docker-registry                              # the registry on loopback
   mmdebstrap ca-certificates curl              # parents from packages
   python3 python3-pip python3-venv git
+  zsh fish                                     # shells whose completion is tested
 )
 missing=()
 for p in "${packages[@]}"; do
