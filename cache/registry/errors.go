@@ -32,7 +32,7 @@ func (e *AccessError) Unwrap() error { return e.Err }
 // Hint says how to be let in. Registries answer the same to those who may not
 // know whether there is such a name.
 func (e *AccessError) Hint() string {
-	return fmt.Sprintf("check the name, and log in to %s with docker login, podman login or crane auth login", e.Registry)
+	return "check the name, and " + howToLogin(e.Registry)
 }
 
 // A NotFoundError reports a name that the registry doesn't know.
@@ -103,7 +103,7 @@ type CredentialsError struct {
 }
 
 func (e *CredentialsError) Error() string {
-	return fmt.Sprintf("reading the login for %s: %v", e.Registry, e.Err)
+	return fmt.Sprintf("reading the login for %s: %s", e.Registry, oneLine(e.Err))
 }
 
 // Unwrap returns what went wrong.
@@ -111,6 +111,9 @@ func (e *CredentialsError) Unwrap() error { return e.Err }
 
 // Hint says where logins come from.
 func (e *CredentialsError) Hint() string {
+	if CloudOf(e.Registry) != "" {
+		return howToLogin(e.Registry)
+	}
 	return fmt.Sprintf("check credHelpers and credsStore in Docker's config.json, or log in anew with docker login %s", e.Registry)
 }
 

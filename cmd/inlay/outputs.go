@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/urfave/cli/v2"
 
@@ -105,7 +104,7 @@ func (j *job) registry() (target, error) {
 	if len(tags) == 0 {
 		return target{}, &usageError{"nothing says where to push the image", "give `--tag REGISTRY/REPOSITORY:TAG`, or `target_repository` and `registry` in the settings"}
 	}
-	out := output.Registry{Tags: tags, Keychain: authn.DefaultKeychain, UserAgent: userAgent(), Progress: output.Progress(j.show.Start)}
+	out := output.Registry{Tags: tags, Keychain: j.site.images.Images.Keychain, UserAgent: userAgent(), Progress: output.Progress(j.show.Start)}
 	return target{out, "", pushed}, nil
 }
 

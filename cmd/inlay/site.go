@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
 
@@ -20,6 +19,7 @@ import (
 	"inlay/cache"
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
+	"inlay/cmd/inlay/login"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
 	"inlay/resolve/plan"
@@ -56,6 +56,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 		return nil, err
 	}
 	offline := c.Bool("offline")
+	keys := login.Keychain(login.Options{})
 	s := &site{
 		root:    root,
 		cache:   dir,
@@ -65,7 +66,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 		images: source.Remembered{
 			Images: source.Images{
 				Platform:  "linux/" + runtime.GOARCH,
-				Keychain:  authn.DefaultKeychain,
+				Keychain:  keys,
 				UserAgent: userAgent(),
 			},
 			Store:   values(dir, cache.Inventories),
