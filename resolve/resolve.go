@@ -34,10 +34,11 @@ type Request struct {
 
 	Images  Images
 	Python  Python
-	Store   Store        // keeps what was learned of parents
-	Digests *tree.Cache  // of files seen before; nil reads every file
-	Jobs    int          // files and parent layers read at a time
-	Note    func(string) // is told what the user should know; safe for concurrent use; nil drops it
+	Store   Store                            // keeps what was learned of parents
+	Digests *tree.Cache                      // of files seen before; nil reads every file
+	Jobs    int                              // files and parent layers read at a time
+	Lookup  func(name string) (string, bool) // returns a variable of the user's environment, for requirements files; nil knows none
+	Note    func(string)                     // is told what the user should know; safe for concurrent use; nil drops it
 	// Default names the parent where the settings name none, and says why that
 	// one; "" if there is none.
 	Default func() (image, why string)

@@ -132,6 +132,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Python:   j.site.python,
 		Store:    values(j.site.cache, cache.Inventories),
 		Jobs:     c.Int("jobs"),
+		Lookup:   os.LookupEnv,
 		Note:     j.show.Note,
 		Default:  func() (string, string) { return defaultParent(c.Context, j.context) },
 		Progress: j.show.Start,

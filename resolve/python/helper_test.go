@@ -22,6 +22,12 @@ import (
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/reqfile"
+)
+
+const (
+	sumA = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	sumB = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
 // debian is a parent with Debian's own Python 3.11.
@@ -212,7 +218,7 @@ func resolver(t *testing.T, run python.Runner) *python.Resolver {
 
 func group(t *testing.T, lines ...string) []python.Group {
 	t.Helper()
-	g, err := python.ParseRequirements("requirements.txt", strings.NewReader(strings.Join(lines, "\n")))
+	g, err := reqfile.Reader{}.Text("requirements.txt", strings.NewReader(strings.Join(lines, "\n")))
 	if err != nil {
 		t.Fatal(err)
 	}

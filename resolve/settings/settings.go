@@ -78,6 +78,12 @@ func (d *Docker) FieldError(field, problem, fix string) *FieldError {
 	return e
 }
 
+// ByFlag reports whether a flag of the command line gave the field, named as in
+// FieldError.
+func (d *Docker) ByFlag(field string) bool {
+	return strings.HasPrefix(d.at[dockerPath+"."+field].file, "--")
+}
+
 // Options say where values come from that are not in the file.
 type Options struct {
 	// Lookup returns the value of ${NAME}, and whether it is set. Nil knows none.
