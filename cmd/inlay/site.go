@@ -105,7 +105,7 @@ func (s *site) resolver(c *cli.Context, dir *cache.Dir, show progress.Display) *
 		Runner:   python.Exec{},
 		Env:      os.Environ(),
 		Dir:      filepath.Join(uv, "cache"),
-		Temp:     filepath.Join(uv, "tmp"),
+		Temp:     dir.Scratch(),
 		Store:    values(dir, cache.Resolutions),
 		Progress: show.Start,
 	}

@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 
+	"inlay/cache/disk"
 	"inlay/layers"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -292,7 +293,7 @@ func (r *Resolver) ask(ctx context.Context, req Request, g Group) (_ *answer, er
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(s.dir) }()
+	defer s.remove()
 	s.secrets = g.Secrets
 	a := &answer{Resolution: Resolution{UVVersion: s.uv.Version}}
 	c, err := s.install(ctx, g, req.Refresh)
@@ -345,16 +346,16 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	if err != nil {
 		return nil, err
 	}
-	dir, err := scratch(r.Temp)
+	dir, remove, err := disk.Scratch(ctx, r.Temp)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.RemoveAll(dir)
+			remove()
 		}
 	}()
-	s := &session{uv: uv, runner: r.Runner, dir: dir, offline: req.Offline, target: req.target()}
+	s := &session{uv: uv, runner: r.Runner, dir: dir, remove: remove, offline: req.Offline, target: req.target()}
 	if s.skeleton, err = writeSkeleton(dir, req.Inventory.Python, req.Inventory.Libc, view); err != nil {
 		return nil, err
 	}

@@ -25,6 +25,7 @@ type session struct {
 	env      []string
 	flags    []string // of both calls
 	dir      string   // holds what lives as long as the session
+	remove   func()   // removes it
 	skeleton *skeleton
 	offline  bool
 	target   string   // what a wheel must fit, in words
