@@ -161,7 +161,7 @@ func build(c *cli.Context) error {
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
 		Anew:     c.Bool("no-cache"),
-		Tools:    j.tools(),
+		Tools:    j.tools(p),
 		Outputs:  outputs,
 		Jobs:     c.Int("jobs"),
 		Progress: j.show.Start,

@@ -6,10 +6,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
@@ -22,6 +24,7 @@ import (
 	"inlay/cmd/inlay/login"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
+	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
 	"inlay/resolve/source"
@@ -145,8 +148,8 @@ func (j *job) treeName() string {
 	return fmt.Sprintf("files-%x", sum)
 }
 
-// tools are what layers are made with.
-func (j *job) tools() step.Tools {
+// tools are what the layers of p are made with.
+func (j *job) tools(p plan.Plan) step.Tools {
 	wheels := j.site.wheels
 	return step.Tools{
 		Context: j.source,
@@ -157,8 +160,45 @@ func (j *job) tools() step.Tools {
 			}
 			return wheels.Open(ctx, fetch.File{Name: w.File, URL: w.URL, Digest: digest, Size: w.Size})
 		},
+		Install: func(ctx context.Context, f *os.File, w plan.Wheel) (fs.FS, func(), error) {
+			inv, err := j.inventory(ctx, p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return j.site.python.Stage(ctx, python.Staging{Inventory: inv, Scheme: scheme(p, w), Wheel: w, File: f})
+		},
 		Note: j.show.Note,
 	}
+}
+
+// inventory returns what p's parent holds, which the cache mostly knows.
+func (j *job) inventory(ctx context.Context, p plan.Plan) (*parent.Inventory, error) {
+	ref, err := source.Parse(p.Image().Parent.Image)
+	if err != nil {
+		return nil, err
+	}
+	img, err := j.site.images.Open(ctx, ref, p.Platform)
+	if err != nil {
+		return nil, err
+	}
+	inv, err := parent.Inspect(ctx, parent.Options{
+		Image: img, Name: p.Image().Parent.Image, Reference: img.Reference, Platform: p.Platform, Python: j.settings.Python,
+		Store: values(j.site.cache, cache.Inventories), Progress: j.show.Start,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return inv, inv.NeedPython()
+}
+
+// scheme returns where p installs a wheel.
+func scheme(p plan.Plan, w plan.Wheel) (s plan.Scheme) {
+	for _, st := range p.Image().Steps {
+		if st.Python != nil && slices.Contains(st.Python.Wheels, w) {
+			return st.Python.Scheme
+		}
+	}
+	return s
 }
 
 // parents opens the parents that plans name.

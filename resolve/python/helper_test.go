@@ -186,7 +186,7 @@ func (s *script) Run(ctx context.Context, c python.Command) (int, error) {
 	default:
 		return 0, errors.New("no such command of uv: " + strings.Join(c.Args, " "))
 	}
-	root, _, _ := strings.Cut(python3(c), "/usr/bin/")
+	root, _, _ := strings.Cut(python3(c), "/usr/bin/") // of a skeleton
 	replace := strings.NewReplacer("{root}", root, "{dir}", c.Dir)
 	if _, err := io.WriteString(c.Stdout, replace.Replace(say.stdout)); err != nil {
 		return 0, err
