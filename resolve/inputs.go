@@ -59,8 +59,8 @@ func unresolved(req Request, err error) error {
 	return req.Settings.FieldError(fmt.Sprintf("requirements[%d]", bad.Line-1), fmt.Sprintf("%q: %s", bad.Text, bad.Problem), bad.Fix)
 }
 
-// readRequirements returns the groups of requirements, in the order in which
-// they are installed.
+// readRequirements returns the requirements that the settings list, or those of
+// the file they name.
 func readRequirements(req Request) ([]python.Group, error) {
 	s := req.Settings
 	base := req.Context

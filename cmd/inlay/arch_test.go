@@ -60,6 +60,7 @@ cmd/inlay -> layers
 cmd/inlay -> resolve
 cmd/inlay -> resolve/parent
 cmd/inlay -> resolve/plan
+cmd/inlay -> resolve/pyproject
 cmd/inlay -> resolve/python
 cmd/inlay -> resolve/settings
 cmd/inlay -> resolve/source
@@ -74,6 +75,7 @@ resolve -> ignore
 resolve -> layers
 resolve -> resolve/parent
 resolve -> resolve/plan
+resolve -> resolve/pyproject
 resolve -> resolve/python
 resolve -> resolve/python/reqfile
 resolve -> resolve/settings
@@ -83,6 +85,8 @@ resolve/index -> nothing
 resolve/parent -> layers
 resolve/parent -> resolve/plan
 resolve/plan -> nothing
+resolve/pyproject -> resolve/python
+resolve/pyproject -> resolve/python/reqfile
 resolve/python -> cache/disk
 resolve/python -> cache/fetch
 resolve/python -> layers

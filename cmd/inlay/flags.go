@@ -84,12 +84,17 @@ func given(c *cli.Context, name string) []string {
 	return []string{c.String(name)}
 }
 
+// isFile reports whether a setting's flag names a file.
+func isFile(name string) bool {
+	return name == "requirements" || name == "pyproject" || name == "dockerignore"
+}
+
 // usage describes the flag of a setting in one line. The first words in
 // backquotes are what --help calls its value.
 func usage(name string, f settings.Field) string {
 	value, more := "`VALUE`", ""
 	switch {
-	case name == "requirements" || name == "dockerignore":
+	case isFile(name):
 		value = "`FILE`"
 	case name == "parent-image":
 		value = "`IMAGE`"
@@ -143,7 +148,7 @@ func overrides(c *cli.Context) []settings.Override {
 		for _, long := range f.Flags {
 			name := strings.TrimPrefix(long, "--")
 			values := given(c, name)
-			if name == "requirements" || name == "dockerignore" {
+			if isFile(name) {
 				values = absolute(values)
 			}
 			all = append(all, settings.Override{Flag: long, Values: values})

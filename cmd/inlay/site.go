@@ -26,6 +26,7 @@ import (
 	"inlay/resolve"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
+	"inlay/resolve/pyproject"
 	"inlay/resolve/python"
 	"inlay/resolve/source"
 	"inlay/resolve/tree"
@@ -114,6 +115,26 @@ func (s *site) resolver(c *cli.Context, dir *cache.Dir, show progress.Display) *
 	}
 }
 
+// exporter returns what exports projects: with the uv of the user, whatever its
+// version, for it wrote the lock file, or else inlay's own.
+func (s *site) exporter(show progress.Display) *pyproject.Exporter {
+	return &pyproject.Exporter{
+		UV: func(ctx context.Context) (string, error) {
+			if path, err := exec.LookPath("uv"); err == nil {
+				return path, nil
+			}
+			uv, err := s.python.UV(ctx)
+			return uv.Path, err
+		},
+		LookPath: exec.LookPath,
+		Runner:   python.Exec{},
+		Env:      os.Environ(),
+		Store:    values(s.cache, cache.Resolutions),
+		Progress: show.Start,
+		Note:     show.Note,
+	}
+}
+
 // request is what the plan depends on.
 func (j *job) request(c *cli.Context) (resolve.Request, error) {
 	date, err := created()
@@ -133,6 +154,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Platform: "linux/" + runtime.GOARCH,
 		Images:   j.site.images,
 		Python:   j.site.python,
+		Projects: j.site.exporter(j.show),
 		Store:    values(j.site.cache, cache.Inventories),
 		Jobs:     c.Int("jobs"),
 		Lookup:   os.LookupEnv,
