@@ -4,7 +4,7 @@ package registry
 
 import (
 	"context"
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -82,14 +82,16 @@ func (e *NetworkError) Unwrap() error { return e.Err }
 // Hint says what to check.
 func (e *NetworkError) Hint() string {
 	var te *transport.Error
-	var authority x509.UnknownAuthorityError
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(e.Err, &te) && te.StatusCode == http.StatusTooManyRequests:
 		return fmt.Sprintf("it limits how much one may ask: try again later, or log in with docker login %s", e.Registry)
 	case errors.As(e.Err, &te):
 		return "the registry did not do its part: try again later, or ask those who run it"
-	case errors.As(e.Err, &authority):
-		return "if its certificate is to be trusted, name the authority's file: SSL_CERT_FILE=FILE"
+	case errors.As(e.Err, &certificate):
+		return "if its certificate is to be trusted, name the authority's file: SSL_CERT_FILE=FILE; to take any, give --insecure-registry " + e.Registry
+	case strings.Contains(e.Err.Error(), "server gave HTTP response to HTTPS client"):
+		return "if it may be spoken to in the clear, give --insecure-registry " + e.Registry
 	default:
 		return fmt.Sprintf("check the name %s, the network, and the proxy variables", e.Registry)
 	}

@@ -40,7 +40,8 @@ func planFlags() []cli.Flag {
 		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU(), DefaultText: "the number of CPUs"},
 		&cli.StringFlag{Name: "index-url", Usage: "find packages in the index at `URL`", EnvVars: []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"}, DefaultText: "uv's own"},
 	}
-	return append(append(flags, settingFlags()...), globalFlags()...)
+	flags = append(append(flags, settingFlags()...), registryFlags()...)
+	return append(flags, globalFlags()...)
 }
 
 // short are the one-letter forms of the settings' flags.

@@ -32,7 +32,7 @@ func inspectCommand() *cli.Command {
 			&cli.StringFlag{Name: "python", Usage: "list the packages of the interpreter at `PATH` in the image"},
 			choice("format", "print as `FORMAT`", "text", "text", "json"),
 			&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
-		}, globalFlags()...),
+		}, append(registryFlags(), globalFlags()...)...),
 		OnUsageError: usageProblem,
 		Action:       inspect,
 	}

@@ -21,7 +21,6 @@ import (
 	"inlay/cache"
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
-	"inlay/cmd/inlay/login"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
 	"inlay/resolve/parent"
@@ -60,7 +59,12 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 		return nil, err
 	}
 	offline := c.Bool("offline")
-	keys := login.Keychain(login.Options{})
+	images, err := registries(c, show)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	images.Platform = "linux/" + runtime.GOARCH
 	s := &site{
 		root:    root,
 		cache:   dir,
@@ -68,11 +72,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
 		images: source.Remembered{
-			Images: source.Images{
-				Platform:  "linux/" + runtime.GOARCH,
-				Keychain:  keys,
-				UserAgent: userAgent(),
-			},
+			Images:  images,
 			Store:   values(dir, cache.Inventories),
 			Offline: offline,
 		},
