@@ -21,7 +21,7 @@ import (
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "cache-dir", Usage: "keep the cache in `DIR`", EnvVars: []string{"INLAY_CACHE_DIR"}, DefaultText: "in the user's cache directory"},
-		choice("progress", "show work as `MODE`", "auto", "auto", "tty", "plain", "none"),
+		choice("progress", "show work as `MODE`", "auto", "auto", "tty", "plain", "json", "none"),
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show nothing but the result and errors"},
 	}
 }

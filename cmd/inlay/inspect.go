@@ -72,10 +72,7 @@ func inspect(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return &usageError{fmt.Sprintf("inspect takes one IMAGE, not %d arguments", c.NArg()), "write inlay inspect IMAGE"}
 	}
-	show, err := display(c, c.App.ErrWriter)
-	if err != nil {
-		return err
-	}
+	show := display(c)
 	defer show.Close()
 	s, err := open(c.Context, c, show)
 	if err != nil {
