@@ -44,10 +44,17 @@ type recorder struct {
 	err error
 }
 
-func (r *recorder) Write(_ context.Context, img v1.Image) (output.Delivered, error) {
+func (r *recorder) Begin() (output.Delivery, error)     { return r, nil }
+func (r *recorder) Add(context.Context, v1.Layer) error { return nil }
+func (r *recorder) Complete(_ context.Context, img v1.Image) error {
 	r.got = append(r.got, img)
-	return output.Delivered{Reference: "here"}, r.err
+	return r.err
 }
+
+func (r *recorder) Publish(context.Context) (output.Delivered, error) {
+	return output.Delivered{Reference: "here"}, nil
+}
+func (r *recorder) Close() {}
 
 // source is the context of all plans below.
 var source = fstest.MapFS{"a": {Data: []byte("1")}, "b": {Data: []byte("2")}}
@@ -182,22 +189,29 @@ func TestDamagedLayerIsMadeAgain(t *testing.T) {
 // reader is an output that reads all layers, as real ones do.
 type reader struct{ *recorder }
 
-func (r *reader) Write(ctx context.Context, img v1.Image) (output.Delivered, error) {
+func (r *reader) Begin() (output.Delivery, error) { return r, nil }
+
+func (r *reader) Complete(ctx context.Context, img v1.Image) error {
 	ls, err := img.Layers()
 	if err != nil {
-		return output.Delivered{}, err
+		return err
 	}
 	for _, l := range ls {
-		rc, err := l.Compressed()
-		if err != nil {
-			return output.Delivered{}, err
-		}
-		defer rc.Close()
-		if _, err := io.Copy(io.Discard, rc); err != nil {
-			return output.Delivered{}, err
+		if err := r.Add(ctx, l); err != nil {
+			return err
 		}
 	}
-	return r.recorder.Write(ctx, img)
+	return r.recorder.Complete(ctx, img)
+}
+
+func (r *reader) Add(_ context.Context, l v1.Layer) error {
+	rc, err := l.Compressed()
+	if err != nil {
+		return err
+	}
+	defer rc.Close()
+	_, err = io.Copy(io.Discard, rc)
+	return err
 }
 
 // damage flips a bit of every blob in the cache.

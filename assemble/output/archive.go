@@ -32,18 +32,29 @@ type OCIArchive struct {
 	Progress Progress
 }
 
+// Begin starts a delivery.
+func (a OCIArchive) Begin() (Delivery, error) {
+	return archive{a.File, "oci-archive", a.Progress}.begin(a.lay)
+}
+
 // Write writes the archive.
 func (a OCIArchive) Write(ctx context.Context, img v1.Image) (Delivered, error) {
-	w := archive{a.File, "oci-archive", a.Progress}
-	return w.deliver(ctx, img, func(it *item) (*item, []part, error) {
-		it, err := it.inOCI()
-		if err != nil {
-			return nil, nil, err
-		}
-		index := &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
-		raw, err := listed(index, it.entries(a.Tags))
-		return it, []part{{layoutFile, []byte(layoutVersion)}, {indexFile, raw}}, err
-	})
+	return write(ctx, a.Begin, img)
+}
+
+// Reach fails if something else than a file is there.
+func (a OCIArchive) Reach(context.Context) error {
+	return archive{a.File, "oci-archive", nil}.reach()
+}
+
+func (a OCIArchive) lay(it *item) (*item, []part, error) {
+	it, err := it.inOCI()
+	if err != nil {
+		return nil, nil, err
+	}
+	index := &v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex}
+	raw, err := listed(index, it.entries(a.Tags))
+	return it, []part{{layoutFile, []byte(layoutVersion)}, {indexFile, raw}}, err
 }
 
 // Tarball delivers to a file as docker save writes it and docker load and
@@ -56,11 +67,20 @@ type Tarball struct {
 	Progress Progress
 }
 
-// Write writes the archive. Layers compressed with zstd are refused with a
+// Begin starts a delivery. Layers compressed with zstd are refused with a
 // *FormatError.
+func (t Tarball) Begin() (Delivery, error) {
+	return archive{t.File, "docker-archive", t.Progress}.begin(t.manifest)
+}
+
+// Write writes the archive.
 func (t Tarball) Write(ctx context.Context, img v1.Image) (Delivered, error) {
-	w := archive{t.File, "docker-archive", t.Progress}
-	return w.deliver(ctx, img, t.manifest)
+	return write(ctx, t.Begin, img)
+}
+
+// Reach fails if something else than a file is there.
+func (t Tarball) Reach(context.Context) error {
+	return archive{t.File, "docker-archive", nil}.reach()
 }
 
 // A FormatError reports a layer that a Docker archive can't hold: engines
@@ -125,42 +145,72 @@ type part struct {
 // beside it.
 type layouter func(*item) (*item, []part, error)
 
-// deliver writes the image's blobs and parts.
-func (a archive) deliver(ctx context.Context, img v1.Image, lay layouter) (Delivered, error) {
-	d, err := a.write(ctx, img, lay)
-	if err != nil {
-		return Delivered{}, fmt.Errorf("delivering to %s:%s: %w", a.transport, a.file, writeError(a.file, err))
+func (a archive) begin(lay layouter) (Delivery, error) {
+	if err := a.reach(); err != nil {
+		return nil, err
 	}
-	return d, nil
+	return &wrapping{archive: a, lay: lay}, nil
 }
 
-func (a archive) write(ctx context.Context, img v1.Image, lay layouter) (Delivered, error) {
+func (a archive) reach() error { return a.delivering(a.check()) }
+
+func (a archive) delivering(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("delivering to %s:%s: %w", a.transport, a.file, writeError(a.file, err))
+}
+
+// A wrapping is the delivery of one image to an archive.
+type wrapping struct {
+	archive
+	lay     layouter
+	pending *disk.Pending
+	done    Delivered
+}
+
+// Add does nothing: an archive begins with the manifest.
+func (w *wrapping) Add(context.Context, v1.Layer) error { return nil }
+
+// Complete writes the archive under a temporary name.
+func (w *wrapping) Complete(ctx context.Context, img v1.Image) error {
+	return w.delivering(w.write(ctx, img))
+}
+
+func (w *wrapping) write(ctx context.Context, img v1.Image) error {
 	it, err := itemOf(img)
 	if err != nil {
-		return Delivered{}, err
+		return err
 	}
-	if err := a.check(); err != nil {
-		return Delivered{}, err
-	}
-	it, parts, err := lay(it)
+	it, parts, err := w.lay(it)
 	if err != nil {
-		return Delivered{}, err
+		return err
 	}
-	disk.SweepShared(filepath.Dir(a.file)) // what builds left that were killed
-	f, err := disk.Create(filepath.Dir(a.file))
-	if err != nil {
-		return Delivered{}, err
+	disk.SweepShared(filepath.Dir(w.file)) // what builds left that were killed
+	if w.pending, err = disk.Create(filepath.Dir(w.file)); err != nil {
+		return err
 	}
-	defer f.Abort()
-	if err := a.fill(ctx, tar.NewWriter(f), it, parts); err != nil {
-		return Delivered{}, err
+	if err := w.fill(ctx, tar.NewWriter(w.pending), it, parts); err != nil {
+		return err
 	}
-	if _, err := f.Commit(filepath.Base(a.file)); err != nil {
-		return Delivered{}, err
+	w.done = it.delivered(w.transport + ":" + w.file)
+	w.done.Moved, w.done.Bytes = len(it.blobs), it.size()
+	return nil
+}
+
+// Publish puts the archive in its place.
+func (w *wrapping) Publish(context.Context) (Delivered, error) {
+	if _, err := w.pending.Commit(filepath.Base(w.file)); err != nil {
+		return Delivered{}, w.delivering(err)
 	}
-	d := it.delivered(a.transport + ":" + a.file)
-	d.Moved, d.Bytes = len(it.blobs), it.size()
-	return d, nil
+	return w.done, nil
+}
+
+// Close drops what was written.
+func (w *wrapping) Close() {
+	if w.pending != nil {
+		w.pending.Abort()
+	}
 }
 
 // check refuses to replace what is no file.

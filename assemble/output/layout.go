@@ -14,11 +14,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"golang.org/x/sync/errgroup"
 
 	"inlay/cache/disk"
 )
@@ -48,35 +46,28 @@ type Layout struct {
 	Progress Progress
 }
 
-// Write adds img, in place of what has the same tags. A blob that is there with
-// the right size is taken for what it is.
-func (l Layout) Write(ctx context.Context, img v1.Image) (Delivered, error) {
-	d, err := l.write(ctx, img)
-	if err != nil {
-		return Delivered{}, fmt.Errorf("delivering to oci:%s: %w", l.Dir, writeError(l.Dir, err))
+// Begin starts a delivery. A blob that is there with the right size is taken
+// for what it is.
+func (l Layout) Begin() (Delivery, error) {
+	if err := l.check(); err != nil {
+		return nil, l.delivering(err)
 	}
-	return d, nil
+	return &filling{Layout: l, slots: make(slots, jobs(l.Jobs))}, nil
 }
 
-func (l Layout) write(ctx context.Context, img v1.Image) (Delivered, error) {
-	it, err := itemOf(img)
-	if err != nil {
-		return Delivered{}, err
+// Write adds img, in place of what has the same tags.
+func (l Layout) Write(ctx context.Context, img v1.Image) (Delivered, error) {
+	return write(ctx, l.Begin, img)
+}
+
+// Reach fails if the directory is something else than a layout.
+func (l Layout) Reach(context.Context) error { return l.delivering(l.check()) }
+
+func (l Layout) delivering(err error) error {
+	if err == nil {
+		return nil
 	}
-	if it, err = it.inOCI(); err != nil {
-		return Delivered{}, err
-	}
-	if err := l.check(); err != nil {
-		return Delivered{}, err
-	}
-	d := it.delivered("oci:" + l.Dir)
-	if err := l.copyBlobs(ctx, it, &d); err != nil {
-		return Delivered{}, err
-	}
-	if _, err := l.copyBlob(ctx, it.manifest, func(int64) {}); err != nil {
-		return Delivered{}, err
-	}
-	return d, l.list(ctx, it.entries(l.Tags))
+	return fmt.Errorf("delivering to oci:%s: %w", l.Dir, writeError(l.Dir, err))
 }
 
 // check refuses a directory that is something else than a layout.
@@ -105,48 +96,6 @@ func (l Layout) check() error {
 		}
 	}
 	return nil
-}
-
-func (l Layout) copyBlobs(ctx context.Context, it *item, d *Delivered) (err error) {
-	add, done := l.Progress.start("writing oci:"+l.Dir, it.size())
-	defer func() { done(err) }()
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(jobs(l.Jobs))
-	for _, b := range it.blobs {
-		g.Go(func() error {
-			moved, err := l.copyBlob(ctx, b, add)
-			mu.Lock()
-			defer mu.Unlock()
-			if moved {
-				d.Moved++
-				d.Bytes += b.Size
-			} else {
-				d.Present++
-			}
-			return err
-		})
-	}
-	return g.Wait()
-}
-
-// copyBlob makes b part of the layout and reports whether it wasn't before.
-func (l Layout) copyBlob(ctx context.Context, b blob, add func(int64)) (moved bool, err error) {
-	name := filepath.Join(l.Dir, filepath.FromSlash(b.file()))
-	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Size() == b.Size {
-		add(b.Size)
-		return false, nil
-	}
-	f, err := disk.Create(filepath.Dir(name))
-	if err != nil {
-		return false, err
-	}
-	defer f.Abort()
-	if err := b.copyTo(ctx, f, add); err != nil {
-		return false, err
-	}
-	_, err = f.Commit(filepath.Base(name))
-	return true, err
 }
 
 // list adds the entries to the index, which makes the image visible.

@@ -4,6 +4,7 @@
 // image appears at its destination whole or not at all, whenever the delivery
 // ends: what names it comes last. Content that is there already is not moved,
 // and of what is moved every byte is checked against the digest it goes by.
+// Layers can be on their way before the image is complete.
 package output
 
 import (
@@ -105,6 +106,23 @@ type item struct {
 type blob struct {
 	v1.Descriptor
 	layer v1.Layer
+}
+
+// blobOf describes a layer that is no part of an image yet.
+func blobOf(l v1.Layer) (blob, error) {
+	mt, err := l.MediaType()
+	if err != nil {
+		return blob{}, fmt.Errorf("reading a layer: %w", err)
+	}
+	digest, err := l.Digest()
+	if err != nil {
+		return blob{}, fmt.Errorf("reading a layer: %w", err)
+	}
+	size, err := l.Size()
+	if err != nil {
+		return blob{}, fmt.Errorf("reading a layer: %w", err)
+	}
+	return blob{v1.Descriptor{MediaType: mt, Digest: digest, Size: size}, l}, nil
 }
 
 // itemOf takes img apart. It reads no layer.

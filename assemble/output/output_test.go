@@ -86,9 +86,22 @@ func imageOf(t *testing.T, ls ...v1.Layer) v1.Image {
 
 // A place is somewhere to deliver to.
 type place struct {
-	write func(context.Context, v1.Image, output.Progress) (output.Delivered, error)
+	begin func(output.Progress) (output.Delivery, error)
 	read  func() (v1.Image, error) // what one finds there, an error if nothing
 	keeps bool                     // what is there needn't be moved again
+}
+
+// write delivers an image in one go.
+func (p place) write(ctx context.Context, img v1.Image, show output.Progress) (output.Delivered, error) {
+	d, err := p.begin(show)
+	if err != nil {
+		return output.Delivered{}, err
+	}
+	defer d.Close()
+	if err := d.Complete(ctx, img); err != nil {
+		return output.Delivered{}, err
+	}
+	return d.Publish(ctx)
 }
 
 // places are all outputs: what the tests below promise, they promise of each.
@@ -99,8 +112,8 @@ var places = map[string]func(*testing.T) place{
 		tag, err := name.NewTag(strings.TrimPrefix(s.URL, "http://") + "/team/app:1")
 		check(t, err)
 		return place{
-			func(ctx context.Context, img v1.Image, p output.Progress) (output.Delivered, error) {
-				return output.Registry{Tags: []name.Tag{tag}, Wait: time.Millisecond, Progress: p}.Write(ctx, img)
+			func(p output.Progress) (output.Delivery, error) {
+				return output.Registry{Tags: []name.Tag{tag}, Wait: time.Millisecond, Progress: p}.Begin()
 			},
 			func() (v1.Image, error) { return remote.Image(tag) },
 			true,
@@ -109,8 +122,8 @@ var places = map[string]func(*testing.T) place{
 	"oci": func(t *testing.T) place {
 		dir := filepath.Join(t.TempDir(), "new", "layout")
 		return place{
-			func(ctx context.Context, img v1.Image, p output.Progress) (output.Delivered, error) {
-				return output.Layout{Dir: dir, Tags: []string{"1"}, Progress: p}.Write(ctx, img)
+			func(p output.Progress) (output.Delivery, error) {
+				return output.Layout{Dir: dir, Tags: []string{"1"}, Progress: p}.Begin()
 			},
 			func() (v1.Image, error) { return firstImage(dir) },
 			true,
@@ -119,8 +132,8 @@ var places = map[string]func(*testing.T) place{
 	"oci-archive": func(t *testing.T) place {
 		file := filepath.Join(t.TempDir(), "new", "image.tar")
 		return place{
-			func(ctx context.Context, img v1.Image, p output.Progress) (output.Delivered, error) {
-				return output.OCIArchive{File: file, Tags: []string{"1"}, Progress: p}.Write(ctx, img)
+			func(p output.Progress) (output.Delivery, error) {
+				return output.OCIArchive{File: file, Tags: []string{"1"}, Progress: p}.Begin()
 			},
 			func() (v1.Image, error) {
 				dir := filepath.Join(t.TempDir(), "unpacked")
@@ -135,10 +148,10 @@ var places = map[string]func(*testing.T) place{
 	"docker-archive": func(t *testing.T) place {
 		file := filepath.Join(t.TempDir(), "new", "image.tar")
 		return place{
-			func(ctx context.Context, img v1.Image, p output.Progress) (output.Delivered, error) {
+			func(p output.Progress) (output.Delivery, error) {
 				tag, err := name.NewTag("example.com/app:1")
 				check(t, err)
-				return output.Tarball{File: file, Tags: []name.Tag{tag}, Progress: p}.Write(ctx, img)
+				return output.Tarball{File: file, Tags: []name.Tag{tag}, Progress: p}.Begin()
 			},
 			func() (v1.Image, error) { return tarball.ImageFromPath(file, nil) },
 			false,

@@ -27,13 +27,14 @@ const (
 	present                // it was there
 )
 
-// send makes b part of repo.
-func (c *connection) send(ctx context.Context, repo name.Repository, b blob) (outcome, error) {
+// upload makes b part of a target; those before it have it already.
+func (p *push) upload(ctx context.Context, i int, b blob) (outcome, error) {
 	if !b.MediaType.IsDistributable() {
 		return absent, nil
 	}
+	c, repo := p.connection, p.targets[i].repo
 	r := &reading{Layer: b.layer, size: b.Size, progress: c.Progress}
-	layer := c.mountable(repo, b, r)
+	layer := p.mountable(i, b, r)
 	err := registry.Repeat(ctx, c.Wait, func() error {
 		err := c.pusher.Upload(ctx, repo, layer)
 		if broken := r.failed(); broken != nil {
@@ -77,10 +78,11 @@ func (e *sourceError) Unwrap() error { return e.err }
 // mountable returns r as a layer that ggcr tries to mount before it sends it,
 // if a repository of the same registry has it: one it was just sent to, or the
 // parent's.
-func (c *connection) mountable(repo name.Repository, b blob, r *reading) v1.Layer {
-	for _, from := range c.sent {
-		if from.RegistryStr() == repo.RegistryStr() {
-			return &remote.MountableLayer{Layer: r, Reference: from.Digest(b.Digest.String())}
+func (p *push) mountable(i int, b blob, r *reading) v1.Layer {
+	repo := p.targets[i].repo
+	for _, t := range p.targets[:i] {
+		if t.repo.RegistryStr() == repo.RegistryStr() {
+			return &remote.MountableLayer{Layer: r, Reference: t.repo.Digest(b.Digest.String())}
 		}
 	}
 	if m, ok := b.layer.(*remote.MountableLayer); ok && m.Reference.Context().RegistryStr() == repo.RegistryStr() {

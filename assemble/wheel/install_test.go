@@ -158,7 +158,10 @@ func TestScriptStreams(t *testing.T) {
 	got := make(map[string]bool)
 	for i := range w.Files {
 		if _, ok := want[w.Files[i].Path]; ok {
-			_, deflated := w.Files[i].Deflated()
+			_, deflated, err := w.Files[i].Deflated()
+			if err != nil {
+				t.Fatal(err)
+			}
 			got[w.Files[i].Path] = deflated
 		}
 	}

@@ -44,6 +44,13 @@ func Create(dir string) (*Pending, error) {
 	}
 	for try := 1; ; try++ {
 		f, err := os.OpenFile(filepath.Join(dir, tempPrefix+rand.Text()), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, fs.ErrNotExist) && try < maxTries {
+			// Another removed the directory, which was empty.
+			if err := makeDir(dir); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err != nil {
 			return nil, dirError(dir, err)
 		}

@@ -3,13 +3,16 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
 
 	"inlay/assemble"
 	"inlay/assemble/record"
@@ -68,7 +71,9 @@ func newJob(c *cli.Context) (*job, error) {
 	if j.names, err = imageNames(c, s); err != nil {
 		return nil, err
 	}
-	j.show = display(c)
+	if j.show, err = display(c, c.App.ErrWriter); err != nil {
+		return nil, err
+	}
 	for _, w := range warnings {
 		j.show.Note("warning: " + w.String())
 	}
@@ -102,20 +107,35 @@ func (j *job) close() {
 }
 
 // resolve returns the plan.
-func (j *job) resolve(c *cli.Context) (*resolve.Result, error) {
+func (j *job) resolve(ctx context.Context, c *cli.Context) (*resolve.Result, error) {
 	req, err := j.request(c)
 	if err != nil {
 		return nil, err
 	}
-	return resolve.Resolve(c.Context, req)
+	return resolve.Resolve(ctx, req)
+}
+
+// prepare returns what to build. That an output is out of reach it finds out at
+// the same time, before anything is downloaded.
+func (j *job) prepare(c *cli.Context) (p plan.Plan, err error) {
+	g, ctx := errgroup.WithContext(c.Context)
+	g.Go(func() (err error) {
+		p, err = j.plan(ctx, c)
+		return err
+	})
+	for _, t := range j.outputs {
+		g.Go(func() error { return t.output.Reach(ctx) })
+	}
+	err = g.Wait()
+	return p, err
 }
 
 // plan returns what to build: the plan that a file holds, else what the
 // settings resolve to.
-func (j *job) plan(c *cli.Context) (plan.Plan, error) {
+func (j *job) plan(ctx context.Context, c *cli.Context) (plan.Plan, error) {
 	name := c.String("plan")
 	if name == "" {
-		r, err := j.resolve(c)
+		r, err := j.resolve(ctx, c)
 		if err != nil {
 			return plan.Plan{}, err
 		}
@@ -145,7 +165,7 @@ func build(c *cli.Context) error {
 	if _, ok := j.pushes(); ok && c.Bool("offline") {
 		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
 	}
-	p, err := j.plan(c)
+	p, err := j.prepare(c)
 	if err != nil {
 		return err
 	}
@@ -158,7 +178,7 @@ func build(c *cli.Context) error {
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
 		Anew:     c.Bool("no-cache"),
-		Tools:    j.tools(p),
+		Tools:    j.tools(),
 		Outputs:  outputs,
 		Jobs:     c.Int("jobs"),
 		Progress: j.show.Start,
@@ -170,7 +190,14 @@ func build(c *cli.Context) error {
 		// The image is where it was asked for; a record only helps to explain.
 		j.show.Note(fmt.Sprintf("warning: %v: the next plan can't say what changed", err))
 	}
-	return j.tell(c, img)
+	j.show.Close()
+	if !c.Bool("quiet") {
+		summary(c.App.ErrWriter, img, j)
+	}
+	for _, d := range img.Delivered {
+		fmt.Fprintln(c.App.Writer, d.Reference)
+	}
+	return nil
 }
 
 // skip prints the parent's name: nothing is built (skip_build).
@@ -197,4 +224,18 @@ func (j *job) recordName() string {
 // writes every flag with one dash.
 func usageProblem(c *cli.Context, err error, _ bool) error {
 	return &usageError{strings.Replace(err.Error(), "for flag -", "for flag --", 1), helpFor(c.Command.HelpName)}
+}
+
+// summary says in a few lines what a build did.
+func summary(w io.Writer, img *assemble.Result, j *job) {
+	made := 0
+	for _, l := range img.Layers {
+		if !l.Reused {
+			made++
+		}
+	}
+	fmt.Fprintf(w, "%s: %d made, %d reused\n", count(len(img.Layers), "layer"), made, len(img.Layers)-made)
+	for i, d := range img.Delivered {
+		fmt.Fprintln(w, j.outputs[i].said(d))
+	}
 }

@@ -39,9 +39,6 @@ func process(stderr io.Writer) int {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &resultWriter{w: stdout}
 	app := newApp(out, stderr)
-	con := newConsole(stderr)
-	con.readArgs(args)
-	app.Metadata = map[string]any{"console": con}
 	args, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, args)
@@ -53,9 +50,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if ctx.Err() != nil {
-		return con.interrupted()
+		fmt.Fprintln(stderr, "interrupted: nothing was left half made")
+		return 130
 	}
-	return con.report(err)
+	report(stderr, err)
+	return status(err)
 }
 
 // newApp returns the command line: every command and flag there is.
@@ -114,6 +113,14 @@ func (r *resultWriter) Write(p []byte) (int, error) {
 		r.err = fmt.Errorf("writing the result: %w", err)
 	}
 	return n, err
+}
+
+// report prints err and a hint, if there is one.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "error: %v\n", err)
+	if h := hint(err); h != "" {
+		fmt.Fprintf(w, "hint: %s\n", h)
+	}
 }
 
 // hint says what to do about err: what an error in its chain says, else what

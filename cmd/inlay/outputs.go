@@ -3,11 +3,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/urfave/cli/v2"
 
@@ -19,9 +21,15 @@ import (
 
 // A target is a place the image goes, and how to speak of it.
 type target struct {
-	output assemble.Output
+	output place
 	path   string // on this machine, "" if it is elsewhere
 	said   func(output.Delivered) string
+}
+
+// A place can tell whether it is there.
+type place interface {
+	assemble.Output
+	Reach(ctx context.Context) error
 }
 
 // imageNames returns what the image is called: by the flags, else by the
@@ -104,8 +112,7 @@ func (j *job) registry() (target, error) {
 	if len(tags) == 0 {
 		return target{}, &usageError{"nothing says where to push the image", "give `--tag REGISTRY/REPOSITORY:TAG`, or `target_repository` and `registry` in the settings"}
 	}
-	im := j.site.images.Images
-	out := output.Registry{Tags: tags, Keychain: im.Keychain, Transport: im.Transport, UserAgent: im.UserAgent, Progress: output.Progress(j.show.Start)}
+	out := output.Registry{Tags: tags, Keychain: authn.DefaultKeychain, UserAgent: userAgent(), Progress: output.Progress(j.show.Start)}
 	return target{out, "", pushed}, nil
 }
 
@@ -132,7 +139,7 @@ func (j *job) tags() ([]name.Tag, error) {
 	tags := make([]name.Tag, len(j.names))
 	for i, n := range j.names {
 		var err error
-		if tags[i], err = j.site.newTag(n); err != nil {
+		if tags[i], err = name.NewTag(n); err != nil {
 			return nil, err
 		}
 	}

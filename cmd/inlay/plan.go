@@ -48,7 +48,7 @@ func explain(c *cli.Context) error {
 	if j.settings.SkipBuild {
 		return j.skip(c)
 	}
-	r, err := j.resolve(c)
+	r, err := j.resolve(c.Context, c)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,6 @@ import (
 
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
-	"inlay/resolve/python/reqfile"
 )
 
 // The uv versions that this package was tested with. What it reads of uv is no
@@ -276,7 +275,7 @@ func findFile(ctx context.Context, rt http.RoundTripper, index string, t Tool) (
 	req.Header.Set("Accept", "application/vnd.pypi.simple.v1+json, text/html;q=0.1")
 	resp, err := (&http.Client{Transport: rt}).Do(req)
 	if err != nil {
-		return "", &IndexError{Message: reqfile.Redact(err.Error())}
+		return "", &IndexError{Message: redact(err.Error())}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -366,7 +365,7 @@ func (o FindOptions) fromPip(ctx context.Context, t Tool, file fetch.File) (*os.
 			file.URL = filepath.Join(dir, file.Name)
 			return o.Files.Open(ctx, file)
 		}
-		tried = fmt.Errorf("%s can't download %s: %s", program, t.Name, lastLine(reqfile.Redact(log.String())))
+		tried = fmt.Errorf("%s can't download %s: %s", program, t.Name, lastLine(redact(log.String())))
 	}
 	return nil, tried
 }

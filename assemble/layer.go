@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package assemble
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"inlay/assemble/step"
+	"inlay/resolve/plan"
+)
+
+// downloads bounds the wheels that are fetched at a time. They wait for the
+// network and not for a processor.
+const downloads = 16
+
+// A slots channel bounds how many work at once.
+type slots chan struct{}
+
+// take waits for room.
+func (s slots) take(ctx context.Context) (release func(), err error) {
+	select {
+	case s <- struct{}{}:
+		return func() { <-s }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// layer fetches what s needs, and makes its layer once there is room.
+func (w *work) layer(ctx context.Context, s plan.Step) (v1.Layer, error) {
+	wheels, err := w.fetch(ctx, s)
+	defer wheels.close()
+	if err != nil {
+		return nil, fmt.Errorf("making layer %q: %w", s.Name, err)
+	}
+	release, err := w.making.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	tools := w.o.Tools
+	tools.Wheel = wheels.open
+	return w.makeLayer(ctx, s, tools)
+}
+
+func (w *work) makeLayer(ctx context.Context, s plan.Step, tools step.Tools) (_ v1.Layer, err error) {
+	file, err := w.o.Cache.Begin()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Abort()
+	out := watched{Writer: file, add: func(int64) {}}
+	if w.o.Progress != nil {
+		var done func(error)
+		out.add, done = w.o.Progress("layer "+s.Name, 0)
+		defer func() { done(err) }()
+	}
+	made, err := step.Write(ctx, out, s, tools)
+	if err != nil {
+		return nil, err
+	}
+	l, err := file.Commit(s.Key(made.Dirs), made.Summary)
+	if err != nil {
+		return nil, err
+	}
+	return l, remember(s, made.Dirs, w.o.Dirs)
+}
+
+// watched tells of the bytes written.
+type watched struct {
+	io.Writer
+	add func(int64)
+}
+
+func (w watched) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	w.add(int64(n))
+	return n, err
+}
+
+// wheels are the wheels of one step, opened before the step asks for them.
+type wheels struct {
+	more  func(context.Context, plan.Wheel) (*os.File, error)
+	mu    sync.Mutex
+	files map[string]*os.File // by digest
+}
+
+// fetch opens the wheels of s. They are to be closed even if it fails.
+func (w *work) fetch(ctx context.Context, s plan.Step) (*wheels, error) {
+	f := &wheels{more: w.o.Tools.Wheel, files: make(map[string]*os.File)}
+	if s.Python == nil {
+		return f, ctx.Err()
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, pw := range s.Python.Wheels {
+		g.Go(func() error {
+			release, err := w.fetching.take(ctx)
+			if err != nil {
+				return err
+			}
+			defer release()
+			file, err := f.more(ctx, pw)
+			if err != nil {
+				return fmt.Errorf("%s %s: %w", pw.Name, pw.Version, err)
+			}
+			f.put(pw, file)
+			return nil
+		})
+	}
+	return f, g.Wait()
+}
+
+func (f *wheels) put(w plan.Wheel, file *os.File) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if have := f.files[w.Digest]; have != nil {
+		_ = have.Close() // only read
+	}
+	f.files[w.Digest] = file
+}
+
+// open hands a wheel over to the caller, who closes it.
+func (f *wheels) open(ctx context.Context, w plan.Wheel) (*os.File, error) {
+	f.mu.Lock()
+	file := f.files[w.Digest]
+	delete(f.files, w.Digest)
+	f.mu.Unlock()
+	if file == nil {
+		return f.more(ctx, w)
+	}
+	return file, nil
+}
+
+func (f *wheels) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, file := range f.files {
+		_ = file.Close() // only read
+	}
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package assemble
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"inlay/assemble/output"
+	"inlay/cache"
+	"inlay/layers"
+	"inlay/resolve/plan"
+)
+
+// ahead is for how many more layers than are made at a time wheels are fetched.
+// It bounds the files that are open and what lies in memory of them.
+const ahead = 8
+
+// A work is one attempt at a build.
+type work struct {
+	plan       plan.Plan
+	o          Options
+	layers     []Layer // of the steps
+	deliveries []output.Delivery
+	fetching   slots // bounds downloads
+	making     slots // bounds layers
+}
+
+// begin makes everything ready; build ends it.
+func begin(p plan.Plan, o Options) (*work, error) {
+	w := &work{
+		plan: p, o: o, layers: make([]Layer, len(p.Image().Steps)),
+		fetching: make(slots, downloads), making: make(slots, max(o.Jobs, 1)),
+	}
+	for _, out := range o.Outputs {
+		d, err := out.Begin()
+		if err != nil {
+			w.close()
+			return nil, err
+		}
+		w.deliveries = append(w.deliveries, d)
+	}
+	return w, nil
+}
+
+func (w *work) close() {
+	for _, d := range w.deliveries {
+		d.Close()
+	}
+}
+
+// build makes the image, brings it to all outputs and publishes it.
+func (w *work) build(ctx context.Context) (*Result, error) {
+	defer w.close()
+	missing, err := w.find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := w.complete(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range w.deliveries {
+		delivered, err := d.Publish(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.Delivered = append(r.Delivered, delivered)
+	}
+	return r, nil
+}
+
+// find takes from the cache what is there, and returns the steps that are not.
+func (w *work) find(ctx context.Context) (missing []int, err error) {
+	for i, s := range w.plan.Image().Steps {
+		w.layers[i].Name = s.Name
+		if !w.o.Anew {
+			l, err := find(ctx, s, w.o.Cache, w.o.Dirs)
+			if err == nil {
+				w.layers[i].Layer, w.layers[i].Reused = l, true
+				continue
+			}
+			if !errors.Is(err, cache.ErrMiss) {
+				return nil, err
+			}
+		}
+		missing = append(missing, i)
+	}
+	return missing, nil
+}
+
+// complete makes the missing layers and completes the image at all outputs. If
+// none is missing nothing is delivered ahead of the image, which may be there.
+func (w *work) complete(ctx context.Context, missing []int) (*Result, error) {
+	g, gctx := errgroup.WithContext(ctx)
+	deliver := func(l v1.Layer) {
+		for _, d := range w.deliveries {
+			g.Go(func() error { return d.Add(gctx, l) })
+		}
+	}
+	if len(missing) == 0 {
+		deliver = func(v1.Layer) {}
+	}
+	// Not gctx: the parent's layers may be read after the build.
+	open := func() (v1.Image, error) { return w.o.Images.Parent(ctx, w.plan.Image().Parent, w.plan.Platform) }
+	var r *Result
+	g.Go(func() (err error) {
+		if r, err = w.image(gctx, missing, deliver, open); err != nil {
+			return err
+		}
+		for _, d := range w.deliveries {
+			g.Go(func() error { return d.Complete(gctx, r.Image) })
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// image makes the image. Every layer that it will have goes to deliver, as soon
+// as it is there.
+func (w *work) image(ctx context.Context, missing []int, deliver func(v1.Layer), open func() (v1.Image, error)) (*Result, error) {
+	parent, err := w.gather(ctx, missing, deliver, open)
+	if err != nil {
+		return nil, err
+	}
+	return stack(parent, w.layers, w.plan)
+}
+
+// gather opens the parent and makes the missing layers.
+func (w *work) gather(ctx context.Context, missing []int, deliver func(v1.Layer), open func() (v1.Image, error)) (v1.Image, error) {
+	var parent v1.Image
+	for _, l := range w.layers {
+		if l.Reused {
+			deliver(l.Layer)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(cap(w.making) + ahead)
+	g.Go(func() (err error) {
+		if parent, err = open(); err != nil {
+			return err
+		}
+		below, err := parent.Layers()
+		if err != nil {
+			return fmt.Errorf("reading the parent's layers: %w", err)
+		}
+		for _, l := range below {
+			deliver(l)
+		}
+		return nil
+	})
+	for _, i := range missing {
+		g.Go(func() (err error) {
+			if w.layers[i].Layer, err = w.layer(ctx, w.plan.Image().Steps[i]); err == nil {
+				deliver(w.layers[i].Layer)
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	return parent, err
+}
+
+// reused reports whether err says that a layer from the cache is damaged.
+func (w *work) reused(err error) bool {
+	var damaged *layers.DigestError
+	if !errors.As(err, &damaged) {
+		return false
+	}
+	return slices.ContainsFunc(w.layers, func(l Layer) bool {
+		if !l.Reused {
+			return false
+		}
+		d, err := l.Digest()
+		return err == nil && d == damaged.Want
+	})
+}
