@@ -90,6 +90,11 @@ bench base="main" count="8" pkgs="./layers/... ./ignore":
     go test -run '^$' -bench . -benchmem -count {{ count }} {{ pkgs }} > bin/bench-new.txt
     benchstat bin/bench-old.txt bin/bench-new.txt
 
+# Build the same images with inlay, buildah, BuildKit and crane, and print a Markdown table of what each took.
+peers *args: setup parents build
+    testdata/e2e/peers.sh bin/peers
+    PATH="$PWD/bin/peers:$PATH" go run ./cmd/bench {{ args }}
+
 # Show which lines the hermetic tests run.
 cover:
     mkdir -p bin

@@ -77,6 +77,10 @@ func tree(t *testing.T, root string) []string {
 		if len(name) > 9 {
 			name = name[:5]
 		}
+		if before, rest, ok := strings.Cut(dir, "/scratch-"); ok {
+			_, rest, _ = strings.Cut(rest, "/")
+			dir = before + "/scratch/" + rest
+		}
 		got = append(got, dir+name)
 		return nil
 	})

@@ -103,8 +103,13 @@ func (d *Dir) Use(ctx context.Context) (release func(), err error) {
 	for _, dir := range dirs {
 		_, _ = disk.Sweep(dir) // a tidy cache is no condition for a build
 	}
+	_, _ = disk.SweepScratch(d.Scratch())
 	return release, nil
 }
+
+// Scratch returns the directory for what lives as long as a build, to be made
+// there with disk.Scratch.
+func (d *Dir) Scratch() string { return filepath.Join(d.Path(UV), "tmp") }
 
 func (d *Dir) lock(ctx context.Context, shared bool) (unlock func(), err error) {
 	unlock, err = disk.Lock(ctx, filepath.Join(d.root, "lock"), shared)

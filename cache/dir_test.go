@@ -33,6 +33,10 @@ func TestMain(m *testing.M) {
 	time.Sleep(time.Hour) // not select {}: the runtime calls that a deadlock
 }
 
+// held keeps what build holds from the garbage collector, which would let go of
+// its locks.
+var held []any
+
 func build(root string) error {
 	d, err := cache.Open(root)
 	if err != nil {
@@ -46,6 +50,14 @@ func build(root string) error {
 		return err
 	}
 	if _, err := io.WriteString(p, "half a layer"); err != nil {
+		return err
+	}
+	dir, remove, err := disk.Scratch(context.Background(), d.Scratch())
+	held = []any{p, remove}
+	if err == nil {
+		err = os.WriteFile(dir+"/half", []byte("half"), 0o644)
+	}
+	if err != nil {
 		return err
 	}
 	_, err = fmt.Println("ready")
@@ -84,12 +96,13 @@ func TestKilledBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-	wantTree(t, root, "layers/blobs/sha256/.tmp-")
+	half := []string{"layers/blobs/sha256/.tmp-", "uv/tmp/.lock", "uv/tmp/scratch/half"}
+	wantTree(t, root, half...)
 	wantBusy(t, d, root)
 	kill()
 	wantMiss(t, d, cache.Key{1}, "after the kill")
-	usage(t, d, "")
-	wantTree(t, root, "layers/blobs/sha256/.tmp-")
+	usage(t, d, "uv 2;")
+	wantTree(t, root, half...)
 	release, err = d.Use(t.Context())
 	if err != nil {
 		t.Fatal(err)

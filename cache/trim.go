@@ -109,6 +109,11 @@ func (t *trimmer) unusable(ctx context.Context) error {
 			t.removed[k].Bytes += freed
 		}
 	}
+	freed, err := disk.SweepScratch(t.dir.Scratch())
+	if err != nil {
+		return err
+	}
+	t.removed[UV].Bytes += freed
 	if err := t.load(); err != nil {
 		return err
 	}

@@ -279,12 +279,16 @@ func TestTrimRemovesTheUnusable(t *testing.T) {
 	write(t, filepath.Join(root, "layers", "blobs", "sha256", ".tmp-A"), "left")
 	write(t, filepath.Join(root, "wheels", ".lock-A"), "")
 	write(t, filepath.Join(root, "uv", "1.0", ".tmp-A"), "left")
+	write(t, filepath.Join(root, "uv", "tmp", "scratch-a", "deep", "file"), "left")
 	removed, err := d.Trim(t.Context(), cache.TrimOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The sizes of damaged entries aren't known; "no key" and "left" have 10 bytes.
 	if got, want := removed[0], (cache.Usage{Kind: cache.Layers, Count: 2, Bytes: 10}); got != want {
+		t.Errorf("Trim = %+v, want %+v", got, want)
+	}
+	if got, want := removed[len(removed)-1], (cache.Usage{Kind: cache.UV, Bytes: 8}); got != want {
 		t.Errorf("Trim = %+v, want %+v", got, want)
 	}
 	if n := len(tree(t, root)); n != 2 {

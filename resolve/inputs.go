@@ -5,6 +5,7 @@ package resolve
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"inlay/ignore"
 	"inlay/resolve/python"
+	"inlay/resolve/python/reqfile"
 )
 
 // readIgnore reads the ignore file: the one that the settings name, which must
@@ -57,38 +59,54 @@ func unresolved(req Request, err error) error {
 	return req.Settings.FieldError(fmt.Sprintf("requirements[%d]", bad.Line-1), fmt.Sprintf("%q: %s", bad.Text, bad.Problem), bad.Fix)
 }
 
-// readRequirements returns the groups of requirements, in the order in which
-// they are installed.
+// readRequirements returns the requirements that the settings list, or those of
+// the file they name.
 func readRequirements(req Request) ([]python.Group, error) {
 	s := req.Settings
-	if len(s.Requirements) > 0 {
-		g := python.Group{Name: inline}
-		for i, line := range s.Requirements {
-			g.Lines = append(g.Lines, python.Line{Number: i + 1, Text: line})
-		}
-		return []python.Group{g}, nil
+	base := req.Context
+	if s.ByFlag("requirements") {
+		base = "." // as with any other program
 	}
-	if s.RequirementsFile == "" {
-		return nil, nil
-	}
-	f, err := os.Open(inContext(req.Context, s.RequirementsFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, s.FieldError("requirements", fmt.Sprintf("there is no file %s", s.RequirementsFile),
-			"name a file by its path in the context, or write a list of requirements")
-	}
+	dir, err := filepath.Abs(base)
 	if err != nil {
-		return nil, fmt.Errorf("reading requirements: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	g, err := python.ParseRequirements(s.RequirementsFile, f)
-	if errors.Is(err, syscall.EISDIR) {
-		return nil, s.FieldError("requirements", s.RequirementsFile+" is a directory", "name the file in it that lists the requirements")
-	}
-	if err != nil || len(g.Lines) == 0 {
 		return nil, err
+	}
+	r := reqfile.Reader{Open: openFile, Dir: dir, Lookup: req.Lookup}
+	var g python.Group
+	switch {
+	case len(s.Requirements) > 0:
+		if g, err = r.List(inline, s.Requirements); err != nil {
+			return nil, unresolved(req, err)
+		}
+	case s.RequirementsFile != "":
+		if g, err = readFile(req, r); err != nil {
+			return nil, err
+		}
+	}
+	if len(g.Lines) == 0 {
+		return nil, nil
 	}
 	return []python.Group{g}, nil
 }
+
+// readFile reads the requirements file that the settings name.
+func readFile(req Request, r reqfile.Reader) (python.Group, error) {
+	s, name := req.Settings, req.Settings.RequirementsFile
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(r.Dir, path)
+	}
+	g, err := r.File(name, path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = s.FieldError("requirements", "there is no file "+name, "name a file by its path in the context, or write a list of requirements")
+	case errors.Is(err, syscall.EISDIR):
+		err = s.FieldError("requirements", name+" is a directory", "name the file in it that lists the requirements")
+	}
+	return g, err
+}
+
+func openFile(path string) (io.ReadCloser, error) { return os.Open(path) }
 
 // inContext returns the path of a file that the settings name.
 func inContext(context, name string) string {

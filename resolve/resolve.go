@@ -32,12 +32,14 @@ type Request struct {
 	Refresh  bool     // resolve requirements anew
 	Offline  bool     // no network
 
-	Images  Images
-	Python  Python
-	Store   Store        // keeps what was learned of parents
-	Digests *tree.Cache  // of files seen before; nil reads every file
-	Jobs    int          // files and parent layers read at a time
-	Note    func(string) // is told what the user should know; safe for concurrent use; nil drops it
+	Images   Images
+	Python   Python
+	Projects Projects
+	Store    Store                            // keeps what was learned of parents
+	Digests  *tree.Cache                      // of files seen before; nil reads every file
+	Jobs     int                              // files and parent layers read at a time
+	Lookup   func(name string) (string, bool) // returns a variable of the user's environment, for requirements files; nil knows none
+	Note     func(string)                     // is told what the user should know; safe for concurrent use; nil drops it
 	// Default names the parent where the settings name none, and says why that
 	// one; "" if there is none.
 	Default func() (image, why string)
@@ -75,6 +77,9 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if req, err = detect(req); err != nil {
+		return nil, err
+	}
 	groups, err := readRequirements(req)
 	if err != nil {
 		return nil, err
@@ -87,6 +92,11 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 		return err
 	})
 	g.Go(func() (err error) {
+		project, err := exported(ctx, req)
+		if err != nil {
+			return err
+		}
+		groups = append(project, groups...) // what the settings list wins
 		if r.Parent, err = inspect(ctx, req); err != nil {
 			return err
 		}

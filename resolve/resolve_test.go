@@ -174,7 +174,10 @@ func TestSteps(t *testing.T) {
 	if diff := cmp.Diff([]string{"remove", "python", "python", "files"}, kinds); diff != "" {
 		t.Errorf("their kinds (-want +got):\n%s", diff)
 	}
-	want := []python.Group{{Name: "requirements", Lines: []python.Line{{Number: 1, Text: "numpy>=2"}, {Number: 2, Text: "six"}}}}
+	want := []python.Group{{Name: "requirements", Lines: []python.Line{
+		{Source: "requirements", Number: 1, Shown: "numpy>=2", Text: "numpy>=2", Name: "numpy"},
+		{Source: "requirements", Number: 2, Shown: "six", Text: "six", Name: "six"},
+	}}}
 	if diff := cmp.Diff(want, answer.got); diff != "" {
 		t.Errorf("the requirements asked for (-want +got):\n%s", diff)
 	}

@@ -27,6 +27,10 @@ type Tools struct {
 	Context fs.FS
 	// Wheel opens a wheel whose digest was checked.
 	Wheel func(context.Context, plan.Wheel) (*os.File, error)
+	// Install installs a wheel alone into an empty tree, where the step's scheme
+	// says, and removes that when it is told to. It is asked for wheels whose form
+	// this program doesn't read; nil refuses them. The file's digest was checked.
+	Install func(context.Context, *os.File, plan.Wheel) (tree fs.FS, remove func(), err error)
 	// Note is told what the user should know and may ignore; nil drops it.
 	// It must be safe for concurrent use.
 	Note func(string)
@@ -77,6 +81,8 @@ type layer struct {
 	// outside are the directories of a wheel's files that are not below purelib
 	// or platlib.
 	outside map[string]bool
+	// staged removes the trees that wheels were installed into.
+	staged []func()
 }
 
 func (l *layer) open(dst io.Writer, b plan.Base, mtime time.Time) {

@@ -5,6 +5,7 @@ package step
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -40,9 +41,14 @@ func (l *layer) wheels(ctx context.Context, p plan.Python) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		for _, remove := range l.staged {
+			remove()
+		}
+	}()
 	var all []installed
 	for i, w := range p.Wheels {
-		found, err := l.install(files[i], w, p.Scheme)
+		found, err := l.install(ctx, files[i], w, p.Scheme)
 		if err != nil {
 			return err
 		}
@@ -87,15 +93,20 @@ func closeAll(files []*os.File) {
 }
 
 // install lists what the wheel in f installs.
-func (l *layer) install(f *os.File, w plan.Wheel, s plan.Scheme) ([]installed, error) {
+func (l *layer) install(ctx context.Context, f *os.File, w plan.Wheel, s plan.Scheme) ([]installed, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	opened, err := wheel.Open(f, st.Size(), w.File, wheel.Scheme{
+	scheme := wheel.Scheme{
 		Purelib: s.Purelib, Platlib: s.Platlib, Scripts: s.Scripts, Data: s.Data, Headers: s.Headers,
 		Interpreter: s.Interpreter, Version: s.Version, Installer: Installer,
-	})
+	}
+	opened, err := wheel.Open(f, st.Size(), w.File, scheme)
+	var odd *wheel.FormatError
+	if errors.As(err, &odd) && odd.Odd && l.tools.Install != nil {
+		opened, err = l.stage(ctx, f, w, scheme, odd)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +116,48 @@ func (l *layer) install(f *os.File, w plan.Wheel, s plan.Scheme) ([]installed, e
 		out[i] = installed{path: l.base.Place(opened.Files[i].Path), file: &opened.Files[i]}
 	}
 	return out, nil
+}
+
+// stage goes the slow way with a wheel: another program installs it, and what
+// it leaves is packed.
+func (l *layer) stage(ctx context.Context, f *os.File, w plan.Wheel, scheme wheel.Scheme, odd *wheel.FormatError) (*wheel.Wheel, error) {
+	tree, remove, err := l.tools.Install(ctx, f, w)
+	if err != nil {
+		return nil, &OddError{Wheel: odd, Err: err}
+	}
+	l.staged = append(l.staged, remove)
+	opened, err := wheel.Staged(tree, w.File, scheme)
+	if err != nil {
+		return nil, &OddError{Wheel: odd, Err: err}
+	}
+	l.note("%v: inlay doesn't read it; uv installed it, and what it left was packed", odd)
+	return opened, nil
+}
+
+// An OddError reports a wheel that this program doesn't read and that could not
+// be installed by another either.
+type OddError struct {
+	Wheel *wheel.FormatError
+	Err   error // of installing it
+}
+
+func (e *OddError) Error() string {
+	return fmt.Sprintf("%v; inlay doesn't read such wheels, and uv could not install it: %v", e.Wheel, e.Err)
+}
+
+// Unwrap returns both errors.
+func (e *OddError) Unwrap() []error { return []error{e.Err, e.Wheel} }
+
+// Hint says how to get uv to work, or how to do without the wheel.
+func (e *OddError) Hint() string {
+	var h interface {
+		error
+		Hint() string
+	}
+	if errors.As(e.Err, &h) {
+		return h.Hint() + "; or " + e.Wheel.Hint()
+	}
+	return e.Wheel.Hint()
 }
 
 // look remembers a directory that a wheel installs into.
@@ -163,11 +216,7 @@ func big(f installed) int {
 
 func (l *layer) member(f installed) error {
 	e := layers.Entry{Path: inLayer(f.path), Mode: f.file.Mode, Size: f.file.Size}
-	deflated, ok, err := f.file.Deflated()
-	if err != nil {
-		return err
-	}
-	if ok {
+	if deflated, ok := f.file.Deflated(); ok {
 		return l.w.Splice(e, deflated)
 	}
 	body, err := f.file.Open()

@@ -3,6 +3,7 @@
 package wheel
 
 import (
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -23,16 +24,17 @@ const (
 // An installation is a wheel being laid out.
 type installation struct {
 	*archive
-	scheme    Scheme
-	name      string              // normalised
-	info      string              // "typing_extensions-4.0.dist-info"
-	dataDir   string              // "typing_extensions-4.0.data/"
-	lib       string              // where the wheel's root goes
-	scripts   map[string]launcher // by name
-	recorded  map[string]row      // what RECORD says, by the member's name
-	infoFiles map[string]*member  // of .dist-info, by their names in it
-	files     []placed
-	byPath    map[string]int // their indexes, by path in the image
+	scheme     Scheme
+	name       string              // normalised
+	recordMode fs.FileMode         // of RECORD
+	info       string              // "typing_extensions-4.0.dist-info"
+	dataDir    string              // "typing_extensions-4.0.data/"
+	lib        string              // where the wheel's root goes
+	scripts    map[string]launcher // by name
+	recorded   map[string]row      // what RECORD says, by the member's name
+	infoFiles  map[string]*member  // of .dist-info, by their names in it
+	files      []placed
+	byPath     map[string]int // their indexes, by path in the image
 }
 
 // A placed file goes to a path.
@@ -85,9 +87,8 @@ func (in *installation) readMetadata(id identity) (version string, err error) {
 	if err != nil {
 		return "", err
 	}
-	name, version := field(metadata, "Name"), field(metadata, "Version")
-	if normalize(name) != id.name || !sameVersion(version, id.version) {
-		return "", bad(in.info+"/METADATA", "it is of %q %q, not of the %s %s that the file's name says", name, version, id.name, id.version)
+	if version, err = id.check(in.info, metadata); err != nil {
+		return "", err
 	}
 	text, err := in.metadata("WHEEL")
 	if err != nil {
@@ -100,6 +101,15 @@ func (in *installation) readMetadata(id identity) (version string, err error) {
 	in.lib = in.scheme.Platlib
 	if strings.EqualFold(field(text, "Root-Is-Purelib"), "true") { // some say "True"
 		in.lib = in.scheme.Purelib
+	}
+	return version, nil
+}
+
+// check compares METADATA with the file's name and returns the version.
+func (id identity) check(info string, metadata []byte) (version string, err error) {
+	name, version := field(metadata, "Name"), field(metadata, "Version")
+	if normalize(name) != id.name || !sameVersion(version, id.version) {
+		return "", bad(info+"/METADATA", "it is of %q %q, not of the %s %s that the file's name says", name, version, id.name, id.version)
 	}
 	return version, nil
 }
@@ -140,6 +150,7 @@ func (in *installation) readLists() error {
 	if m == nil {
 		return bad("", "%s/RECORD is missing", in.info)
 	}
+	in.recordMode = m.installedMode()
 	r, err := in.limited(m, maxRecord)
 	if err != nil {
 		return err
@@ -178,9 +189,14 @@ func (in *installation) file(m *member, to string) placed {
 	if ok {
 		return placed{file: f, row: r}
 	}
-	signature := m == in.infoFiles["RECORD.jws"] || m == in.infoFiles["RECORD.p7s"] // of RECORD, which can't list it
+	dir, base := path.Split(m.name)
+	signature := dir == in.info+"/" && isSignature(base)
 	return placed{file: f, row: row{size: strconv.FormatInt(m.size, 10)}, unlisted: signature}
 }
+
+// isSignature says whether a file of .dist-info is a signature of RECORD, which
+// can't list it.
+func isSignature(name string) bool { return name == "RECORD.jws" || name == "RECORD.p7s" }
 
 // data places m of the .data directory, whose name in there begins with the
 // key of the directory that it goes to.
@@ -245,6 +261,11 @@ func (in *installation) generate() error {
 			return err
 		}
 	}
+	return in.sign()
+}
+
+// sign places INSTALLER.
+func (in *installation) sign() error {
 	if in.scheme.Installer == "" {
 		return nil
 	}
@@ -262,7 +283,7 @@ func (in *installation) finish() ([]File, error) {
 		}
 	}
 	text := writeRecord(append(lines, line{path: relative(in.lib, self)})) // which can't hold its own hash
-	if err := in.place(placed{file: made(self, in.infoFiles["RECORD"].installedMode(), text)}, fromRecord); err != nil {
+	if err := in.place(placed{file: made(self, in.recordMode, text)}, fromRecord); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(in.files, func(a, b placed) int { return strings.Compare(a.file.Path, b.file.Path) })
@@ -275,21 +296,5 @@ func (in *installation) finish() ([]File, error) {
 		}
 		files[i] = p.file
 	}
-	return files, in.locateOthers(files)
-}
-
-// locateOthers checks the local headers of the members that no file reads.
-func (in *installation) locateOthers(files []File) error {
-	read := make(map[*member]bool, len(files))
-	for _, f := range files {
-		read[f.member] = true
-	}
-	for i := range in.members {
-		if m := &in.members[i]; !read[m] {
-			if _, err := in.locate(m); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return files, nil
 }

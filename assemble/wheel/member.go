@@ -8,18 +8,23 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"path"
 	"strings"
 	"unicode"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // Methods of compression, and flags that a member may have (APPNOTE.TXT 4.4).
 const (
-	stored   = 0
-	deflated = 8
+	stored    = 0
+	deflated  = 8
+	zstandard = 93
 
+	effort        = 1<<1 | 1<<2 // how hard it was compressed
 	hasDescriptor = 1 << 3
 	isUTF8        = 1 << 11
-	knownFlags    = 1<<1 | 1<<2 | hasDescriptor | isUTF8 // 1 and 2: how hard it was compressed
+	knownFlags    = effort | hasDescriptor | isUTF8
 )
 
 // Types of a file in a Unix mode.
@@ -44,6 +49,7 @@ const (
 // A member is one entry of the zip's directory.
 type member struct {
 	name   string
+	raw    string // the name as it stands in the zip
 	flags  uint16
 	method uint16
 	crc    uint32
@@ -51,6 +57,7 @@ type member struct {
 	packed int64  // bytes in the file
 	size   int64  // bytes of the content
 	offset int64  // of its local header
+	start  int64  // of its bytes in the file
 	end    int64  // where the next member or the directory begins
 }
 
@@ -66,23 +73,48 @@ func (m *member) installedMode() fs.FileMode {
 	return 0o644
 }
 
-func (m *member) check() error {
+// check refuses what no installer should take. It says what is odd about m: what
+// uv reads as well, and in one way.
+func (m *member) check() (odd string, err error) {
+	if m.tidy(); m.name != m.raw {
+		odd = "its name is not a clean path"
+	}
 	if problem := badName(m.name, m.flags); problem != "" {
-		return bad(m.name, "%s", problem)
+		return "", bad(m.raw, "%s", problem)
 	}
 	switch kind := m.mode & typeMask; {
 	case m.flags&^knownFlags != 0:
-		return bad(m.name, "it is encrypted or of an unknown form (flags %#x)", m.flags)
-	case m.method != stored && m.method != deflated:
-		return bad(m.name, "it is compressed with method %d, not stored or deflated", m.method)
+		return "", bad(m.name, "it is encrypted or of an unknown form (flags %#x)", m.flags)
+	case m.method != stored && m.method != deflated && m.method != zstandard:
+		return "", bad(m.name, "it is compressed with method %d, not stored or deflated", m.method)
 	case kind != 0 && kind != typeFile && (kind != typeDir || !m.dir()):
-		return bad(m.name, "it is a link or a special file (mode %o)", m.mode)
-	case m.dir() && m.size != 0:
-		return bad(m.name, "it is a directory with content")
+		return "", bad(m.name, "it is a link or a special file (mode %o)", m.mode)
 	case m.method == stored && m.size != m.packed, m.size/maxInflation > m.packed:
-		return bad(m.name, "%d bytes can't become %d", m.packed, m.size)
+		return "", bad(m.name, "%d bytes can't become %d", m.packed, m.size)
+	case m.method == zstandard:
+		return "it is compressed with zstd, not stored or deflated", nil
+	case m.dir() && m.size != 0:
+		return "it is a directory with content", nil
 	}
-	return nil
+	return odd, nil
+}
+
+// tidy takes empty and "." elements out of m's name. Names with ".." and
+// absolute ones stay as they are, to be refused.
+func (m *member) tidy() {
+	for e := range strings.SplitSeq(m.raw, "/") {
+		if e == ".." {
+			return
+		}
+	}
+	clean := path.Clean(m.raw)
+	if m.raw == "" || clean == "." || path.IsAbs(clean) {
+		return
+	}
+	if m.dir() {
+		clean += "/"
+	}
+	m.name = clean
 }
 
 // badName says what is wrong with a member's name, if anything is.
@@ -162,44 +194,52 @@ func widen(field []byte, numbers []*uint64) bool {
 }
 
 // locate compares m's local header with the directory, so that a reader of the
-// one and a reader of the other see the same wheel, and returns where m's
-// bytes begin.
-func (a *archive) locate(m *member) (int64, error) {
+// one and a reader of the other see the same wheel, and notes where m's bytes
+// begin.
+func (a *archive) locate(m *member) error {
 	const header = "its local header"
-	h := make([]byte, localSize+len(m.name))
+	h := make([]byte, localSize+len(m.raw))
 	if err := a.readAt(h, m.offset, m.name, header); err != nil {
-		return 0, err
+		return err
 	}
-	if string(h[:4]) != localMark || int(le.Uint16(h[26:])) != len(m.name) || string(h[localSize:]) != m.name ||
-		le.Uint16(h[6:]) != m.flags || le.Uint16(h[8:]) != m.method {
-		return 0, bad(m.name, "its local header differs from the zip's directory")
+	flags := le.Uint16(h[6:])
+	if string(h[:4]) != localMark || int(le.Uint16(h[26:])) != len(m.raw) || string(h[localSize:]) != m.raw ||
+		(flags^m.flags)&^effort != 0 || le.Uint16(h[8:]) != m.method {
+		return bad(m.name, "its local header differs from the zip's directory")
+	}
+	if flags != m.flags {
+		a.strange(m.name, "its local header has other flags than the zip's directory")
 	}
 	extra := make([]byte, le.Uint16(h[28:]))
 	if err := a.readAt(extra, m.offset+int64(len(h)), m.name, header); err != nil {
-		return 0, err
+		return err
 	}
 	crc, packed, size := le.Uint32(h[14:]), uint64(le.Uint32(h[18:])), uint64(le.Uint32(h[22:]))
-	if err := readExtra(m.name, extra, &size, &packed); err != nil {
-		return 0, err
+	if err := readExtra(m.raw, extra, &size, &packed); err != nil {
+		return err
 	}
 	later := m.flags&hasDescriptor != 0 && crc == 0 && packed == 0 && size == 0
 	if !later && (crc != m.crc || packed != uint64(m.packed) || size != uint64(m.size)) {
-		return 0, bad(m.name, "its local header differs from the zip's directory")
+		return bad(m.name, "its local header differs from the zip's directory")
 	}
-	start := m.offset + int64(len(h)+len(extra))
-	return start, a.checkEnd(m, start+m.packed)
+	m.start = m.offset + int64(len(h)+len(extra))
+	return a.checkEnd(m)
 }
 
-// checkEnd checks that m, whose data ends at offset at, has the data
-// descriptor that it announces behind it, and that nothing else follows.
-func (a *archive) checkEnd(m *member, at int64) error {
+// checkEnd checks that m has the data descriptor that it announces behind its
+// data, and that nothing else follows.
+func (a *archive) checkEnd(m *member) error {
+	at := m.start + m.packed
 	rest := m.end - at
 	switch {
 	case rest < 0:
 		return bad(m.name, "it overlaps what follows it")
 	case m.flags&hasDescriptor == 0 && rest == 0:
 		return nil
-	case m.flags&hasDescriptor == 0, rest != 12 && rest != 16 && rest != 20 && rest != 24:
+	case m.flags&hasDescriptor == 0:
+		a.strange(m.name, "unknown bytes follow it")
+		return nil
+	case rest != 12 && rest != 16 && rest != 20 && rest != 24:
 		return bad(m.name, "unknown bytes follow it")
 	}
 	d := make([]byte, rest)
@@ -222,29 +262,39 @@ func (a *archive) checkEnd(m *member, at int64) error {
 	return nil
 }
 
-// raw returns m's bytes as they stand in the file.
-func (a *archive) raw(m *member) (*io.SectionReader, error) {
-	start, err := a.locate(m)
-	if err != nil {
-		return nil, err
-	}
-	return io.NewSectionReader(a.r, start, m.packed), nil
+// packedBytes returns m's bytes as they stand in the file.
+func (a *archive) packedBytes(m *member) *io.SectionReader {
+	return io.NewSectionReader(a.r, m.start, m.packed)
 }
 
 // open returns m's content, which checks itself.
 func (a *archive) open(m *member) (io.Reader, error) {
-	raw, err := a.raw(m)
-	if err != nil {
-		return nil, err
-	}
 	c := &content{archive: a, member: m}
 	c.raw = bufio.NewReaderSize(&c.source, 4096)
-	c.source.r = raw
-	c.body = c.raw
-	if m.method == deflated {
+	c.source.r = a.packedBytes(m)
+	switch m.method {
+	case deflated:
 		c.body = flate.NewReader(c.raw)
+	case zstandard:
+		body, err := zstd.NewReader(c.raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		c.body = body
+	default:
+		c.body = c.raw
 	}
 	return c, nil
+}
+
+// check reads m to its end: it must hold what the directory says.
+func (a *archive) check(m *member) error {
+	r, err := a.open(m)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, r)
+	return err
 }
 
 // A content reads a member and gives io.EOF only if all of it was right.
@@ -286,7 +336,7 @@ func (c *content) verdict(err error) error {
 		return c.source.err
 	}
 	if err != io.EOF {
-		return bad(m.name, "it is no whole deflate stream")
+		return bad(m.name, "it is no whole %s stream", map[uint16]string{deflated: "deflate", zstandard: "zstd"}[m.method])
 	}
 	if c.n != m.size {
 		return bad(m.name, "it holds %d bytes, not the %d that the zip's directory says", c.n, m.size)

@@ -11,9 +11,11 @@
 //     keeps odd spellings of a path, and writes a size for a RECORD that the
 //     wheel's own doesn't list.
 //   - Directories without files are not made.
-//   - Links, which uv installs as files, and members compressed with zstd are
-//     refused; so are two members of .data that go to one path, where uv
-//     leaves either.
+//   - Links, which uv installs as files, are refused; so are two members of
+//     .data that go to one path, where uv leaves either.
+//
+// A zip whose form is odd, but that has only one meaning, is left to uv: [Staged]
+// reads what it leaves. cmd/inlay/docs/faults.md lists which those are.
 //
 // Rules: the "Binary distribution format" and "Entry points" specifications of
 // packaging.python.org, and APPNOTE.TXT for the zip.
@@ -80,13 +82,14 @@ type File struct {
 	member  *member // nil: head is the content
 	head    []byte  // stands in place of the member's first skip bytes
 	skip    int64
+	tree    fs.FS // holds the content in place of a wheel
 }
 
 // Open reads the directory and the metadata of the wheel in the first size
 // bytes of r and says what installing it into s writes. The file's name, which
 // says the distribution's name and version, must be a wheel's (PEP 427). A
 // wheel that breaks the rules gives a *FormatError. The content of the files
-// is checked when it is read.
+// is checked when it is read, but for a wheel of odd form: that is read now.
 func Open(r io.ReaderAt, size int64, file string, s Scheme) (*Wheel, error) {
 	if err := s.check(); err != nil {
 		return nil, err
@@ -100,6 +103,11 @@ func Open(r io.ReaderAt, size int64, file string, s Scheme) (*Wheel, error) {
 		return nil, a.explain(err)
 	}
 	w, err := install(a, id, s)
+	if err == nil && a.odd != nil {
+		if err = a.verify(); err == nil {
+			err = a.odd
+		}
+	}
 	if err != nil {
 		return nil, a.explain(err)
 	}
@@ -109,22 +117,21 @@ func Open(r io.ReaderAt, size int64, file string, s Scheme) (*Wheel, error) {
 // Deflated returns the content as the deflate stream that stands in the wheel,
 // and whether it stands there as one. Whoever inflates it checks its CRC-32
 // and size.
-func (f *File) Deflated() (layers.Deflated, bool, error) {
+func (f *File) Deflated() (layers.Deflated, bool) {
 	if f.member == nil || f.head != nil || f.member.method != deflated {
-		return layers.Deflated{}, false, nil
+		return layers.Deflated{}, false
 	}
-	raw, err := f.archive.raw(f.member)
-	if err != nil {
-		return layers.Deflated{}, false, f.archive.explain(err)
-	}
-	return layers.Deflated{Stream: raw, Size: f.member.packed, CRC32: f.CRC32}, true, nil
+	return layers.Deflated{Stream: f.archive.packedBytes(f.member), Size: f.member.packed, CRC32: f.CRC32}, true
 }
 
 // Open returns the content. The reader gives io.EOF only after it has checked
 // the content's CRC-32 and size; a member that doesn't hold what the zip's
 // directory promises gives a *FormatError in its place.
 func (f *File) Open() (io.Reader, error) {
-	if f.member == nil {
+	switch {
+	case f.tree != nil:
+		return &stagedReader{file: f}, nil
+	case f.member == nil:
 		return bytes.NewReader(f.head), nil
 	}
 	r, err := f.archive.open(f.member)
@@ -150,6 +157,11 @@ type FormatError struct {
 	File    string // the wheel's file name
 	Member  string // which member of the zip is wrong, or ""
 	Problem string // what is wrong with it
+
+	// Odd says that nothing is wrong with what the wheel would install: its zip
+	// has a form that this package doesn't read, and that uv reads in one way
+	// only. All of its members are checked otherwise. See [Staged].
+	Odd bool
 }
 
 // bad returns a *FormatError about a member, or about the zip if that is "".

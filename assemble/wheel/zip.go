@@ -36,8 +36,9 @@ const (
 	maxMembers   = 1 << 18
 	maxDirectory = 64 << 20
 	maxContent   = 64 << 30
-	maxInflation = 1032 // deflate's own limit: 258 bytes for 2 bits
+	maxInflation = 1032 // deflate's own limit, 258 bytes for 2 bits; zstd has none
 	maxVariable  = 1<<16 - 1
+	maxWindow    = 128 << 20 // of zstd
 )
 
 var le = binary.LittleEndian
@@ -49,6 +50,7 @@ type archive struct {
 	size    int64
 	file    string
 	members []member // in the order of the file
+	odd     error    // the first thing that is odd about its form, a *FormatError
 
 	// names has those of the members, without the slash of a directory, and
 	// whether they are directories.
@@ -71,7 +73,33 @@ func (a *archive) readDirectory() error {
 	if err := a.checkNames(); err != nil {
 		return err
 	}
-	return a.arrange(d.start)
+	if err := a.arrange(d.start); err != nil {
+		return err
+	}
+	for i := range a.members {
+		if err := a.locate(&a.members[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strange notes what is odd about a member, or about the zip if that is "".
+func (a *archive) strange(member, problem string) {
+	if a.odd == nil {
+		a.odd = &FormatError{Member: member, Problem: problem, Odd: true}
+	}
+}
+
+// verify reads all members of a zip of odd form: whoever reads it next must not
+// find more than the directory says.
+func (a *archive) verify() error {
+	for i := range a.members {
+		if err := a.check(&a.members[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // findDirectory reads the end record, which must end the file.
@@ -85,7 +113,9 @@ func (a *archive) findDirectory() (directory, error) {
 		return directory{}, bad("", "no end record: it is no zip, or cut off")
 	}
 	end := tail[at:]
-	if len(end) != endSize+int(le.Uint16(end[20:])) {
+	if size := endSize + int(le.Uint16(end[20:])); size < len(end) && len(bytes.Trim(end[size:], "\x00")) == 0 {
+		a.strange("", "zeros follow the zip's end record")
+	} else if size != len(end) {
 		return directory{}, bad("", "bytes follow the zip's end record")
 	}
 	if le.Uint32(end[4:]) != 0 || le.Uint16(end[8:]) != le.Uint16(end[10:]) {
@@ -139,8 +169,12 @@ func (a *archive) readEntries(d directory) error {
 		if err != nil {
 			return err
 		}
-		if err := m.check(); err != nil {
+		odd, err := m.check()
+		if err != nil {
 			return err
+		}
+		if odd != "" {
+			a.strange(m.name, odd)
 		}
 		if content += m.size; content > maxContent {
 			return bad(m.name, "with it the wheel holds more than %d GiB", maxContent>>30)
@@ -160,7 +194,9 @@ func (a *archive) checkNames() error {
 	a.names = make(map[string]bool, len(a.members))
 	for _, m := range a.members {
 		name := strings.TrimSuffix(m.name, "/")
-		if _, ok := a.names[name]; ok {
+		if wasDir, ok := a.names[name]; ok && wasDir && m.dir() {
+			a.strange(m.name, "the directory stands twice")
+		} else if ok {
 			return bad(m.name, "it stands twice")
 		}
 		a.names[name] = m.dir()
@@ -199,7 +235,8 @@ func readEntry(in *bufio.Reader) (member, error) {
 	if err != nil {
 		return member{}, cutOff(err, "", "the zip's directory")
 	}
-	m := member{name: string(b[entrySize : entrySize+n]), flags: le.Uint16(b[8:]), method: le.Uint16(b[10:]), crc: le.Uint32(b[16:])}
+	name := string(b[entrySize : entrySize+n])
+	m := member{name: name, raw: name, flags: le.Uint16(b[8:]), method: le.Uint16(b[10:]), crc: le.Uint32(b[16:])}
 	packed, size, offset := uint64(le.Uint32(b[20:])), uint64(le.Uint32(b[24:])), uint64(le.Uint32(b[42:]))
 	if le.Uint16(b[34:]) != 0 {
 		return member{}, bad(m.name, "it stands on another disk")
@@ -221,12 +258,12 @@ func readEntry(in *bufio.Reader) (member, error) {
 func (a *archive) arrange(start int64) error {
 	slices.SortFunc(a.members, func(x, y member) int { return cmp.Compare(x.offset, y.offset) })
 	if len(a.members) > 0 && a.members[0].offset != 0 {
-		return bad(a.members[0].name, "bytes stand before the first member")
+		a.strange(a.members[0].name, "bytes stand before the first member")
 	}
 	end := start
 	for i := len(a.members) - 1; i >= 0; i-- {
 		m := &a.members[i]
-		if m.offset > end || m.packed > end-m.offset-localSize-int64(len(m.name)) {
+		if m.offset > end || m.packed > end-m.offset-localSize-int64(len(m.raw)) {
 			return bad(m.name, "it overlaps what follows it")
 		}
 		m.end = end

@@ -77,9 +77,9 @@ func checkDeflated(t *testing.T, w *wheel.Wheel, want bool) {
 		if f.Path != lib+"demo/x.p" {
 			continue
 		}
-		d, ok, err := f.Deflated()
-		if err != nil || ok != want {
-			t.Fatalf("Deflated() = %v, %v, want %v", ok, err, want)
+		d, ok := f.Deflated()
+		if ok != want {
+			t.Fatalf("Deflated() = %v, want %v", ok, want)
 		}
 		if !ok {
 			return
@@ -123,8 +123,6 @@ func TestBadMember(t *testing.T) {
 		{"absolute", []part{x("/etc/passwd")}, "", "its name is not a clean path inside the wheel"},
 		{"dot dot", []part{x("demo/../../x")}, "", "its name is not a clean path inside the wheel"},
 		{"only dot dot", []part{x("..")}, "", "its name is not a clean path inside the wheel"},
-		{"dot", []part{x("demo/./x")}, "", "its name is not a clean path inside the wheel"},
-		{"empty element", []part{x("demo//x")}, "", "its name is not a clean path inside the wheel"},
 		{"directory outside", []part{{name: "../x/"}}, "", "its name is not a clean path inside the wheel"},
 		{"no name", []part{x("")}, "", "its name is not a clean path inside the wheel"},
 		{"backslash", []part{x(`demo\x`)}, "", "its name has a backslash or a control character"},
@@ -139,16 +137,13 @@ func TestBadMember(t *testing.T) {
 		{"device", []part{{name: "demo/l", mode: 0o060644}}, "", "it is a link or a special file (mode 60644)"},
 		{"directory without a slash", []part{{name: "demo/l", body: "x", mode: 0o040755}}, "", "it is a link or a special file (mode 40755)"},
 		{"link with a slash", []part{{name: "demo/l/", mode: 0o120777}}, "", "it is a link or a special file (mode 120777)"},
-		{"directory with content", []part{x("demo/d/")}, "", "it is a directory with content"},
 
 		{"encrypted", []part{{name: "demo/x", body: "x", flags: 1}}, "", "it is encrypted or of an unknown form (flags 0x1)"},
 		{"patch", []part{{name: "demo/x", body: "x", flags: 1 << 5}}, "", "it is encrypted or of an unknown form (flags 0x20)"},
 		{"hidden headers", []part{{name: "demo/x", body: "x", flags: 1 << 13}}, "", "it is encrypted or of an unknown form (flags 0x2000)"},
 		{"bzip2", []part{{name: "demo/x", body: "x", method: 12}}, "", "it is compressed with method 12, not stored or deflated"},
-		{"zstd", []part{{name: "demo/x", body: "x", method: 93}}, "", "it is compressed with method 93, not stored or deflated"},
 
 		{"twice", []part{x("demo/x"), x("demo/x")}, "", "it stands twice"},
-		{"directory twice", []part{{name: "demo/d/"}, {name: "demo/d/"}}, "", "it stands twice"},
 		{"file and directory", []part{x("demo/x"), {name: "demo/x/"}}, "demo/x/", "it stands twice"},
 		{"file and directory with files", []part{x("demo/x/y"), x("demo/x")}, "demo/x", "it is a file and a directory"},
 		{"file and directory far above", []part{x("demo"), x("demo/x/y")}, "demo", "it is a file and a directory"},
@@ -203,10 +198,8 @@ func TestBadZip(t *testing.T) {
 		{"cut off", good[:len(good)-1], "no end record: it is no zip, or cut off"},
 		{"cut off far before", good[:len(good)/2], "no end record: it is no zip, or cut off"},
 		{"start cut off", good[1:], "the zip's directory does not stand right before its end record"},
-		{"bytes before it", zipOf(demo(), ending{prefix: "#!/bin/sh\n"}), "bytes stand before the first member"},
 		{"bytes after it", append(bytes.Clone(good), "\n"...), "bytes follow the zip's end record"},
 		{"two zips", append(bytes.Clone(good), good...), "the zip's directory does not stand right before its end record"},
-		{"bytes before the directory", zipOf(demo(), ending{gap: "x"}), "unknown bytes follow it"},
 		{"end record in the comment", zipOf(demo(), ending{comment: "x" + string(zipOf(nil, ending{}))}), "the zip's directory does not stand right before its end record"},
 		{"another disk", zipOf(demo(), ending{edit: func(e []byte) { e[4] = 1 }}), "the zip is one of several disks"},
 		{"entries on another disk", zipOf(demo(), ending{edit: func(e []byte) { e[8]++ }}), "the zip is one of several disks"},

@@ -53,6 +53,21 @@ var roles = map[string]func(dir string) error{
 		time.Sleep(time.Hour) // not select {}: the runtime calls that a deadlock
 		return errors.New("nobody killed the writer")
 	},
+	// scratch makes a directory with something in it and keeps it until it is
+	// killed.
+	"scratch": func(under string) error {
+		dir, remove, err := disk.Scratch(context.Background(), under)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(dir+"/a", []byte("half"), 0o644); err != nil {
+			return err
+		}
+		held = []any{remove}
+		fmt.Println("ready")
+		time.Sleep(time.Hour)
+		return errors.New("nobody killed the process")
+	},
 	// full writes more into dir than fits.
 	"full": func(dir string) error {
 		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {

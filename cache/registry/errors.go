@@ -4,7 +4,7 @@ package registry
 
 import (
 	"context"
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,7 +32,7 @@ func (e *AccessError) Unwrap() error { return e.Err }
 // Hint says how to be let in. Registries answer the same to those who may not
 // know whether there is such a name.
 func (e *AccessError) Hint() string {
-	return fmt.Sprintf("check the name, and log in to %s with docker login, podman login or crane auth login", e.Registry)
+	return "check the name, and " + howToLogin(e.Registry)
 }
 
 // A NotFoundError reports a name that the registry doesn't know.
@@ -82,14 +82,16 @@ func (e *NetworkError) Unwrap() error { return e.Err }
 // Hint says what to check.
 func (e *NetworkError) Hint() string {
 	var te *transport.Error
-	var authority x509.UnknownAuthorityError
+	var certificate *tls.CertificateVerificationError
 	switch {
 	case errors.As(e.Err, &te) && te.StatusCode == http.StatusTooManyRequests:
 		return fmt.Sprintf("it limits how much one may ask: try again later, or log in with docker login %s", e.Registry)
 	case errors.As(e.Err, &te):
 		return "the registry did not do its part: try again later, or ask those who run it"
-	case errors.As(e.Err, &authority):
-		return "if its certificate is to be trusted, name the authority's file: SSL_CERT_FILE=FILE"
+	case errors.As(e.Err, &certificate):
+		return "if its certificate is to be trusted, name the authority's file: SSL_CERT_FILE=FILE; to take any, give --insecure-registry " + e.Registry
+	case strings.Contains(e.Err.Error(), "server gave HTTP response to HTTPS client"):
+		return "if it may be spoken to in the clear, give --insecure-registry " + e.Registry
 	default:
 		return fmt.Sprintf("check the name %s, the network, and the proxy variables", e.Registry)
 	}
@@ -103,7 +105,7 @@ type CredentialsError struct {
 }
 
 func (e *CredentialsError) Error() string {
-	return fmt.Sprintf("reading the login for %s: %v", e.Registry, e.Err)
+	return fmt.Sprintf("reading the login for %s: %s", e.Registry, oneLine(e.Err))
 }
 
 // Unwrap returns what went wrong.
@@ -111,6 +113,9 @@ func (e *CredentialsError) Unwrap() error { return e.Err }
 
 // Hint says where logins come from.
 func (e *CredentialsError) Hint() string {
+	if CloudOf(e.Registry) != "" {
+		return howToLogin(e.Registry)
+	}
 	return fmt.Sprintf("check credHelpers and credsStore in Docker's config.json, or log in anew with docker login %s", e.Registry)
 }
 

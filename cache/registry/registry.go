@@ -36,12 +36,14 @@ const (
 // that put a manifest: five times in all, first after wait (0 means half a
 // second), then after twice as long each time, or when the registry says so in
 // Retry-After. Parts of blobs are not repeated, as only a new upload makes them
-// good: see Repeat. A nil base means the one that ggcr uses.
+// good: see Repeat. A registry that is silent for a minute, or for five after it
+// was sent something, is taken for a broken connection. A nil base means the one
+// that ggcr uses.
 func Transport(base http.RoundTripper, wait time.Duration) http.RoundTripper {
 	if base == nil {
 		base = remote.DefaultTransport
 	}
-	return &repeater{base: base, wait: wait}
+	return &repeater{base: watchdog{base}, wait: wait}
 }
 
 // Options are what ggcr's remote package needs to work over t, a Transport,

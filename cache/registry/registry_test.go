@@ -210,6 +210,22 @@ func TestRepeatHeedsContext(t *testing.T) {
 	}
 }
 
+// Each cloud has its own way to be let in.
+func TestHintsOfClouds(t *testing.T) {
+	tests := []struct{ host, hint string }{
+		{"123456789012.dkr.ecr.eu-west-1.amazonaws.com", "set AWS_PROFILE or AWS_ACCESS_KEY_ID, or run: aws ecr get-login-password | docker login --username AWS --password-stdin 123456789012.dkr.ecr.eu-west-1.amazonaws.com"},
+		{"europe-docker.pkg.dev", "run: gcloud auth login, or set GOOGLE_APPLICATION_CREDENTIALS to a key file, or run: gcloud auth configure-docker europe-docker.pkg.dev"},
+		{"team.azurecr.io", "run: az login, or az acr login --name team"},
+		{"ghcr.io", "set GITHUB_TOKEN to a token with the scope read:packages (or write:packages, to push), or run: docker login ghcr.io"},
+	}
+	for _, tt := range tests {
+		got := []string{(&registry.AccessError{Registry: tt.host}).Hint(), (&registry.CredentialsError{Registry: tt.host}).Hint()}
+		if diff := cmp.Diff([]string{"check the name, and " + tt.hint, tt.hint}, got); diff != "" {
+			t.Errorf("hints for %s (-want +got):\n%s", tt.host, diff)
+		}
+	}
+}
+
 func TestExplain(t *testing.T) {
 	ref := reference(t, "registry.example.com/team/app:1")
 	answer := func(status int, code transport.ErrorCode) error {

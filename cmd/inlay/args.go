@@ -102,8 +102,8 @@ func permute(args []string, flags []cli.Flag) ([]string, error) {
 var (
 	laterCommands = []string{"bootstrap", "builds", "diff", "doctor", "lock", "rebase", "run"}
 	laterFlags    = []string{
-		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression", "extra-index-url", "insecure-registry",
-		"installer", "metadata-file", "provenance", "pyproject", "sandbox", "sbom", "step", "strict", "v",
+		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression", "extra-index-url",
+		"installer", "metadata-file", "provenance", "sandbox", "sbom", "step", "strict", "v",
 	}
 )
 

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -71,9 +70,7 @@ func newJob(c *cli.Context) (*job, error) {
 	if j.names, err = imageNames(c, s); err != nil {
 		return nil, err
 	}
-	if j.show, err = display(c, c.App.ErrWriter); err != nil {
-		return nil, err
-	}
+	j.show = display(c)
 	for _, w := range warnings {
 		j.show.Note("warning: " + w.String())
 	}
@@ -178,7 +175,7 @@ func build(c *cli.Context) error {
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
 		Anew:     c.Bool("no-cache"),
-		Tools:    j.tools(),
+		Tools:    j.tools(p),
 		Outputs:  outputs,
 		Jobs:     c.Int("jobs"),
 		Progress: j.show.Start,
@@ -190,14 +187,7 @@ func build(c *cli.Context) error {
 		// The image is where it was asked for; a record only helps to explain.
 		j.show.Note(fmt.Sprintf("warning: %v: the next plan can't say what changed", err))
 	}
-	j.show.Close()
-	if !c.Bool("quiet") {
-		summary(c.App.ErrWriter, img, j)
-	}
-	for _, d := range img.Delivered {
-		fmt.Fprintln(c.App.Writer, d.Reference)
-	}
-	return nil
+	return j.tell(c, img)
 }
 
 // skip prints the parent's name: nothing is built (skip_build).
@@ -224,18 +214,4 @@ func (j *job) recordName() string {
 // writes every flag with one dash.
 func usageProblem(c *cli.Context, err error, _ bool) error {
 	return &usageError{strings.Replace(err.Error(), "for flag -", "for flag --", 1), helpFor(c.Command.HelpName)}
-}
-
-// summary says in a few lines what a build did.
-func summary(w io.Writer, img *assemble.Result, j *job) {
-	made := 0
-	for _, l := range img.Layers {
-		if !l.Reused {
-			made++
-		}
-	}
-	fmt.Fprintf(w, "%s: %d made, %d reused\n", count(len(img.Layers), "layer"), made, len(img.Layers)-made)
-	for i, d := range img.Delivered {
-		fmt.Fprintln(w, j.outputs[i].said(d))
-	}
 }

@@ -21,7 +21,7 @@ import (
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "cache-dir", Usage: "keep the cache in `DIR`", EnvVars: []string{"INLAY_CACHE_DIR"}, DefaultText: "in the user's cache directory"},
-		choice("progress", "show work as `MODE`", "auto", "auto", "tty", "plain", "none"),
+		choice("progress", "show work as `MODE`", "auto", "auto", "tty", "plain", "json", "none"),
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show nothing but the result and errors"},
 	}
 }
@@ -40,7 +40,8 @@ func planFlags() []cli.Flag {
 		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU(), DefaultText: "the number of CPUs"},
 		&cli.StringFlag{Name: "index-url", Usage: "find packages in the index at `URL`", EnvVars: []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"}, DefaultText: "uv's own"},
 	}
-	return append(append(flags, settingFlags()...), globalFlags()...)
+	flags = append(append(flags, settingFlags()...), registryFlags()...)
+	return append(flags, globalFlags()...)
 }
 
 // short are the one-letter forms of the settings' flags.
@@ -84,12 +85,17 @@ func given(c *cli.Context, name string) []string {
 	return []string{c.String(name)}
 }
 
+// isFile reports whether a setting's flag names a file.
+func isFile(name string) bool {
+	return name == "requirements" || name == "pyproject" || name == "dockerignore"
+}
+
 // usage describes the flag of a setting in one line. The first words in
 // backquotes are what --help calls its value.
 func usage(name string, f settings.Field) string {
 	value, more := "`VALUE`", ""
 	switch {
-	case name == "requirements" || name == "dockerignore":
+	case isFile(name):
 		value = "`FILE`"
 	case name == "parent-image":
 		value = "`IMAGE`"
@@ -143,7 +149,7 @@ func overrides(c *cli.Context) []settings.Override {
 		for _, long := range f.Flags {
 			name := strings.TrimPrefix(long, "--")
 			values := given(c, name)
-			if name == "requirements" || name == "dockerignore" {
+			if isFile(name) {
 				values = absolute(values)
 			}
 			all = append(all, settings.Override{Flag: long, Values: values})

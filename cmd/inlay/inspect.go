@@ -32,7 +32,7 @@ func inspectCommand() *cli.Command {
 			&cli.StringFlag{Name: "python", Usage: "list the packages of the interpreter at `PATH` in the image"},
 			choice("format", "print as `FORMAT`", "text", "text", "json"),
 			&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
-		}, globalFlags()...),
+		}, append(registryFlags(), globalFlags()...)...),
 		OnUsageError: usageProblem,
 		Action:       inspect,
 	}
@@ -72,10 +72,7 @@ func inspect(c *cli.Context) error {
 	if c.NArg() != 1 {
 		return &usageError{fmt.Sprintf("inspect takes one IMAGE, not %d arguments", c.NArg()), "write inlay inspect IMAGE"}
 	}
-	show, err := display(c, c.App.ErrWriter)
-	if err != nil {
-		return err
-	}
+	show := display(c)
 	defer show.Close()
 	s, err := open(c.Context, c, show)
 	if err != nil {

@@ -39,6 +39,9 @@ func process(stderr io.Writer) int {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	out := &resultWriter{w: stdout}
 	app := newApp(out, stderr)
+	con := newConsole(stderr)
+	con.readArgs(args)
+	app.Metadata = map[string]any{"console": con}
 	args, err := arrange(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, args)
@@ -50,11 +53,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	if ctx.Err() != nil {
-		fmt.Fprintln(stderr, "interrupted: nothing was left half made")
-		return 130
+		return con.interrupted()
 	}
-	report(stderr, err)
-	return status(err)
+	return con.report(err)
 }
 
 // newApp returns the command line: every command and flag there is.
@@ -113,14 +114,6 @@ func (r *resultWriter) Write(p []byte) (int, error) {
 		r.err = fmt.Errorf("writing the result: %w", err)
 	}
 	return n, err
-}
-
-// report prints err and a hint, if there is one.
-func report(w io.Writer, err error) {
-	fmt.Fprintf(w, "error: %v\n", err)
-	if h := hint(err); h != "" {
-		fmt.Fprintf(w, "hint: %s\n", h)
-	}
 }
 
 // hint says what to do about err: what an error in its chain says, else what

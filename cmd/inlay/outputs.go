@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/urfave/cli/v2"
 
@@ -112,7 +111,8 @@ func (j *job) registry() (target, error) {
 	if len(tags) == 0 {
 		return target{}, &usageError{"nothing says where to push the image", "give `--tag REGISTRY/REPOSITORY:TAG`, or `target_repository` and `registry` in the settings"}
 	}
-	out := output.Registry{Tags: tags, Keychain: authn.DefaultKeychain, UserAgent: userAgent(), Progress: output.Progress(j.show.Start)}
+	im := j.site.images.Images
+	out := output.Registry{Tags: tags, Keychain: im.Keychain, Transport: im.Transport, UserAgent: im.UserAgent, Progress: output.Progress(j.show.Start)}
 	return target{out, "", pushed}, nil
 }
 
@@ -139,7 +139,7 @@ func (j *job) tags() ([]name.Tag, error) {
 	tags := make([]name.Tag, len(j.names))
 	for i, n := range j.names {
 		var err error
-		if tags[i], err = name.NewTag(n); err != nil {
+		if tags[i], err = j.site.newTag(n); err != nil {
 			return nil, err
 		}
 	}

@@ -75,8 +75,8 @@ read goes to standard error.
 // for a flag.
 var variables = [][2]string{
 	{"SOURCE_DATE_EPOCH", "seconds since 1970: the date of the image and of its source files; 1970 without it"},
-	{"NO_COLOR", "set to anything, no colours are used"},
-	{"TERM", "`dumb` is a terminal on which nothing moves"},
+	{"NO_COLOR, CLICOLOR_FORCE", "set, no colours are used; set, they are used even where there is no terminal; the first wins"},
+	{"TERM", "`dumb` is a terminal without colours, on which nothing moves"},
 	{"DOCKER_CONFIG, REGISTRY_AUTH_FILE", "where logins to registries are, in place of `~/.docker` and podman's file"},
 	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "proxies for registries and indexes"},
 	{"SSL_CERT_FILE, SSL_CERT_DIR", "certificates of authorities, in place of the system's"},

@@ -6,12 +6,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
 
@@ -22,7 +23,9 @@ import (
 	"inlay/cache/fetch"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
+	"inlay/resolve/parent"
 	"inlay/resolve/plan"
+	"inlay/resolve/pyproject"
 	"inlay/resolve/python"
 	"inlay/resolve/source"
 	"inlay/resolve/tree"
@@ -56,6 +59,12 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 		return nil, err
 	}
 	offline := c.Bool("offline")
+	images, err := registries(c, show)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	images.Platform = "linux/" + runtime.GOARCH
 	s := &site{
 		root:    root,
 		cache:   dir,
@@ -63,11 +72,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
 		images: source.Remembered{
-			Images: source.Images{
-				Platform:  "linux/" + runtime.GOARCH,
-				Keychain:  authn.DefaultKeychain,
-				UserAgent: userAgent(),
-			},
+			Images:  images,
 			Store:   values(dir, cache.Inventories),
 			Offline: offline,
 		},
@@ -104,9 +109,29 @@ func (s *site) resolver(c *cli.Context, dir *cache.Dir, show progress.Display) *
 		Runner:   python.Exec{},
 		Env:      os.Environ(),
 		Dir:      filepath.Join(uv, "cache"),
-		Temp:     filepath.Join(uv, "tmp"),
+		Temp:     dir.Scratch(),
 		Store:    values(dir, cache.Resolutions),
 		Progress: show.Start,
+	}
+}
+
+// exporter returns what exports projects: with the uv of the user, whatever its
+// version, for it wrote the lock file, or else inlay's own.
+func (s *site) exporter(show progress.Display) *pyproject.Exporter {
+	return &pyproject.Exporter{
+		UV: func(ctx context.Context) (string, error) {
+			if path, err := exec.LookPath("uv"); err == nil {
+				return path, nil
+			}
+			uv, err := s.python.UV(ctx)
+			return uv.Path, err
+		},
+		LookPath: exec.LookPath,
+		Runner:   python.Exec{},
+		Env:      os.Environ(),
+		Store:    values(s.cache, cache.Resolutions),
+		Progress: show.Start,
+		Note:     show.Note,
 	}
 }
 
@@ -129,8 +154,10 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Platform: "linux/" + runtime.GOARCH,
 		Images:   j.site.images,
 		Python:   j.site.python,
+		Projects: j.site.exporter(j.show),
 		Store:    values(j.site.cache, cache.Inventories),
 		Jobs:     c.Int("jobs"),
+		Lookup:   os.LookupEnv,
 		Note:     j.show.Note,
 		Default:  func() (string, string) { return defaultParent(c.Context, j.context) },
 		Progress: j.show.Start,
@@ -143,8 +170,8 @@ func (j *job) treeName() string {
 	return fmt.Sprintf("files-%x", sum)
 }
 
-// tools are what layers are made with.
-func (j *job) tools() step.Tools {
+// tools are what the layers of p are made with.
+func (j *job) tools(p plan.Plan) step.Tools {
 	wheels := j.site.wheels
 	return step.Tools{
 		Context: j.source,
@@ -155,8 +182,45 @@ func (j *job) tools() step.Tools {
 			}
 			return wheels.Open(ctx, fetch.File{Name: w.File, URL: w.URL, Digest: digest, Size: w.Size})
 		},
+		Install: func(ctx context.Context, f *os.File, w plan.Wheel) (fs.FS, func(), error) {
+			inv, err := j.inventory(ctx, p)
+			if err != nil {
+				return nil, nil, err
+			}
+			return j.site.python.Stage(ctx, python.Staging{Inventory: inv, Scheme: scheme(p, w), Wheel: w, File: f})
+		},
 		Note: j.show.Note,
 	}
+}
+
+// inventory returns what p's parent holds, which the cache mostly knows.
+func (j *job) inventory(ctx context.Context, p plan.Plan) (*parent.Inventory, error) {
+	ref, err := source.Parse(p.Image().Parent.Image)
+	if err != nil {
+		return nil, err
+	}
+	img, err := j.site.images.Open(ctx, ref, p.Platform)
+	if err != nil {
+		return nil, err
+	}
+	inv, err := parent.Inspect(ctx, parent.Options{
+		Image: img, Name: p.Image().Parent.Image, Reference: img.Reference, Platform: p.Platform, Python: j.settings.Python,
+		Store: values(j.site.cache, cache.Inventories), Progress: j.show.Start,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return inv, inv.NeedPython()
+}
+
+// scheme returns where p installs a wheel.
+func scheme(p plan.Plan, w plan.Wheel) (s plan.Scheme) {
+	for _, st := range p.Image().Steps {
+		if st.Python != nil && slices.Contains(st.Python.Wheels, w) {
+			return st.Python.Scheme
+		}
+	}
+	return s
 }
 
 // parents opens the parents that plans name.

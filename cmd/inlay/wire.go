@@ -4,15 +4,11 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/term"
-
-	"inlay/cmd/inlay/progress"
 )
 
 // cacheDir returns the directory of the cache.
@@ -44,26 +40,3 @@ func created() (int64, error) {
 
 // maxCreated is the last second that a tar's and a JSON's time can both hold.
 const maxCreated = 253402300799 // 9999-12-31 23:59:59 UTC
-
-// display returns how work is shown.
-func display(c *cli.Context, stderr io.Writer) (progress.Display, error) {
-	mode := c.String("progress")
-	if c.Bool("quiet") {
-		return progress.None(io.Discard), nil
-	}
-	f, isFile := stderr.(*os.File)
-	if mode == "auto" {
-		mode = "plain"
-		if isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
-			mode = "tty"
-		}
-	}
-	switch mode {
-	case "tty":
-		return progress.Bars(stderr, os.Getenv("NO_COLOR") == ""), nil
-	case "plain":
-		return progress.Lines(stderr), nil
-	default:
-		return progress.None(stderr), nil
-	}
-}

@@ -7,27 +7,6 @@ import (
 	"strings"
 )
 
-// RequirementError reports a requirement, or an index URL, that can't be used
-// as it is written.
-type RequirementError struct {
-	Source  string // where it stands: the name of its Group, or a flag
-	Line    int    // in Source, from 1; 0 if it has no lines
-	Text    string // what stands there, without credentials
-	Problem string
-	Fix     string // what to write instead
-}
-
-func (e *RequirementError) Error() string {
-	at := e.Source
-	if e.Line > 0 {
-		at = fmt.Sprintf("%s:%d", e.Source, e.Line)
-	}
-	return fmt.Sprintf("%s: %q: %s", at, e.Text, e.Problem)
-}
-
-// Hint says what to write instead.
-func (e *RequirementError) Hint() string { return e.Fix }
-
 // UnsatisfiableError reports requirements that no set of packages meets.
 type UnsatisfiableError struct {
 	Source      string   // where the requirements stand

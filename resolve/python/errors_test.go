@@ -265,7 +265,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"a password that is not escaped", func(r *python.Request) { r.IndexURL = "https://u s:se/c@ret@example.com/simple" }, `index URL: "https://****@example.com/simple": want an http or https URL`},
 		{"an index that is no URL", func(r *python.Request) { r.IndexURL = "example.com/simple" }, `index URL: "example.com/simple": want an http or https URL`},
 		{"an index with a space", func(r *python.Request) { r.IndexURL = "https://example.com/a b" }, `index URL: "https://example.com/a b": a URL has no spaces`},
-		{"a bad line", func(r *python.Request) { r.Groups[0].Lines[0].Text = "-e ." }, "requirements.txt:1: \"-e .\": `-e` lines are not supported yet"},
+		{"an option", func(r *python.Request) { r.Groups = group(t, "idna", "--pre") }, "requirements.txt:2: \"--pre\": `--pre` lines are not supported yet"},
 		{"two groups", func(r *python.Request) { r.Groups = append(r.Groups, group(t, "idna")...) }, `requirements.txt:1: "idna": several groups of requirements are not supported yet`},
 		{"no libc", func(r *python.Request) { r.Inventory = musl }, "neither glibc nor musl"},
 		{"a rare machine", func(r *python.Request) { r.Inventory = sparc }, `no wheels are made for its architecture "sparc64"`},

@@ -165,15 +165,19 @@ func (w *logWriter) String() string {
 	return w.kept.String()
 }
 
-// A boundedBuffer takes up to limit bytes.
+// A boundedBuffer takes up to limit bytes. The buffer is not embedded: its
+// ReadFrom would take everything.
 type boundedBuffer struct {
-	bytes.Buffer
+	buf   bytes.Buffer
 	limit int
 }
 
+// Bytes returns what it took.
+func (b *boundedBuffer) Bytes() []byte { return b.buf.Bytes() }
+
 func (b *boundedBuffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.limit {
+	if b.buf.Len()+len(p) > b.limit {
 		return 0, fmt.Errorf("the output is longer than %d bytes", b.limit)
 	}
-	return b.Buffer.Write(p)
+	return b.buf.Write(p)
 }

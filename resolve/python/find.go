@@ -27,6 +27,7 @@ import (
 
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
+	"inlay/resolve/python/reqfile"
 )
 
 // The uv versions that this package was tested with. What it reads of uv is no
@@ -275,7 +276,7 @@ func findFile(ctx context.Context, rt http.RoundTripper, index string, t Tool) (
 	req.Header.Set("Accept", "application/vnd.pypi.simple.v1+json, text/html;q=0.1")
 	resp, err := (&http.Client{Transport: rt}).Do(req)
 	if err != nil {
-		return "", &IndexError{Message: redact(err.Error())}
+		return "", &IndexError{Message: reqfile.Redact(err.Error())}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -365,7 +366,7 @@ func (o FindOptions) fromPip(ctx context.Context, t Tool, file fetch.File) (*os.
 			file.URL = filepath.Join(dir, file.Name)
 			return o.Files.Open(ctx, file)
 		}
-		tried = fmt.Errorf("%s can't download %s: %s", program, t.Name, lastLine(redact(log.String())))
+		tried = fmt.Errorf("%s can't download %s: %s", program, t.Name, lastLine(reqfile.Redact(log.String())))
 	}
 	return nil, tried
 }

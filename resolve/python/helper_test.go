@@ -22,6 +22,12 @@ import (
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/reqfile"
+)
+
+const (
+	sumA = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	sumB = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
 
 // debian is a parent with Debian's own Python 3.11.
@@ -180,7 +186,7 @@ func (s *script) Run(ctx context.Context, c python.Command) (int, error) {
 	default:
 		return 0, errors.New("no such command of uv: " + strings.Join(c.Args, " "))
 	}
-	root, _, _ := strings.Cut(python3(c), "/usr/bin/")
+	root, _, _ := strings.Cut(python3(c), "/usr/bin/") // of a skeleton
 	replace := strings.NewReplacer("{root}", root, "{dir}", c.Dir)
 	if _, err := io.WriteString(c.Stdout, replace.Replace(say.stdout)); err != nil {
 		return 0, err
@@ -212,7 +218,7 @@ func resolver(t *testing.T, run python.Runner) *python.Resolver {
 
 func group(t *testing.T, lines ...string) []python.Group {
 	t.Helper()
-	g, err := python.ParseRequirements("requirements.txt", strings.NewReader(strings.Join(lines, "\n")))
+	g, err := reqfile.Reader{}.Text("requirements.txt", strings.NewReader(strings.Join(lines, "\n")))
 	if err != nil {
 		t.Fatal(err)
 	}

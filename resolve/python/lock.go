@@ -16,6 +16,7 @@ import (
 
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
+	"inlay/resolve/python/reqfile"
 )
 
 // A lockFile is what this program reads of a pylock.toml (PEP 751).
@@ -65,7 +66,7 @@ var (
 
 // wheels returns the files of c, sorted by name. Packages without a wheel are a
 // *SdistError that names them all.
-func (l *lockFile) wheels(c *choice, g checked, tags map[string]int, target string) ([]plan.Wheel, error) {
+func (l *lockFile) wheels(c *choice, g Group, tags map[string]int, target string) ([]plan.Wheel, error) {
 	var wheels []plan.Wheel
 	var sources []Package
 	for _, a := range c.add {
@@ -77,7 +78,7 @@ func (l *lockFile) wheels(c *choice, g checked, tags map[string]int, target stri
 			sources = append(sources, Package{Name: w.Name, Version: w.Version})
 			continue
 		}
-		if err := checkWheel(w, g.hashes(w.Name)); err != nil {
+		if err := checkWheel(w, hashes(g, w.Name)); err != nil {
 			return nil, err
 		}
 		wheels = append(wheels, w)
@@ -93,7 +94,7 @@ func (l *lockFile) wheels(c *choice, g checked, tags map[string]int, target stri
 // index's files the best that fits.
 func (l *lockFile) wheel(a change, chosen string, tags map[string]int) (plan.Wheel, error) {
 	i := slices.IndexFunc(l.Packages, func(p lockedPackage) bool {
-		return normalise(p.Name) == a.Name && (a.direct || p.Version == a.Version)
+		return reqfile.Normalise(p.Name) == a.Name && (a.direct || p.Version == a.Version)
 	})
 	if i < 0 {
 		return plan.Wheel{}, fmt.Errorf("uv chose %s but doesn't say where it is; the index may be changing, try again", a.Package)
@@ -142,10 +143,10 @@ func checkWheel(w plan.Wheel, want []string) error {
 	}
 	u, err := url.Parse(w.URL)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		return fmt.Errorf("the index says that %s is at %q: only http and https URLs are supported", w.File, redact(w.URL))
+		return fmt.Errorf("the index says that %s is at %q: only http and https URLs are supported", w.File, reqfile.Redact(w.URL))
 	}
 	if u.User != nil {
-		return fmt.Errorf("the index says that %s is at %q: credentials in URLs are not supported yet", w.File, redact(w.URL))
+		return fmt.Errorf("the index says that %s is at %q: credentials in URLs are not supported yet", w.File, reqfile.Redact(w.URL))
 	}
 	p := Package{Name: w.Name, Version: w.Version}
 	if hex := strings.TrimPrefix(w.Digest, "sha256:"); !hexSHA256.MatchString(hex) {

@@ -25,19 +25,6 @@ type skeleton struct {
 	builds string // a file with the directories in which uv wanted to build something
 }
 
-// scratch makes a directory under another and returns its absolute path, for uv
-// runs in it.
-func scratch(under string) (string, error) {
-	under, err := filepath.Abs(under)
-	if err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(under, 0o755); err != nil {
-		return "", err
-	}
-	return os.MkdirTemp(under, "resolve-")
-}
-
 // writeSkeleton makes a skeleton in dir, which must be empty and on a file
 // system that lets scripts run.
 func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers.View) (*skeleton, error) {

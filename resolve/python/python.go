@@ -22,9 +22,11 @@ import (
 	"slices"
 	"strings"
 
+	"inlay/cache/disk"
 	"inlay/layers"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
+	"inlay/resolve/python/reqfile"
 )
 
 // A Store keeps resolutions by name; disk.Values is one.
@@ -94,7 +96,7 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 	if err != nil {
 		return nil, err
 	}
-	if len(group.reqs) == 0 {
+	if len(group.Lines) == 0 {
 		return &Resolution{}, nil
 	}
 	req.View = req.open()
@@ -137,30 +139,26 @@ func (req Request) open() func(context.Context) (*layers.View, error) {
 }
 
 // check validates req and returns the group with requirements.
-func (req Request) check() (checked, error) {
-	var found checked
+func (req Request) check() (Group, error) {
+	var found Group
 	for _, g := range req.Groups {
-		c, err := g.check()
-		if err != nil {
-			return checked{}, err
+		if err := check(g); err != nil {
+			return Group{}, err
 		}
 		switch {
-		case len(c.reqs) == 0:
-		case len(found.reqs) == 0:
-			found = c
+		case len(g.Lines) == 0:
+		case len(found.Lines) == 0:
+			found = g
 		default:
-			return checked{}, &RequirementError{
-				Source: c.name, Line: c.lines[0].Number, Text: redactTyped(c.reqs[0].text),
-				Problem: "several groups of requirements are" + notYet, Fix: "put them all into " + found.name,
-			}
+			return Group{}, g.Lines[0].Refuse("several groups of requirements are"+notYet, "put them all into "+found.Name)
 		}
 	}
-	if len(found.reqs) == 0 {
+	if len(found.Lines) == 0 {
 		return found, nil
 	}
 	for _, u := range append([]string{req.IndexURL}, req.ExtraIndexURLs...) {
 		if err := checkIndex(u); err != nil {
-			return checked{}, err
+			return Group{}, err
 		}
 	}
 	return found, req.checkPython()
@@ -190,7 +188,7 @@ func checkIndex(raw string) error {
 	if raw == "" {
 		return nil
 	}
-	e := &RequirementError{Source: "index URL", Text: redactTyped(raw), Fix: "give it as `--index-url https://HOST/simple`"}
+	e := &RequirementError{Source: "index URL", Text: reqfile.RedactTyped(raw), Fix: "give it as `--index-url https://HOST/simple`"}
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
@@ -211,7 +209,7 @@ const storeFormat = 1
 
 // storeName names all that decides what uv answers, but for the index's content
 // and uv's own version: an answer stays what it is until it is refreshed.
-func (req Request) storeName(g checked) string {
+func (req Request) storeName(g Group) string {
 	py := *req.Inventory.Python
 	py.Dists = slices.SortedFunc(slices.Values(py.Dists), func(a, b parent.Dist) int { return cmp.Compare(a.Path, b.Path) })
 	question, err := json.Marshal(struct {
@@ -222,7 +220,7 @@ func (req Request) storeName(g checked) string {
 		Extra     []string
 		Libc      parent.Libc
 		Python    parent.Python
-	}{storeFormat, "uv", [][]string{g.texts()}, req.IndexURL, req.ExtraIndexURLs, req.Inventory.Libc, py})
+	}{storeFormat, "uv", [][]string{texts(g.Lines), texts(g.Constraints)}, req.IndexURL, req.ExtraIndexURLs, req.Inventory.Libc, py})
 	if err != nil {
 		panic(err) // strings, numbers and booleans
 	}
@@ -286,7 +284,7 @@ func (a *answer) finish(ctx context.Context, req Request) error {
 }
 
 // ask asks uv.
-func (r *Resolver) ask(ctx context.Context, req Request, g checked) (_ *answer, err error) {
+func (r *Resolver) ask(ctx context.Context, req Request, g Group) (_ *answer, err error) {
 	if r.Progress != nil {
 		_, done := r.Progress("resolving requirements", 0)
 		defer func() { done(err) }()
@@ -295,7 +293,8 @@ func (r *Resolver) ask(ctx context.Context, req Request, g checked) (_ *answer, 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = os.RemoveAll(s.dir) }()
+	defer s.remove()
+	s.secrets = g.Secrets
 	a := &answer{Resolution: Resolution{UVVersion: s.uv.Version}}
 	c, err := s.install(ctx, g, req.Refresh)
 	if err != nil {
@@ -347,16 +346,16 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	if err != nil {
 		return nil, err
 	}
-	dir, err := scratch(r.Temp)
+	dir, remove, err := disk.Scratch(ctx, r.Temp)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.RemoveAll(dir)
+			remove()
 		}
 	}()
-	s := &session{uv: uv, runner: r.Runner, dir: dir, offline: req.Offline, target: req.target()}
+	s := &session{uv: uv, runner: r.Runner, dir: dir, remove: remove, offline: req.Offline, target: req.target()}
 	if s.skeleton, err = writeSkeleton(dir, req.Inventory.Python, req.Inventory.Libc, view); err != nil {
 		return nil, err
 	}

@@ -119,7 +119,7 @@ func TestResolveSatisfied(t *testing.T) {
 }
 
 func TestResolveNothing(t *testing.T) {
-	for _, groups := range [][]python.Group{nil, {{Name: "r.txt"}}, {{Name: "requirements", Lines: []python.Line{{Number: 1, Text: " # none"}}}}} {
+	for _, groups := range [][]python.Group{nil, {{Name: "r.txt"}}, {{Name: "r.txt"}, {Name: "requirements"}}} {
 		got, err := resolver(t, nil).Resolve(t.Context(), python.Request{Inventory: &parent.Inventory{}, Groups: groups})
 		if err != nil {
 			t.Fatal(err)

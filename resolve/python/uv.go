@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"inlay/resolve/python/reqfile"
 )
 
 // A session is one resolution with uv.
@@ -23,9 +25,11 @@ type session struct {
 	env      []string
 	flags    []string // of both calls
 	dir      string   // holds what lives as long as the session
+	remove   func()   // removes it
 	skeleton *skeleton
 	offline  bool
-	target   string // what a wheel must fit, in words
+	target   string   // what a wheel must fit, in words
+	secrets  []string // that what uv says may hold
 }
 
 // A choice is what uv would do with a group of requirements.
@@ -48,12 +52,19 @@ type change struct {
 const maxLock = 64 << 20
 
 // install asks uv what `uv pip install` of g would do to the skeleton.
-func (s *session) install(ctx context.Context, g checked, refresh bool) (*choice, error) {
-	file, err := s.write("requirements.txt", g.texts())
+func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, error) {
+	file, err := s.write("requirements.txt", texts(g.Lines))
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"pip", "install", "--verbose", "--dry-run", "--break-system-packages", "--requirements", file}
+	if len(g.Constraints) > 0 {
+		bounds, err := s.write("constraints.txt", texts(g.Constraints))
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--constraint", bounds)
+	}
 	if refresh {
 		args = append(args, "--refresh")
 	}
@@ -66,18 +77,18 @@ func (s *session) install(ctx context.Context, g checked, refresh bool) (*choice
 		return nil, s.failure(log.String(), g)
 	}
 	if text := log.String(); !log.full {
-		if c := g.choice(s.clean(text)); c.counted {
+		if c := readChoice(g, s.clean(text)); c.counted {
 			return c, nil
 		}
 	}
-	return nil, fmt.Errorf("uv %s says what it would install for %s in a way that this program doesn't understand", s.uv.Version, g.name)
+	return nil, fmt.Errorf("uv %s says what it would install for %s in a way that this program doesn't understand", s.uv.Version, g.Name)
 }
 
 // lock asks uv where the files of c come from and what their hashes are. What
 // the dry run has just read of the index is in uv's cache, so the network isn't
 // asked again, and the answer is of the same pages; only the hash of a file that
 // a requirement names by its URL may not be there yet.
-func (s *session) lock(ctx context.Context, c *choice, g checked) (*lockFile, error) {
+func (s *session) lock(ctx context.Context, c *choice, g Group) (*lockFile, error) {
 	pins := make([]string, len(c.add))
 	direct := false
 	for i, a := range c.add {
@@ -105,7 +116,7 @@ func (s *session) lock(ctx context.Context, c *choice, g checked) (*lockFile, er
 		return nil, err
 	}
 	if exit != 0 {
-		return nil, s.failure(log.String(), checked{name: g.name})
+		return nil, s.failure(log.String(), Group{Name: g.Name})
 	}
 	return parseLock(out.Bytes())
 }
@@ -156,7 +167,7 @@ var (
 
 // choice reads the log of a dry run. Builds within it print what they choose
 // too, so a file is looked up by what is to be installed, not taken in turn.
-func (c checked) choice(log string) *choice {
+func readChoice(g Group, log string) *choice {
 	out := &choice{files: map[string]string{}}
 	for _, m := range selectLine.FindAllStringSubmatch(log, -1) {
 		out.files[m[1]] = m[2]
@@ -165,14 +176,14 @@ func (c checked) choice(log string) *choice {
 		out.warnings = append(out.warnings, m[1])
 	}
 	for _, m := range changeLine.FindAllStringSubmatch(log, -1) {
-		p := Package{Name: normalise(m[2]), Version: m[3]}
+		p := Package{Name: reqfile.Normalise(m[2]), Version: m[3]}
 		if m[1] == "-" {
 			out.remove = append(out.remove, p)
 			continue
 		}
 		a := change{Package: p, pin: p.String(), direct: m[4]+m[5] != ""}
 		if a.direct {
-			a.pin = strings.Join(c.direct(p.Name), "\n") // as written: uv masks what it prints
+			a.pin = strings.Join(direct(g, p.Name), "\n") // as written: uv masks what it prints
 		}
 		out.add = append(out.add, a)
 	}
@@ -192,7 +203,7 @@ func (c *choice) agrees(log string) bool {
 }
 
 // failure turns what uv says when it fails into an error.
-func (s *session) failure(log string, g checked) error {
+func (s *session) failure(log string, g Group) error {
 	r := parseReport(s.clean(log))
 	all := strings.Join(append([]string{r.headline}, r.causes...), ": ")
 	switch {
@@ -200,16 +211,16 @@ func (s *session) failure(log string, g checked) error {
 		strings.Contains(strings.Join(r.hints, " "), "network was disabled")):
 		return &OfflineError{Missing: sentence(strings.Join(r.causes, ": "))}
 	case strings.HasPrefix(r.headline, "No solution found"):
-		return &UnsatisfiableError{Source: g.name, Explanation: sentence(strings.Join(r.causes, ": ")), Advice: r.hints}
+		return &UnsatisfiableError{Source: g.Name, Explanation: sentence(strings.Join(r.causes, ": ")), Advice: r.hints}
 	case failedBuild.MatchString(r.headline):
 		return &SdistError{Packages: s.unbuilt(r.headline), Target: s.target}
 	case parseFailed.MatchString(r.headline):
 		at, _ := strconv.Atoi(parseFailed.FindStringSubmatch(r.headline)[1]) // digits; too many are a position beyond the end
-		return g.syntaxError(at, sentence(r.detail))
+		return syntaxError(g, at, sentence(r.detail))
 	case unreachable.MatchString(all):
 		return &IndexError{Message: sentence(all)}
 	default:
-		return fmt.Errorf("uv %s can't resolve %s: %s", s.uv.Version, g.name, cmp.Or(sentence(all), "it doesn't say why"))
+		return fmt.Errorf("uv %s can't resolve %s: %s", s.uv.Version, g.Name, cmp.Or(sentence(all), "it doesn't say why"))
 	}
 }
 
@@ -232,7 +243,7 @@ func (s *session) unbuilt(headline string) []Package {
 	called := sourceDir.FindAllStringSubmatch(string(dirs), -1) // in any order
 	slices.SortFunc(called, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
 	for _, m := range append(failedBuild.FindAllStringSubmatch(headline, -1), called...) {
-		if p := (Package{Name: normalise(m[1]), Version: m[2]}); !seen[p.Name] {
+		if p := (Package{Name: reqfile.Normalise(m[1]), Version: m[2]}); !seen[p.Name] {
 			seen[p.Name] = true
 			ps = append(ps, p)
 		}
@@ -243,7 +254,8 @@ func (s *session) unbuilt(headline string) []Package {
 // clean hides from a log what means nothing to the user, or too much: paths of
 // the session and credentials. What is left of a path is the image's.
 func (s *session) clean(log string) string {
-	return redact(strings.NewReplacer(s.skeleton.root, "", s.dir+string(filepath.Separator), "").Replace(log))
+	log = strings.NewReplacer(s.skeleton.root, "", s.dir+string(filepath.Separator), "").Replace(log)
+	return reqfile.Redact(reqfile.Hide(log, s.secrets))
 }
 
 // A report is an error of uv: "error: HEADLINE" and "cause: CAUSE" lines from

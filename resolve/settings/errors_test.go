@@ -30,6 +30,11 @@ func checkError(t *testing.T, call string, err error, want, hint string) {
 func TestErrors(t *testing.T) {
 	tests := []struct{ yaml, want, hint string }{
 		{
+			docker("pyproject_export_command: pdm export"),
+			"inlay.yaml:3: settings.docker.pyproject_export_command: want a list of strings, got a string",
+			"write, for example, `pyproject_export_command: [uv, export, --format=requirements-txt, \"--directory={directory}\", --no-emit-project]`",
+		},
+		{
 			"- a\n",
 			"inlay.yaml:1: want a mapping, got a list",
 			"begin the file with `settings:`",
@@ -582,5 +587,5 @@ func TestErrors(t *testing.T) {
 }
 
 const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, annotations, build_config, " +
-	"cmd, entrypoint, environment, image_tag, install_deployment_requirements, install_stack_requirements, labels, " +
-	"parent_image, python, requirements, runtime_environment, skip_build, target_repository, user, workdir"
+	"cmd, disable_automatic_requirements_detection, entrypoint, environment, image_tag, install_deployment_requirements, install_stack_requirements, labels, " +
+	"parent_image, pyproject_export_command, pyproject_path, python, requirements, runtime_environment, skip_build, target_repository, user, workdir"

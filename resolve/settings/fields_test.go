@@ -35,10 +35,11 @@ func TestZenMLFields(t *testing.T) {
 		settings.Supported: `parent_image skip_build target_repository image_tag requirements environment runtime_environment user
 			install_stack_requirements install_deployment_requirements
 			allow_download_from_code_repository allow_download_from_artifact_store
+			pyproject_path pyproject_export_command disable_automatic_requirements_detection
 			build_config.dockerignore build_config.build_options.platform build_config.build_options.labels`,
 		settings.NotYet: `dockerfile build_context_root parent_image_build_config prevent_build_reuse python_package_installer
-			python_package_installer_args disable_automatic_requirements_detection replicate_local_python_environment
-			pyproject_path pyproject_export_command required_integrations local_project_install_command apt_packages
+			python_package_installer_args replicate_local_python_environment
+			required_integrations local_project_install_command apt_packages
 			allow_including_files_in_images
 			build_config.build_options.pull build_config.build_options.no_cache build_config.build_options.nocache
 			build_config.build_options.build_args build_config.build_options.buildargs build_config.build_options.target`,

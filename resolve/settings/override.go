@@ -136,6 +136,9 @@ func (p *parser) locate(names []string) (nested []string, at spot, err error) {
 			return nil, at, p.fault(0, at.path, "inlay does not use this field", "remove the `--set` of it")
 		case f.Type == "mapping of strings":
 			key := strings.Join(names[i+1:], ".")
+			if strings.ContainsRune(key, 0) {
+				return nil, at, p.fault(0, at.path, "a NUL byte in a name", "remove it")
+			}
 			at.path, at.pattern = join(at.path, key), join(at.pattern, key)
 			return append(slices.Clone(names[:i+1]), key), at, nil
 		case f.read != nil && f.Status == Supported:

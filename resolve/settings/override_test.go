@@ -211,7 +211,7 @@ func TestFlags(t *testing.T) {
 		"--parent-image": "parent_image", "--requirement": "requirements", "--requirements": "requirements",
 		"--env": "environment", "--runtime-env": "runtime_environment", "--user": "user", "--label": "labels",
 		"--annotation": "annotations", "--dockerignore": "build_config.dockerignore",
-		"--platform": "build_config.build_options.platform",
+		"--platform": "build_config.build_options.platform", "--pyproject": "pyproject_path",
 	}
 	got := map[string]string{}
 	for _, f := range settings.Fields() {

@@ -22,7 +22,10 @@ type Docker struct {
 
 	Requirements     []string // requirement lines, in order
 	RequirementsFile string   // path of a requirements file, in place of Requirements
-	Python           string   // absolute path of the parent's interpreter
+	Pyproject        string   // path of a pyproject.toml, whose dependencies come before them
+	PyprojectCommand []string // words of the shell's command that exports it; nil: the default
+	Detection        Detection
+	Python           string // absolute path of the parent's interpreter
 
 	Environment        []string // "NAME=value" in the file's order
 	RuntimeEnvironment []string // the same, set after Environment
@@ -43,6 +46,17 @@ type Docker struct {
 	file string
 	at   map[string]position
 }
+
+// Detection says whether requirements are looked for in the source where the
+// settings name none.
+type Detection int
+
+// The three answers: nobody asked for it is told what is not installed.
+const (
+	DetectionUnset Detection = iota
+	DetectionOff
+	DetectionOn
+)
 
 // Target is the name of the image, joined as ZenML joins it.
 type Target struct {
@@ -76,6 +90,12 @@ func (d *Docker) FieldError(field, problem, fix string) *FieldError {
 		}
 	}
 	return e
+}
+
+// ByFlag reports whether a flag of the command line gave the field, named as in
+// FieldError.
+func (d *Docker) ByFlag(field string) bool {
+	return strings.HasPrefix(d.at[dockerPath+"."+field].file, "--")
 }
 
 // Options say where values come from that are not in the file.

@@ -48,6 +48,9 @@ settings:
   docker:
     parent_image: oci:parent
     requirements: [numpy==2.3.1, "pandas[sql]", 7]
+    pyproject_path: sub/pyproject.toml
+    pyproject_export_command: [pdm, export, "--project={directory}", 7]
+    disable_automatic_requirements_detection: "no"
     python: /opt/py/bin/../bin/python3
     environment:
       quoted: it's "so" $HOME
@@ -84,6 +87,9 @@ func TestLoad(t *testing.T) {
 		{"every field", every, settings.Docker{
 			ParentImage:        "oci:parent",
 			Requirements:       []string{"numpy==2.3.1", "pandas[sql]", "7"},
+			Pyproject:          "sub/pyproject.toml",
+			PyprojectCommand:   []string{"pdm", "export", "--project={directory}", "7"},
+			Detection:          settings.DetectionOn,
 			Python:             "/opt/py/bin/python3",
 			Environment:        []string{`quoted=it's "so" $HOME`, "B=1.10", "A=off", "EMPTY=", "TAG=v1.2-1.2", "FROM_VARIABLE=$1.2 ${TAG:-x} $TAG"},
 			RuntimeEnvironment: []string{"Z=~/x", "D=2020-01-02"},
@@ -102,6 +108,8 @@ func TestLoad(t *testing.T) {
 		}},
 		{"a requirements file", docker("requirements: reqs/${TAG}.txt"), settings.Docker{RequirementsFile: "reqs/1.2.txt"}},
 		{"empty is not given", docker(`{requirements: [], user: "", image_tag: "${EMPTY}", parent_image: "", environment: {}, labels: {}}`), settings.Docker{}},
+		{"nothing is looked for", docker("disable_automatic_requirements_detection: true"), settings.Docker{Detection: settings.DetectionOff}},
+		{"the default command", docker("pyproject_export_command: []"), settings.Docker{}},
 		{"no entrypoint and no command", docker("entrypoint: []\ncmd: []"), settings.Docker{Entrypoint: []string{}, Cmd: []string{}}},
 		{"an image that is its parent", docker("{parent_image: a, skip_build: '${TRUE}'}"), settings.Docker{ParentImage: "a", SkipBuild: true}},
 		{"aliases and merge keys", `

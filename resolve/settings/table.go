@@ -24,7 +24,7 @@ func sections() []field {
 }
 
 func supported() []field {
-	all := slices.Concat(contents(), naming())
+	all := slices.Concat(contents(), projects(), naming())
 	for i := range all {
 		all[i].Name = join(dockerPath, all[i].Name)
 	}
@@ -219,13 +219,8 @@ func notYet() []field {
 	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
 	add(d+"prevent_build_reuse", "boolean", "false", "Never use an earlier build.", "")
 	add(d+"python_package_installer_args", "mapping", "{}", "Arguments of the installer.", "")
-	add(d+"disable_automatic_requirements_detection", "boolean", "true", "Do not look for requirements in the source.",
-		"name the file: `requirements: requirements.txt`")
 	add(d+"replicate_local_python_environment", "boolean, list of strings or string", "false", "Install what the host's Python has.",
 		"write what `pip freeze` prints into a file and name it in `requirements`")
-	add(d+"pyproject_path", "string", "", "A pyproject.toml whose dependencies are installed.",
-		"write what `uv export --no-hashes --no-emit-project` prints into a file and name it in `requirements`")
-	add(d+"pyproject_export_command", "list of strings", "[]", "The command that exports `pyproject_path`.", "")
 	add(d+"required_integrations", "list of strings", "[]", "ZenML integrations whose requirements are installed.",
 		"list their packages in `requirements`")
 	add(d+"local_project_install_command", "string", "", "A command that installs the source.", "")

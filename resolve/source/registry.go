@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"slices"
 
@@ -18,12 +19,41 @@ import (
 // manyLayers is more than an image has.
 const manyLayers = 1024
 
-// registry returns what opens manifests of ref's repository, and ref's own.
-func (im Images) registry(ctx context.Context, ref Reference) (opener, *node, error) {
-	repo, err := im.repository(ref.Name)
+// fromRegistry opens the image that f looks for: what the first mirror has
+// that has it, else what the registry itself has.
+func (im Images) fromRegistry(ctx context.Context, f finder) (*Image, error) {
+	repo, err := im.repository(f.ref.Name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	mirrors, err := im.mirrored(repo)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mirrors {
+		img, err := im.fromRepository(ctx, f, m)
+		if err == nil || ctx.Err() != nil {
+			return img, err
+		}
+		if im.Note != nil {
+			im.Note(fmt.Sprintf("note: mirror %s has no %s: %v; asking %s itself", m.RegistryStr(), f.ref, err, repo.RegistryStr()))
+		}
+	}
+	return im.fromRepository(ctx, f, repo)
+}
+
+// fromRepository opens the image that f looks for as repo has it.
+func (im Images) fromRepository(ctx context.Context, f finder, repo name.Repository) (*Image, error) {
+	var n *node
+	var err error
+	if f.open, n, err = im.registry(ctx, f.ref, repo); err != nil {
+		return nil, err
+	}
+	return f.choose(ctx, n)
+}
+
+// registry returns what opens manifests of repo, and ref's own.
+func (im Images) registry(ctx context.Context, ref Reference, repo name.Repository) (opener, *node, error) {
 	options := registry.Options(registry.Transport(im.Transport, im.Wait), im.Keychain)
 	// Callers bound how many layers they read at once. A lower bound of
 	// ggcr's own could hold up one layer for another for ever.

@@ -30,8 +30,14 @@ type Images struct {
 	// Transport carries requests to registries; nil means ggcr's.
 	Transport http.RoundTripper
 	// Insecure are the registries (HOST or HOST:PORT) that may be spoken to
-	// over plain HTTP. Loopback addresses always may.
+	// over plain HTTP where they don't speak TLS. Loopback addresses always
+	// may.
 	Insecure []string
+	// Mirrors are asked for the images of a registry before it is itself, in
+	// their order.
+	Mirrors []Mirror
+	// Note is told of mirrors that don't have what they should; nil drops it.
+	Note func(string)
 	// UserAgent names the program to registries.
 	UserAgent string
 	// Wait passes before a failed request is repeated for the first time; 0
@@ -87,7 +93,7 @@ func (im Images) open(ctx context.Context, ref Reference, platform string) (*Ima
 	var n *node
 	switch ref.Transport {
 	case transportRegistry:
-		f.open, n, err = im.registry(ctx, ref)
+		return im.fromRegistry(ctx, f)
 	case transportLayout:
 		f.open, n, err = layoutNode(ctx, directory(ref.Name), ref)
 	case transportOCIArchive, transportDockerArchive:

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A scenario is a build in the life of a project. Each goes on where the one
+// before it ended.
+type scenario struct {
+	name   string
+	cold   bool                               // nothing is kept of earlier builds
+	fresh  bool                               // only downloads are
+	later  bool                               // the parent's next version
+	edit   func(dir string, w workload) error // what the user changed; nil for nothing
+	source bool                               // the source alone is new
+	noted  string                             // a repository of its own, "" for that of before
+}
+
+var scenarios = []scenario{
+	{name: "cold", cold: true, noted: "cold"},
+	{name: "cold, wheels downloaded", fresh: true, noted: "warm"},
+	{name: "no change"},
+	{name: "one source file", source: true, edit: func(dir string, _ workload) error {
+		return os.WriteFile(filepath.Join(dir, "app/part3/module77.py"), []byte("def function_77():\n    return 78\n"), 0o644) //nolint:gosec // a project's file
+	}},
+	{name: "one requirement bumped", edit: func(dir string, w workload) error { return writeProject(dir, w.bumped()) }},
+	{name: "one requirement added", edit: func(dir string, w workload) error { return writeProject(dir, w.added()) }},
+	{name: "parent changed", later: true},
+}
+
+// results holds what each build of a scenario took, by the tool's name.
+type results map[string]map[string][]usage
+
+// compare measures a workload with every tool and writes its table.
+func (b *bench) compare(ctx context.Context, w workload, report io.Writer) error {
+	fmt.Fprintf(os.Stderr, "%s: finding and downloading its wheels\n", w.name)
+	for _, reqs := range [][]string{w.bumped(), w.added()} {
+		if _, _, err := b.index.add(ctx, b, reqs); err != nil {
+			return err
+		}
+	}
+	n, size, err := b.index.add(ctx, b, w.requirements)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(b.work, w.name)
+	all, err := b.builders(ctx, dir)
+	if err != nil {
+		return err
+	}
+	r := results{}
+	for _, t := range all {
+		r[t.name()] = map[string][]usage{}
+		for i := range b.runs {
+			if err := b.life(ctx, t, w, i, r[t.name()]); err != nil {
+				return err
+			}
+		}
+		t.close()
+	}
+	fmt.Fprintf(report, "\n### %s: %d wheels, %d MB\n\n", w.about, n, size/1e6)
+	r.write(report, all)
+	return b.compression(ctx, w, report)
+}
+
+// life goes through the scenarios once.
+func (b *bench) life(ctx context.Context, t tool, w workload, run int, r map[string][]usage) error {
+	project := filepath.Join(b.work, "project")
+	if err := recreate(project); err != nil {
+		return err
+	}
+	if err := writeProject(project, w.requirements); err != nil {
+		return err
+	}
+	repository := b.registry + "/" + w.name + "/" + slug(t.name())
+	for _, s := range scenarios {
+		if !t.does(s) {
+			continue
+		}
+		if s.noted != "" {
+			repository = fmt.Sprintf("%s/%s/%s-%s-%d", b.registry, w.name, slug(t.name()), s.noted, run)
+		}
+		j := job{dir: project, parent: b.parentRef("now"), target: repository + ":latest", fresh: s.fresh}
+		if s.later {
+			j.parent = b.parentRef("later")
+		}
+		if s.cold {
+			if err := t.forget(ctx); err != nil {
+				return err
+			}
+		}
+		if s.edit != nil {
+			if err := s.edit(project, w); err != nil {
+				return err
+			}
+		}
+		before := b.pushed.Load()
+		u, err := t.build(ctx, j)
+		if err != nil {
+			return fmt.Errorf("%s, %s: %w", t.name(), s.name, err)
+		}
+		u.pushed = b.pushed.Load() - before
+		r[s.name] = append(r[s.name], u)
+		fmt.Fprintf(os.Stderr, "%s, %s, %s: %.1f s, %.2f CPU s, %d MB, pushed %.1f MB\n",
+			w.name, t.name(), s.name, u.wall.Seconds(), u.cpu.Seconds(), u.peak/1e6, float64(u.pushed)/1e6)
+	}
+	return nil
+}
+
+func slug(name string) string { return strings.ReplaceAll(strings.ToLower(name), " ", "-") }
+
+// median returns the median of each figure by itself.
+func median(all []usage) usage {
+	return usage{
+		wall: middle(all, func(u usage) time.Duration { return u.wall }), cpu: middle(all, func(u usage) time.Duration { return u.cpu }),
+		peak: middle(all, func(u usage) int64 { return u.peak }), pushed: middle(all, func(u usage) int64 { return u.pushed }),
+	}
+}
+
+func middle[T cmp.Ordered](all []usage, figure func(usage) T) T {
+	values := make([]T, len(all))
+	for i, u := range all {
+		values[i] = figure(u)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// write prints the table. Ratios are to the first tool: inlay.
+func (r results) write(w io.Writer, tools []tool) {
+	fmt.Fprint(w, "| build | with | wall s | CPU s | CPU, as a multiple | peak MB | pushed MB |\n|---|---|--:|--:|--:|--:|--:|\n")
+	for _, s := range scenarios {
+		base := median(r[tools[0].name()][s.name])
+		for i, t := range tools {
+			if !t.does(s) {
+				continue
+			}
+			u := median(r[t.name()][s.name])
+			title := s.name
+			if i > 0 {
+				title = ""
+			}
+			fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.1f | %d | %.1f |\n", title, t.name(), u.wall.Seconds(), u.cpu.Seconds(),
+				u.cpu.Seconds()/max(base.cpu.Seconds(), 0.001), u.peak/1e6, float64(u.pushed)/1e6)
+		}
+	}
+}
+
+// describe says what was measured and where.
+func (b *bench) describe(w io.Writer) {
+	fmt.Fprintf(w, "%d processors, %s/%s; medians of %d runs. Index and registry on loopback.\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.runs)
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"html"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"inlay/cache/fetch"
+	"inlay/resolve/plan"
+)
+
+// An index is a package index on loopback (PEP 503) that holds the wheels of
+// the workloads, and no others: what is resolved from it is the same for all
+// and at any time.
+type index struct {
+	store  fetch.Store
+	server *httptest.Server
+
+	mu     sync.Mutex
+	wheels map[string][]plan.Wheel // by name
+}
+
+func newIndex(dir string) *index {
+	x := &index{store: fetch.Store{Dir: dir}, wheels: map[string][]plan.Wheel{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/simple/{name}/", x.page)
+	mux.HandleFunc("/files/{digest}/{file}", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFile(w, r, filepath.Join(dir, filepath.Base(r.PathValue("digest"))))
+	})
+	x.server = httptest.NewServer(mux)
+	return x
+}
+
+func (x *index) url() string { return x.server.URL + "/simple/" }
+
+func (x *index) page(w http.ResponseWriter, r *http.Request) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	all := x.wheels[r.PathValue("name")]
+	if len(all) == 0 {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html")
+	for _, wheel := range all {
+		digest := strings.TrimPrefix(wheel.Digest, "sha256:")
+		fmt.Fprintf(w, "<a href=\"/files/%s/%s#sha256=%s\">%s</a>\n", digest, html.EscapeString(wheel.File), digest, html.EscapeString(wheel.File))
+	}
+}
+
+// add downloads what the requirements need on top of the parent. It returns how
+// many wheels that is, and their size in bytes.
+func (x *index) add(ctx context.Context, b *bench, requirements []string) (int, int64, error) {
+	p, err := b.plan(ctx, requirements)
+	if err != nil {
+		return 0, 0, err
+	}
+	var size int64
+	count := 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for _, s := range p.Image().Steps {
+		if s.Python == nil {
+			continue
+		}
+		for _, w := range s.Python.Wheels {
+			x.offer(w)
+			count++
+			size += w.Size
+			g.Go(func() error { return x.download(ctx, w) })
+		}
+	}
+	return count, size, g.Wait()
+}
+
+func (x *index) offer(w plan.Wheel) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !slices.Contains(x.wheels[w.Name], w) {
+		x.wheels[w.Name] = append(x.wheels[w.Name], w)
+	}
+}
+
+func (x *index) download(ctx context.Context, w plan.Wheel) error {
+	digest, err := v1.NewHash(w.Digest)
+	if err != nil {
+		return err
+	}
+	f, err := x.store.Open(ctx, fetch.File{Name: w.File, URL: w.URL, Digest: digest, Size: w.Size})
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// plan asks inlay what the requirements need, of the index that it knows.
+func (b *bench) plan(ctx context.Context, requirements []string) (plan.Plan, error) {
+	dir, err := os.MkdirTemp(b.work, "plan-")
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	if err := writeProject(dir, requirements); err != nil {
+		return plan.Plan{}, err
+	}
+	cmd := exec.CommandContext(ctx, b.inlay, "plan", "-q", "--format", "json", "--cache-dir", filepath.Join(b.dir, "plans"), //nolint:gosec // the user's own
+		"--parent-image", "oci:"+b.parent, "--requirements", filepath.Join(dir, "requirements.txt"), dir)
+	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(b.uv)+":"+os.Getenv("PATH"))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return plan.Plan{}, fmt.Errorf("resolving: %w\n%s", err, tail(stderr.Bytes()))
+	}
+	return plan.Decode(bytes.NewReader(out))
+}

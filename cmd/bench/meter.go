@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A usage is what one build took.
+type usage struct {
+	wall, cpu time.Duration
+	peak      int64 // bytes: the most that its processes held at one time
+	pushed    int64 // bytes sent to the registry
+}
+
+func (u usage) plus(v usage) usage {
+	return usage{u.wall + v.wall, u.cpu + v.cpu, max(u.peak, v.peak), u.pushed + v.pushed}
+}
+
+// measure runs a command and returns what it and its descendants took. Those of
+// the daemon, if that is not 0, are added: it does the work for the command.
+func measure(ctx context.Context, cmd *exec.Cmd, daemon int) (usage, error) {
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	before, err := cpuOf(daemon)
+	if err != nil {
+		return usage{}, err
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return usage{}, err
+	}
+	stop := make(chan struct{})
+	peak := watch(stop, cmd.Process.Pid, daemon)
+	err = cmd.Wait()
+	u := usage{wall: time.Since(begin)}
+	close(stop)
+	u.peak = <-peak
+	if err != nil {
+		return u, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), errors.Join(err, ctx.Err()), tail(output.Bytes()))
+	}
+	after, err := cpuOf(daemon)
+	u.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() + after - before
+	return u, err
+}
+
+func tail(b []byte) []byte { return b[max(0, len(b)-4000):] }
+
+// tick is the unit of times in /proc/PID/stat: USER_HZ, 100 on every Linux.
+const tick = time.Second / 100
+
+// cpuOf returns the CPU time of a process and of its children that ended.
+func cpuOf(pid int) (time.Duration, error) {
+	if pid == 0 {
+		return 0, nil
+	}
+	fields, err := stat(pid)
+	if err != nil {
+		return 0, err
+	}
+	var sum time.Duration
+	for _, f := range fields[11:15] { // utime, stime, cutime, cstime
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum, nil
+}
+
+// stat returns the fields of /proc/PID/stat that follow the name.
+func stat(pid int) ([]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	_, rest, _ := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 22 {
+		return nil, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	}
+	return fields, nil
+}
+
+// watch adds up the resident memory of the processes and their descendants,
+// again and again until stop is closed, and gives the largest sum.
+func watch(stop <-chan struct{}, roots ...int) <-chan int64 {
+	result := make(chan int64, 1)
+	go func() {
+		var peak int64
+		for {
+			peak = max(peak, resident(roots))
+			select {
+			case <-stop:
+				result <- peak
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	return result
+}
+
+func resident(roots []int) (sum int64) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	children := map[int][]int{}
+	pages := map[int]int64{}
+	for _, d := range dirs {
+		pid, _ := strconv.Atoi(filepath.Base(d))
+		fields, err := stat(pid)
+		if err != nil {
+			continue // it has ended
+		}
+		parent, _ := strconv.Atoi(fields[1])
+		children[parent] = append(children[parent], pid)
+		pages[pid], _ = strconv.ParseInt(fields[21], 10, 64)
+	}
+	for todo := roots; len(todo) > 0; todo = todo[1:] {
+		if todo[0] != 0 {
+			sum += pages[todo[0]] * int64(os.Getpagesize())
+			todo = append(todo, children[todo[0]]...)
+		}
+	}
+	return sum
+}

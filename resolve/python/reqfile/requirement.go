@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reqfile
+
+import (
+	"net/url"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+var (
+	option     = regexp.MustCompile(`(?:^|\s)-`)
+	hashOption = regexp.MustCompile(`^--hash(?:=| )(\w+):([0-9a-fA-F]+)$`)
+	named      = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*)$`)
+	archive    = regexp.MustCompile(`(?i)\.(?:whl|zip|tar\.[a-z0-9]+|tgz|tbz)(?:\[[^\]]*\])?$`)
+	extras     = regexp.MustCompile(`(\.whl)\s*(\[[^\]]*\])$`)
+	wheelName  = regexp.MustCompile(`^([A-Za-z0-9_.]+)-[A-Za-z0-9_.!+]+(?:-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
+	commit     = regexp.MustCompile(`@[0-9a-f]{40}(?:#|$)`)
+	separators = regexp.MustCompile(`[-_.]+`)
+	drive      = regexp.MustCompile(`^[A-Za-z]:[\\/]`)
+)
+
+// Normalise returns a distribution's name as PEP 503 writes it.
+func Normalise(name string) string {
+	return strings.ToLower(separators.ReplaceAllString(name, "-"))
+}
+
+const (
+	example    = "a requirement starts with the name of a package, as in `numpy>=2`"
+	urlExample = "write `NAME @ https://HOST/NAME-1.0-py3-none-any.whl`"
+	buildFirst = "make a wheel of it with `pip wheel --no-deps`, and write the path of that"
+	unbuilt    = "would have to be built, which is not supported yet"
+)
+
+// requirement takes a line apart.
+func (p *parser) requirement(at place, text string) (l Line, problem, fix string) {
+	body, tail := text, ""
+	if i := option.FindStringIndex(text); i != nil {
+		body, tail = strings.TrimSpace(text[:i[0]]), " "+strings.TrimSpace(text[i[0]:])
+		if l.Hashes, problem, fix = hashes(text[i[0]:]); problem != "" {
+			return l, problem, fix
+		}
+	}
+	if unnamed(body) {
+		target, marker := cutMarker(body)
+		problem, fix = p.reference(at, &l, "", target, marker)
+	} else {
+		m := named.FindStringSubmatch(body)
+		if m == nil {
+			return l, "this is not a requirement", example
+		}
+		l.Name, l.Text = Normalise(m[1]), body
+		if target, ok := strings.CutPrefix(m[3], "@"); ok {
+			target, marker := cutMarker(strings.TrimSpace(target))
+			problem, fix = p.reference(at, &l, m[1]+m[2], target, marker)
+		}
+	}
+	l.Text += tail
+	return l, problem, fix
+}
+
+// unnamed reports whether a requirement is a path or a URL that no name
+// precedes.
+func unnamed(text string) bool {
+	head := text
+	if end := strings.IndexAny(text, "@<>=!~;[( "); end > 0 {
+		head = text[:end] // where a name would stand
+	}
+	target, _ := cutMarker(text)
+	return strings.Contains(head, "://") || strings.HasPrefix(text, "file:") || strings.HasPrefix(text, "git+") || strings.ContainsAny(head[:1], `.~`) ||
+		strings.ContainsAny(head, `/\`) || drive.MatchString(text) || archive.MatchString(target) && !strings.Contains(target, "@")
+}
+
+// cutMarker splits a reference from the marker that follows it.
+func cutMarker(text string) (target, marker string) {
+	for _, sep := range []string{" ;", "; "} {
+		if target, marker, found := strings.Cut(text, sep); found {
+			return strings.TrimSpace(target), strings.TrimSpace(marker)
+		}
+	}
+	return text, ""
+}
+
+// reference reads what follows the "@" of a requirement, or stands alone: name
+// has its extras and is "" if the file's name says it.
+func (p *parser) reference(at place, l *Line, name, target, marker string) (problem, fix string) {
+	if m := extras.FindStringSubmatch(target); m != nil && name == "" {
+		target = strings.TrimSpace(strings.TrimSuffix(target, m[2]))
+		defer func() { l.Text = strings.Replace(l.Text, " @ ", m[2]+" @ ", 1) }()
+	}
+	if strings.ContainsAny(target, " ") && strings.Contains(target, "://") {
+		return "a URL has no spaces", urlExample
+	}
+	scheme, _, isURL := strings.Cut(target, ":")
+	switch {
+	case !isURL && name != "" && !strings.ContainsAny(target, `/\`) && !archive.MatchString(target):
+		return "what follows the @ is not a URL", urlExample
+	case drive.MatchString(target) || !isURL || strings.ContainsAny(scheme, `/\.`) || scheme == "file":
+		problem, fix = p.local(at, l, target)
+	default:
+		problem, fix = web(l, target)
+	}
+	if problem != "" {
+		return problem, fix
+	}
+	if name == "" {
+		u, _ := url.Parse(l.URL) // it was parsed before
+		m := wheelName.FindStringSubmatch(path.Base(u.Path))
+		if m == nil {
+			return path.Base(u.Path) + " is no name of a wheel (PEP 427)", "give the file the name that it was built with"
+		}
+		name, l.Name = m[1], Normalise(m[1])
+	}
+	l.Text = name + " @ " + l.URL
+	if marker != "" {
+		l.Text += " ; " + marker
+	}
+	return "", ""
+}
+
+// local reads the path of a wheel.
+func (p *parser) local(at place, l *Line, target string) (problem, fix string) {
+	name, isURL := strings.CutPrefix(target, "file:")
+	name, fragment, _ := strings.Cut(name, "#")
+	if isURL {
+		name = "/" + strings.TrimLeft(strings.TrimPrefix(name, "//localhost/"), "/")
+		if !strings.HasPrefix(target, "file:/") {
+			name = strings.TrimPrefix(name, "/") // relative to the file, as pip has it
+		}
+		if unescaped, err := url.PathUnescape(name); err == nil {
+			name = unescaped
+		}
+	}
+	if !strings.HasSuffix(strings.ToLower(name), ".whl") {
+		return "projects and source archives " + unbuilt, buildFirst
+	}
+	file, ok := p.find(at, name)
+	if !ok {
+		return "there is no file " + rename(at.source, name), "name a wheel by its path from " + at.source
+	}
+	u := url.URL{Scheme: "file", Path: filepath.ToSlash(file)}
+	l.URL = u.String()
+	l.pin(fragment)
+	return "", ""
+}
+
+// web reads the URL of a wheel.
+func web(l *Line, raw string) (problem, fix string) {
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil || u.Scheme == "":
+		return "what follows the @ is not a URL", urlExample
+	case strings.Contains(u.Scheme, "+") && commit.MatchString(raw):
+		return "the sources of a repository " + unbuilt, buildFirst
+	case strings.Contains(u.Scheme, "+"):
+		return "the sources of a repository " + unbuilt + "; they are not pinned to a commit either", buildFirst
+	case u.Scheme != "http" && u.Scheme != "https":
+		return "only http, https and file URLs are supported", urlExample
+	case u.Host == "":
+		return "the URL has no host", urlExample
+	case u.User != nil:
+		return "credentials in URLs are not supported yet", urlExample
+	case !strings.HasSuffix(path.Base(u.Path), ".whl"):
+		return "source archives " + unbuilt, buildFirst
+	}
+	l.URL = raw
+	l.pin(u.Fragment)
+	return "", ""
+}
+
+// pin adds the digest that the fragment of a URL gives.
+func (l *Line) pin(fragment string) {
+	for part := range strings.SplitSeq(fragment, "&") {
+		if sum, ok := strings.CutPrefix(part, "sha256="); ok && len(sum) == 64 {
+			l.Hashes = append(l.Hashes, "sha256:"+strings.ToLower(sum))
+		}
+	}
+}
+
+// hashes reads the options that follow a requirement.
+func hashes(text string) (sums []string, problem, fix string) {
+	for _, o := range strings.Split(text, " -")[1:] {
+		m := hashOption.FindStringSubmatch("-" + strings.TrimSpace(o))
+		if m == nil {
+			return nil, "only `--hash` is supported after a requirement", "write `--hash=sha256:` and 64 hex digits, or nothing"
+		}
+		if algorithm := strings.ToLower(m[1]); algorithm == "sha256" && len(m[2]) == 64 {
+			sums = append(sums, algorithm+":"+strings.ToLower(m[2]))
+		}
+	}
+	if len(sums) == 0 {
+		return nil, "none of its hashes is a sha256", "write `--hash=sha256:` and 64 hex digits"
+	}
+	return sums, "", ""
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package settings
+
+// projects are the fields that say where requirements come from, beside
+// requirements itself.
+func projects() []field {
+	return []field{
+		{
+			Field{
+				Name: "pyproject_path", Type: "string", Example: "pyproject.toml", Flags: []string{"--pyproject"},
+				Doc: "A pyproject.toml whose locked dependencies are installed, before `requirements`.",
+			},
+			"",
+			text(func(l *loader) *string { return &l.docker.Pyproject }, nil),
+		},
+		{Field{
+			Name: "pyproject_export_command", Type: "list of strings", Default: "[]", Example: "[uv, export, --format=requirements-txt, \"--directory={directory}\", --no-emit-project]",
+			Doc: "The command that exports it, run by the shell of this machine, in place of `uv export` and `poetry export`.",
+		}, "", exportCommand},
+		{Field{
+			Name: "disable_automatic_requirements_detection", Type: "boolean", Default: "true", Example: "false",
+			Doc: "If `false`, and nothing else names requirements: `requirements.txt` of CONTEXT, else its `pyproject.toml`.",
+		}, "", detection},
+	}
+}
+
+// exportCommand reads the words of a command; an empty list is none at all.
+func exportCommand(l *loader, s setting) (err error) {
+	if s.kind != list {
+		return s.wrongType()
+	}
+	l.docker.PyprojectCommand, err = s.strings()
+	if len(l.docker.PyprojectCommand) == 0 {
+		l.docker.PyprojectCommand = nil
+	}
+	return err
+}
+
+// detection reads whether requirements are not looked for in the source.
+func detection(l *loader, s setting) error {
+	disabled, err := s.boolean()
+	l.docker.Detection = map[bool]Detection{true: DetectionOff, false: DetectionOn}[disabled]
+	return err
+}
