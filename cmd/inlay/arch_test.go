@@ -84,6 +84,7 @@ resolve -> resolve/tree
 resolve/index -> nothing
 resolve/parent -> layers
 resolve/parent -> resolve/plan
+resolve/parent/parenttest -> nothing
 resolve/plan -> nothing
 resolve/pyproject -> resolve/python
 resolve/pyproject -> resolve/python/reqfile

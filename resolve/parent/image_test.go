@@ -5,7 +5,6 @@ package parent_test
 import (
 	"archive/tar"
 	"bytes"
-	"encoding/binary"
 	"io"
 	"io/fs"
 	"maps"
@@ -20,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"inlay/resolve/parent"
+	"inlay/resolve/parent/parenttest"
 )
 
 // An item is one entry of a layer.
@@ -148,8 +148,7 @@ func (m *memory) drop(prefix string, with []byte) (n int) {
 	return n
 }
 
-// An object is a minimal ELF file: its header, the name of its interpreter, some
-// text, and version definitions.
+// An object is an ELF file.
 type object struct {
 	machine uint16
 	bits    int // 64 unless set
@@ -160,88 +159,19 @@ type object struct {
 }
 
 const (
-	emX86    = 62
-	emARM64  = 183
-	emARM    = 40
-	emS390   = 22
-	ldLinux  = "/lib64/ld-linux-x86-64.so.2"
-	ldMusl   = "/lib/ld-musl-x86_64.so.1"
-	ldARM64  = "/lib/ld-linux-aarch64.so.1"
-	ldARMHF  = "/lib/ld-linux-armhf.so.3"
-	ldS390   = "/lib/ld64.so.1"
-	gnuVerde = 0x6ffffffd
+	emX86   = 62
+	emARM64 = 183
+	emARM   = 40
+	emS390  = 22
+	ldLinux = "/lib64/ld-linux-x86-64.so.2"
+	ldMusl  = "/lib/ld-musl-x86_64.so.1"
+	ldARM64 = "/lib/ld-linux-aarch64.so.1"
+	ldARMHF = "/lib/ld-linux-armhf.so.3"
+	ldS390  = "/lib/ld64.so.1"
 )
 
-// bytes writes the ELF header, one program header for the interpreter, the text,
-// and three sections: none, the definitions and their names.
 func (o object) bytes() string {
-	var order binary.AppendByteOrder = binary.LittleEndian
-	data := byte(1)
-	if o.big {
-		order, data = binary.BigEndian, 2
-	}
-	wide := o.bits != 32
-	class, ehsize, phsize, shsize := byte(2), 64, 56, 64
-	if !wide {
-		class, ehsize, phsize, shsize = 1, 52, 32, 40
-	}
-	word := func(b []byte, n int) []byte {
-		if wide {
-			return order.AppendUint64(b, uint64(n))
-		}
-		return order.AppendUint32(b, uint32(n))
-	}
-	interp := o.interp + "\x00"
-	names, defs := "\x00", []byte{}
-	for i, name := range o.defines {
-		next := uint32(28)
-		if i == len(o.defines)-1 {
-			next = 0
-		}
-		defs = order.AppendUint16(order.AppendUint16(order.AppendUint16(order.AppendUint16(defs, 1), 0), uint16(i+1)), 1)
-		defs = order.AppendUint32(order.AppendUint32(order.AppendUint32(defs, 0), 20), next)
-		defs = order.AppendUint32(order.AppendUint32(defs, uint32(len(names))), 0)
-		names += name + "\x00"
-	}
-	body := interp + o.text
-	start := ehsize + phsize
-	table := start + len(body) + len(defs) + len(names)
-	phnum, shnum := 1, 3
-	if o.interp == "" {
-		phnum = 0
-	}
-	if len(o.defines) == 0 {
-		table, shnum = 0, 0
-	}
-
-	b := append([]byte("\x7fELF"), class, data, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0)
-	b = order.AppendUint32(order.AppendUint16(order.AppendUint16(b, 3), o.machine), 1)
-	b = order.AppendUint32(word(word(word(b, 0), ehsize), table), 0)
-	for _, n := range []int{ehsize, phsize, phnum, shsize, shnum, 0} {
-		b = order.AppendUint16(b, uint16(n))
-	}
-	b = order.AppendUint32(b, 3) // PT_INTERP
-	if wide {
-		b = order.AppendUint32(b, 4)
-	}
-	for _, n := range []int{start, 0, 0, len(interp), len(interp)} {
-		b = word(b, n)
-	}
-	if !wide {
-		b = order.AppendUint32(b, 4)
-	}
-	b = word(b, 1)
-	b = append(append(append(b, body...), defs...), names...)
-	if shnum == 0 {
-		return string(b)
-	}
-	for _, s := range []struct{ kind, offset, size, link int }{{}, {gnuVerde, start + len(body), len(defs), 2}, {3, start + len(body) + len(defs), len(names), 0}} {
-		b = order.AppendUint32(order.AppendUint32(b, 0), uint32(s.kind))
-		b = word(word(word(word(b, 0), 0), s.offset), s.size)
-		b = order.AppendUint32(order.AppendUint32(b, uint32(s.link)), 0)
-		b = word(word(b, 1), 0)
-	}
-	return string(b)
+	return parenttest.ELF{Machine: o.machine, Bits: o.bits, Big: o.big, Interp: o.interp, Text: o.text, Defines: o.defines}.String()
 }
 
 // interpreter is a program for linux/amd64 and glibc.
