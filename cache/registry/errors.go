@@ -86,12 +86,13 @@ func (e *NetworkError) Hint() string {
 	switch {
 	case errors.As(e.Err, &te) && te.StatusCode == http.StatusTooManyRequests:
 		return fmt.Sprintf("it limits how much one may ask: try again later, or log in with docker login %s", e.Registry)
-	case errors.As(e.Err, &te):
-		return "the registry did not do its part: try again later, or ask those who run it"
-	case errors.As(e.Err, &certificate):
+	case errors.As(e.Err, &certificate), strings.Contains(e.Err.Error(), "HTTP request to an HTTPS server"):
+		// The second is what is left of the first where plain HTTP was tried as well.
 		return "if its certificate is to be trusted, name the authority's file: SSL_CERT_FILE=FILE; to take any, give --insecure-registry " + e.Registry
 	case strings.Contains(e.Err.Error(), "server gave HTTP response to HTTPS client"):
 		return "if it may be spoken to in the clear, give --insecure-registry " + e.Registry
+	case errors.As(e.Err, &te):
+		return "the registry did not do its part: try again later, or ask those who run it"
 	default:
 		return fmt.Sprintf("check the name %s, the network, and the proxy variables", e.Registry)
 	}

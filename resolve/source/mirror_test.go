@@ -159,8 +159,8 @@ func TestInsecure(t *testing.T) {
 	}
 	check(t, open(lax, host))
 	var ne *registry.NetworkError
-	if err := open(lax, other); !errors.As(err, &ne) {
-		t.Errorf("with another registry named, Open = %v, want a *NetworkError", err)
+	if err := open(lax, other); !errors.As(err, &ne) || !strings.HasSuffix(ne.Hint(), "; to take any, give --insecure-registry "+other) {
+		t.Errorf("with another registry named, Open = %v, want a *NetworkError that names the flag", err)
 	}
 	err = open(dialing(host), "registry.example:5000")
 	if !errors.As(err, &ne) || !strings.HasSuffix(ne.Hint(), "; to take any, give --insecure-registry registry.example:5000") {

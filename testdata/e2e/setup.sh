@@ -3,7 +3,7 @@
 set -euo pipefail
 packages=(
   podman buildah skopeo umoci crun runc uidmap # engines and image tools
-  docker-registry                              # the registry on loopback
+  docker-registry apache2-utils openssl        # the registry on loopback, its passwords and certificates
   mmdebstrap ca-certificates curl              # parents from packages
   python3 python3-pip python3-venv git
   zsh fish                                     # shells whose completion is tested
