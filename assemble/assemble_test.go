@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 
@@ -173,7 +174,7 @@ func TestDamagedLayerIsMadeAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	damage(t, dir)
-	o.Outputs = []assemble.Output{&reader{&out}}
+	o.Outputs = []assemble.Output{&reader{recorder: &out}}
 	r, err := assemble.Build(t.Context(), demo(files("a")), o)
 	if err != nil {
 		t.Fatalf("a build with a damaged layer in the cache: %v", err)
@@ -187,9 +188,15 @@ func TestDamagedLayerIsMadeAgain(t *testing.T) {
 }
 
 // reader is an output that reads all layers, as real ones do.
-type reader struct{ *recorder }
+type reader struct {
+	*recorder
+	begun atomic.Int32
+}
 
-func (r *reader) Begin() (output.Delivery, error) { return r, nil }
+func (r *reader) Begin() (output.Delivery, error) {
+	r.begun.Add(1)
+	return r, nil
+}
 
 func (r *reader) Complete(ctx context.Context, img v1.Image) error {
 	ls, err := img.Layers()

@@ -243,15 +243,15 @@ func TestNothingIsAddedToAKnownImage(t *testing.T) {
 func TestDamageShowsEarly(t *testing.T) {
 	dir := t.TempDir()
 	steps, open := wheels(t, 1)
-	o := options(t, dir, &reader{&recorder{}})
+	out := &reader{recorder: &recorder{}}
+	o := options(t, dir, out)
 	o.Tools.Wheel = open
 	if _, err := assemble.Build(t.Context(), demo(files("a")), o); err != nil {
 		t.Fatal(err)
 	}
 	damage(t, dir)
-	var tried atomic.Bool
 	o.Tools.Wheel = func(ctx context.Context, w plan.Wheel) (*os.File, error) {
-		if !tried.Swap(true) {
+		if out.begun.Load() == 2 { // the attempt that finds the damage
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
@@ -260,6 +260,9 @@ func TestDamageShowsEarly(t *testing.T) {
 	r, err := assemble.Build(deadline(t), demo(files("a"), steps[0]), o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n := out.begun.Load(); n != 3 {
+		t.Errorf("deliveries were begun %d times, want 3: of two builds, and again", n)
 	}
 	for _, l := range r.Layers {
 		if l.Reused {

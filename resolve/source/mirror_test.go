@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,16 +77,21 @@ func TestMirrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			var mu sync.Mutex
 			var asked []string
 			origin := serve(t, func(h http.Handler) http.Handler {
 				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					mu.Lock()
 					asked = append(asked, r.Method+" "+r.URL.Path)
+					mu.Unlock()
 					h.ServeHTTP(w, r)
 				})
 			})
 			img := makeImage(t, "linux/amd64")
 			text := putRemote(t, origin, img)
+			mu.Lock()
 			asked = nil
+			mu.Unlock()
 			mirror := serve(t, tt.wrap)
 			if tt.filled {
 				tag, err := name.NewTag(mirror + "/hub/app:1")
@@ -105,6 +111,8 @@ func TestMirrors(t *testing.T) {
 				t.Errorf("Reference = %s, want %s", got.Reference, want)
 			}
 			if tt.name == "has it" {
+				mu.Lock()
+				defer mu.Unlock()
 				if len(asked) > 0 || len(notes) > 0 {
 					t.Errorf("the registry was asked %q with the notes %q, want nothing", asked, notes)
 				}
