@@ -30,6 +30,7 @@ type Request struct {
 	Created  int64    // SOURCE_DATE_EPOCH, or 0: seconds since 1970
 	IndexURL string   // of the package index; "" is uv's own
 	Refresh  bool     // resolve requirements anew
+	Strict   bool     // requirements that later ones break are an error
 	Offline  bool     // no network
 
 	Images   Images
@@ -162,6 +163,12 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 	})
 	if err != nil {
 		return nil, unresolved(req, err)
+	}
+	if len(r.Broken) > 0 && req.Strict {
+		return nil, fmt.Errorf("resolving requirements: %w", &python.BrokenError{Problems: r.Broken})
+	}
+	for _, b := range r.Broken {
+		req.note("warning: %s", b)
 	}
 	if !r.Recalled { // else an earlier build has said them
 		for _, n := range r.Notes {

@@ -204,6 +204,31 @@ func TestResolveErrors(t *testing.T) {
 	}
 }
 
+// What later requirements break is a warning, each time; or an error.
+func TestBroken(t *testing.T) {
+	const broken = "first:1 has requirement six<1, but you have six 2"
+	req, im := request(t, "settings: {docker: {parent_image: base, python: /usr/bin/python3.11, requirements: [six]}}")
+	im.files = append(im.files, "usr/bin/python3.11="+minimalELF, "usr/lib/python3.11/os.py=")
+	req.Python = &answers{Resolution: python.Resolution{Broken: []string{broken}, Recalled: true}}
+	var notes []string
+	req.Note = func(n string) {
+		if !strings.HasPrefix(n, "note: ") {
+			notes = append(notes, n)
+		}
+	}
+	if _, err := resolve.Resolve(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"warning: " + broken}, notes); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+	req.Strict = true
+	_, err := resolve.Resolve(t.Context(), req)
+	if bad := new(python.BrokenError); !errors.As(err, &bad) || !strings.Contains(err.Error(), broken) || bad.Hint() == "" {
+		t.Errorf("Resolve, strictly: %v, want a *python.BrokenError with %q and a hint", err, broken)
+	}
+}
+
 func TestDefaultParent(t *testing.T) {
 	req, im := request(t, "")
 	req.Default = func() (string, string) { return "python:3.12-slim", "for a reason" }

@@ -103,7 +103,7 @@ var (
 	laterCommands = []string{"bootstrap", "builds", "diff", "doctor", "lock", "rebase", "run"}
 	laterFlags    = []string{
 		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression", "extra-index-url",
-		"installer", "metadata-file", "provenance", "sandbox", "sbom", "step", "strict", "v",
+		"installer", "metadata-file", "provenance", "sandbox", "sbom", "step", "v",
 	}
 )
 

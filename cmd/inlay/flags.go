@@ -35,6 +35,7 @@ func planFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "deliver the image to `OUTPUT`: registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE; may be given several times"},
 		pathFlag{&cli.StringSliceFlag{Name: "set", Usage: "set any other setting, `PATH=YAML`; may be given several times"}},
 		&cli.BoolFlag{Name: "refresh", Usage: "resolve the requirements anew"},
+		&cli.BoolFlag{Name: "strict", Usage: "fail where later requirements break earlier ones or the parent's packages, in place of a warning"},
 		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
 		&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"},
 		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU(), DefaultText: "the number of CPUs"},

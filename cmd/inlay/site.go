@@ -111,6 +111,7 @@ func (s *site) resolver(c *cli.Context, dir *cache.Dir, show progress.Display) *
 		Dir:      filepath.Join(uv, "cache"),
 		Temp:     dir.Scratch(),
 		Store:    values(dir, cache.Resolutions),
+		Files:    s.wheels,
 		Progress: show.Start,
 	}
 }
@@ -149,6 +150,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Digests:  &tree.Cache{Store: values(j.site.cache, cache.Inventories), Name: j.treeName(), Now: j.begun},
 		Created:  date,
 		Refresh:  c.Bool("refresh"),
+		Strict:   c.Bool("strict"),
 		Offline:  c.Bool("offline"),
 		IndexURL: c.String("index-url"),
 		Platform: "linux/" + runtime.GOARCH,

@@ -266,7 +266,6 @@ func TestRefusedRequests(t *testing.T) {
 		{"an index that is no URL", func(r *python.Request) { r.IndexURL = "example.com/simple" }, `index URL: "example.com/simple": want an http or https URL`},
 		{"an index with a space", func(r *python.Request) { r.IndexURL = "https://example.com/a b" }, `index URL: "https://example.com/a b": a URL has no spaces`},
 		{"an option", func(r *python.Request) { r.Groups = group(t, "idna", "--pre") }, "requirements.txt:2: \"--pre\": `--pre` lines are not supported yet"},
-		{"two groups", func(r *python.Request) { r.Groups = append(r.Groups, group(t, "idna")...) }, `requirements.txt:1: "idna": several groups of requirements are not supported yet`},
 		{"no libc", func(r *python.Request) { r.Inventory = musl }, "neither glibc nor musl"},
 		{"a rare machine", func(r *python.Request) { r.Inventory = sparc }, `no wheels are made for its architecture "sparc64"`},
 		{"an old Python", func(r *python.Request) { r.Inventory = two }, `its version is "2.7.18", and only Python 3 is supported`},

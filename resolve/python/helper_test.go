@@ -18,6 +18,7 @@ import (
 	"sync"
 	"testing"
 
+	"inlay/cache/fetch"
 	"inlay/layers"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -154,6 +155,8 @@ func dryRun(changes ...string) string {
 // script is a Runner that says what a real uv was recorded to say.
 type script struct {
 	install, compile said
+	then             []said                 // in place of install, the second time and later
+	check            []said                 // all is well when there is no more
 	look             func(c python.Command) // is shown each command
 
 	mu    sync.Mutex
@@ -164,6 +167,14 @@ type script struct {
 func (s *script) Run(ctx context.Context, c python.Command) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.Args[1] == "check" {
+		var say said
+		if len(s.check) > 0 {
+			say, s.check = s.check[0], s.check[1:]
+		}
+		_, err := io.WriteString(c.Stderr, say.stderr)
+		return say.exit, err
+	}
 	s.calls = append(s.calls, c.Args)
 	for _, a := range c.Args {
 		if strings.HasSuffix(a, ".txt") {
@@ -181,6 +192,9 @@ func (s *script) Run(ctx context.Context, c python.Command) (int, error) {
 	switch strings.Join(c.Args[:2], " ") {
 	case "pip install":
 		say = s.install
+		if len(s.then) > 0 {
+			s.install, s.then = s.then[0], s.then[1:]
+		}
 	case "pip compile":
 		say = s.compile
 	default:
@@ -213,6 +227,7 @@ func resolver(t *testing.T, run python.Runner) *python.Resolver {
 		Dir:    filepath.Join(dir, "cache"),
 		Temp:   filepath.Join(dir, "tmp"),
 		Store:  &memory{},
+		Files:  &fetch.Store{Dir: filepath.Join(dir, "wheels")},
 	}
 }
 

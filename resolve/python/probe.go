@@ -20,17 +20,19 @@ import (
 // metadata of what is installed, at the image's paths, and in place of the
 // interpreter a script that answers uv's one question.
 type skeleton struct {
-	root   string // stands for the image's /
-	python string // the script
-	builds string // a file with the directories in which uv wanted to build something
+	root    string // stands for the image's /
+	python  string // the script
+	builds  string // a file with the directories in which uv wanted to build something
+	purelib string // where the image has its packages
 }
 
 // writeSkeleton makes a skeleton in dir, which must be empty and on a file
 // system that lets scripts run.
 func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers.View) (*skeleton, error) {
 	s := &skeleton{
-		root:   filepath.Join(dir, "root"),
-		builds: filepath.Join(dir, "builds"),
+		root:    filepath.Join(dir, "root"),
+		builds:  filepath.Join(dir, "builds"),
+		purelib: py.Scheme.Purelib,
 	}
 	s.python = filepath.Join(s.root, filepath.FromSlash(py.Interpreter))
 	answer, err := json.Marshal(interpreterInfo(py, libc, s.root))
@@ -74,6 +76,58 @@ func writeMetadata(dir string, py *parent.Python, view *layers.View) (_ *os.Root
 		}
 	}
 	return root, nil
+}
+
+// installedFiles are what an installer leaves in a .dist-info directory, as far
+// as it decides anything.
+type installedFiles struct {
+	metadata []byte
+	url      string // of the wheel, if its requirement gives it
+}
+
+// change takes what is gone out of the skeleton and puts what has come into it.
+func (s *skeleton) change(gone, come []parent.Dist, files []installedFiles) error {
+	root, err := os.OpenRoot(s.root)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	for _, d := range gone {
+		if err := root.RemoveAll(relative(d.Path)); err != nil {
+			return err
+		}
+	}
+	for i, d := range come {
+		if err := writeInstalled(root, relative(d.Path), files[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// anyWheel is the WHEEL of what fits: the wheel wouldn't have been chosen
+// otherwise.
+const anyWheel = "Wheel-Version: 1.0\nGenerator: inlay\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+// writeInstalled describes an installed distribution.
+func writeInstalled(root *os.Root, dir string, f installedFiles) error {
+	if err := root.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := root.WriteFile(path.Join(dir, "METADATA"), f.metadata, 0o644); err != nil {
+		return err
+	}
+	if err := root.WriteFile(path.Join(dir, "WHEEL"), []byte(anyWheel), 0o644); err != nil {
+		return err
+	}
+	if f.url == "" {
+		return nil
+	}
+	direct, err := json.Marshal(map[string]any{"url": f.url, "archive_info": map[string]any{}}) // PEP 610
+	if err != nil {
+		return err
+	}
+	return root.WriteFile(path.Join(dir, "direct_url.json"), direct, 0o644)
 }
 
 // relative returns an absolute path of the image as fs.FS names it.

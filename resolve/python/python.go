@@ -23,6 +23,7 @@ import (
 	"strings"
 
 	"inlay/cache/disk"
+	"inlay/cache/fetch"
 	"inlay/layers"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -54,6 +55,9 @@ type Resolver struct {
 	Temp string
 	// Store keeps resolutions.
 	Store Store
+	// Files keeps wheels. One is read to show a group what the group before it
+	// installed, where the index doesn't say that apart.
+	Files *fetch.Store
 	// Progress is told of a resolution that takes its time; nil is fine.
 	Progress func(task string, total int64) (add func(n int64), done func(error))
 }
@@ -64,7 +68,8 @@ type Request struct {
 	// View opens the parent's file tree; nil means Inventory.View. It is called
 	// only when the Store has no answer, or packages of the parent are removed.
 	View func(context.Context) (*layers.View, error)
-	// Groups are the requirements. At most one may have any for now.
+	// Groups are the requirements. They are installed one after the other, and
+	// the later wins.
 	Groups []Group
 	// IndexURL replaces the default package index, unless it is "".
 	IndexURL string
@@ -81,6 +86,7 @@ type Resolution struct {
 	Wheels      []plan.Wheel  `json:"wheels"`                // to install, sorted by name; none if the parent satisfies all
 	Remove      []parent.Dist `json:"remove,omitempty"`      // of the parent's: replaced by wheels
 	RemovePaths []string      `json:"removePaths,omitempty"` // what to white out for that: absolute, sorted
+	Broken      []string      `json:"broken,omitempty"`      // what no longer holds of what was there before, in the words of `pip check`
 	Notes       []string      `json:"notes,omitempty"`       // for people
 	UVVersion   string        `json:"uvVersion,omitempty"`   // of the uv that was asked
 	Recalled    bool          `json:"-"`                     // the answer was known: nothing was asked
@@ -92,19 +98,19 @@ type Resolution struct {
 // *SdistError or *HashError; *IndexError, *OfflineError and *NoUVError mean
 // that the question could not be answered.
 func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error) {
-	group, err := req.check()
+	groups, err := req.check()
 	if err != nil {
 		return nil, err
 	}
-	if len(group.Lines) == 0 {
+	if len(groups) == 0 {
 		return &Resolution{}, nil
 	}
 	req.View = req.open()
-	name := req.storeName(group)
+	name := req.storeName(groups)
 	a, err := r.recall(name)
 	recalled := err == nil
 	if req.Refresh || errors.Is(err, fs.ErrNotExist) {
-		a, err = r.ask(ctx, req, group)
+		a, err = r.ask(ctx, req, groups)
 		recalled = false
 	}
 	if err != nil {
@@ -138,30 +144,26 @@ func (req Request) open() func(context.Context) (*layers.View, error) {
 	}
 }
 
-// check validates req and returns the group with requirements.
-func (req Request) check() (Group, error) {
-	var found Group
+// check validates req and returns the groups that have requirements.
+func (req Request) check() ([]Group, error) {
+	var groups []Group
 	for _, g := range req.Groups {
 		if err := check(g); err != nil {
-			return Group{}, err
+			return nil, err
 		}
-		switch {
-		case len(g.Lines) == 0:
-		case len(found.Lines) == 0:
-			found = g
-		default:
-			return Group{}, g.Lines[0].Refuse("several groups of requirements are"+notYet, "put them all into "+found.Name)
+		if len(g.Lines) > 0 {
+			groups = append(groups, g)
 		}
 	}
-	if len(found.Lines) == 0 {
-		return found, nil
+	if len(groups) == 0 {
+		return nil, nil
 	}
 	for _, u := range append([]string{req.IndexURL}, req.ExtraIndexURLs...) {
 		if err := checkIndex(u); err != nil {
-			return Group{}, err
+			return nil, err
 		}
 	}
-	return found, req.checkPython()
+	return groups, req.checkPython()
 }
 
 // checkPython refuses a Python that no wheel's tags can be told for.
@@ -205,22 +207,26 @@ func checkIndex(raw string) error {
 
 // storeFormat is part of the name under which an answer is stored. It grows
 // when the same question may get another answer from this program.
-const storeFormat = 1
+const storeFormat = 2
 
 // storeName names all that decides what uv answers, but for the index's content
 // and uv's own version: an answer stays what it is until it is refreshed.
-func (req Request) storeName(g Group) string {
+func (req Request) storeName(groups []Group) string {
 	py := *req.Inventory.Python
 	py.Dists = slices.SortedFunc(slices.Values(py.Dists), func(a, b parent.Dist) int { return cmp.Compare(a.Path, b.Path) })
+	lines := make([][2][]string, len(groups))
+	for i, g := range groups {
+		lines[i] = [2][]string{texts(g.Lines), texts(g.Constraints)}
+	}
 	question, err := json.Marshal(struct {
 		Format    int
 		Installer string
-		Groups    [][]string
+		Groups    [][2][]string
 		Index     string
 		Extra     []string
 		Libc      parent.Libc
 		Python    parent.Python
-	}{storeFormat, "uv", [][]string{texts(g.Lines), texts(g.Constraints)}, req.IndexURL, req.ExtraIndexURLs, req.Inventory.Libc, py})
+	}{storeFormat, "uv", lines, req.IndexURL, req.ExtraIndexURLs, req.Inventory.Libc, py})
 	if err != nil {
 		panic(err) // strings, numbers and booleans
 	}
@@ -284,7 +290,7 @@ func (a *answer) finish(ctx context.Context, req Request) error {
 }
 
 // ask asks uv.
-func (r *Resolver) ask(ctx context.Context, req Request, g Group) (_ *answer, err error) {
+func (r *Resolver) ask(ctx context.Context, req Request, groups []Group) (_ *answer, err error) {
 	if r.Progress != nil {
 		_, done := r.Progress("resolving requirements", 0)
 		defer func() { done(err) }()
@@ -294,42 +300,8 @@ func (r *Resolver) ask(ctx context.Context, req Request, g Group) (_ *answer, er
 		return nil, err
 	}
 	defer s.remove()
-	s.secrets = g.Secrets
 	a := &answer{Resolution: Resolution{UVVersion: s.uv.Version}}
-	c, err := s.install(ctx, g, req.Refresh)
-	if err != nil {
-		return nil, err
-	}
-	a.Warnings = c.warnings
-	for _, p := range c.remove {
-		a.Remove = append(a.Remove, installed(req.Inventory.Python.Dists, p)...)
-	}
-	if len(c.add) == 0 {
-		return a, nil
-	}
-	lock, err := s.lock(ctx, c, g)
-	if err != nil {
-		return nil, err
-	}
-	tags := wheelTags(req.Inventory.Python, req.Inventory.Libc)
-	a.Wheels, err = lock.wheels(c, g, tags, s.target)
-	return a, err
-}
-
-// installed returns the distributions of the parent that p names: those of its
-// version if there are any, which uv may write in another way.
-func installed(dists []parent.Dist, p Package) (found []parent.Dist) {
-	for _, d := range dists {
-		if d.Name == p.Name && d.Version == p.Version {
-			found = append(found, d)
-		}
-	}
-	for _, d := range dists {
-		if d.Name == p.Name && len(found) == 0 {
-			return []parent.Dist{d}
-		}
-	}
-	return found
+	return a, r.install(ctx, req, s, groups, a)
 }
 
 // session prepares a resolution: it finds uv and lays out the skeleton.
@@ -355,7 +327,10 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 			remove()
 		}
 	}()
-	s := &session{uv: uv, runner: r.Runner, dir: dir, remove: remove, offline: req.Offline, target: req.target()}
+	s := &session{
+		uv: uv, runner: r.Runner, dir: dir, remove: remove, offline: req.Offline, target: req.target(),
+		tags: wheelTags(req.Inventory.Python, req.Inventory.Libc),
+	}
 	if s.skeleton, err = writeSkeleton(dir, req.Inventory.Python, req.Inventory.Libc, view); err != nil {
 		return nil, err
 	}

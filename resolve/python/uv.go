@@ -28,8 +28,9 @@ type session struct {
 	remove   func()   // removes it
 	skeleton *skeleton
 	offline  bool
-	target   string   // what a wheel must fit, in words
-	secrets  []string // that what uv says may hold
+	target   string         // what a wheel must fit, in words
+	tags     map[string]int // and by its tags, each with its rank
+	secrets  []string       // that what uv says may hold
 }
 
 // A choice is what uv would do with a group of requirements.
@@ -50,6 +51,31 @@ type change struct {
 
 // maxLock bounds a pylock.toml. One package of a hundred wheels takes 40 KB.
 const maxLock = 64 << 20
+
+// decide says what `uv pip install` of g would change of the skeleton.
+func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, error) {
+	c, err := s.install(ctx, g, refresh)
+	if err != nil {
+		return nil, err
+	}
+	d := &delta{remove: c.remove, warnings: c.warnings, direct: map[string]string{}}
+	if len(c.add) == 0 {
+		return d, nil
+	}
+	lock, err := s.lock(ctx, c, g)
+	if err != nil {
+		return nil, err
+	}
+	if d.add, err = lock.wheels(c, g, s.tags, s.target); err != nil {
+		return nil, err
+	}
+	for i, w := range d.add {
+		if slices.ContainsFunc(c.add, func(a change) bool { return a.direct && a.Name == w.Name }) {
+			d.direct[w.Name] = d.add[i].URL
+		}
+	}
+	return d, nil
+}
 
 // install asks uv what `uv pip install` of g would do to the skeleton.
 func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, error) {
@@ -123,15 +149,7 @@ func (s *session) lock(ctx context.Context, c *choice, g Group) (*lockFile, erro
 
 func (s *session) write(name string, lines []string) (string, error) {
 	file := filepath.Join(s.dir, name)
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return "", err
-	}
-	_, err = f.WriteString(strings.Join(lines, "\n") + "\n")
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	return file, err
+	return file, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 
 // run runs uv with args, the interpreter and the flags of every call.

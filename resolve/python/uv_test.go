@@ -60,6 +60,7 @@ type index struct {
 	files map[string][]byte // by file name
 	html  bool
 	fresh bool // nothing of it may be cached
+	bare  bool // it has no METADATA beside wheels
 }
 
 func newIndex(t *testing.T, files map[string][]byte) *index {
@@ -90,7 +91,7 @@ func (ix *index) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	name := path.Base(r.URL.Path)
 	content, ok := ix.files[name]
-	if wheel, is := strings.CutSuffix(name, ".metadata"); is && ix.files[wheel] != nil {
+	if wheel, is := strings.CutSuffix(name, ".metadata"); is && ix.files[wheel] != nil && !ix.bare {
 		content, ok = member(ix.files[wheel], "METADATA"), true
 	}
 	if !ok {
@@ -114,7 +115,7 @@ func (ix *index) page(w http.ResponseWriter, r *http.Request, project string) {
 		if distribution, _, _ := strings.Cut(name, "-"); distribution == project {
 			content := ix.files[name]
 			files = append(files, file{
-				Filename: name, URL: "../../files/" + name, Size: len(content), Metadata: strings.HasSuffix(name, ".whl"),
+				Filename: name, URL: "../../files/" + name, Size: len(content), Metadata: strings.HasSuffix(name, ".whl") && !ix.bare,
 				Hashes: map[string]string{"sha256": fmt.Sprintf("%x", sha256.Sum256(content))}, Yanked: strings.HasPrefix(name, "yanked-"),
 			})
 		}
