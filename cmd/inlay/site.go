@@ -5,13 +5,16 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
@@ -182,7 +185,14 @@ func (j *job) tools(p plan.Plan) step.Tools {
 			if err != nil {
 				return nil, err
 			}
-			return wheels.Open(ctx, fetch.File{Name: w.File, URL: w.URL, Digest: digest, Size: w.Size})
+			f, err := wheels.Open(ctx, fetch.File{Name: w.File, URL: w.URL, Digest: digest, Size: w.Size})
+			if local, ok := strings.CutPrefix(w.URL, "file://"); ok && errors.Is(err, fs.ErrNotExist) {
+				if plain, err := url.PathUnescape(local); err == nil {
+					local = plain
+				}
+				return nil, &usageError{"the wheel is a file of the machine that made the plan, and there is no " + local + " here", "copy it there, or plan the build on this machine"}
+			}
+			return f, err
 		},
 		Install: func(ctx context.Context, f *os.File, w plan.Wheel) (fs.FS, func(), error) {
 			inv, err := j.inventory(ctx, p)

@@ -183,6 +183,22 @@ func TestUnknownDryRun(t *testing.T) {
 	}
 }
 
+// What is replaced by another file of its own version goes and comes.
+func TestReplacedByItself(t *testing.T) {
+	old := dist("six", "1.0")
+	run := &script{
+		install: said{stderr: "Would uninstall 1 package\nWould install 1 package\n ~ six==1.0\n"},
+		compile: said{stdout: lockOf("six-1.0-py3-none-any.whl")},
+	}
+	got, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: debian(old), View: view(t, metadata(old)), Groups: group(t, "six")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Wheels) != 1 || len(got.Remove) != 1 || got.Remove[0] != old {
+		t.Errorf("Resolve = %+v, want a wheel and the removal of %v", got, old)
+	}
+}
+
 // Hashes of a requirement are its own: another package isn't bound by them.
 func TestHashes(t *testing.T) {
 	run := &script{install: said{stderr: dryRun(" + six==1.0")}, compile: said{stdout: lockOf("six-1.0-py3-none-any.whl")}}

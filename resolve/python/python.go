@@ -79,6 +79,8 @@ type Request struct {
 	Refresh bool
 	// Offline uses only what the caches have.
 	Offline bool
+
+	locals map[string]plan.Wheel // of this machine that Groups name, by URL
 }
 
 // A Resolution is the difference that requirements make to a parent.
@@ -104,6 +106,9 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 	}
 	if len(groups) == 0 {
 		return &Resolution{}, nil
+	}
+	if req.locals, err = readLocals(ctx, groups); err != nil {
+		return nil, err
 	}
 	req.View = req.open()
 	name := req.storeName(groups)
@@ -226,7 +231,8 @@ func (req Request) storeName(groups []Group) string {
 		Extra     []string
 		Libc      parent.Libc
 		Python    parent.Python
-	}{storeFormat, "uv", lines, req.IndexURL, req.ExtraIndexURLs, req.Inventory.Libc, py})
+		Locals    map[string]plan.Wheel
+	}{storeFormat, "uv", lines, req.IndexURL, req.ExtraIndexURLs, req.Inventory.Libc, py, req.locals})
 	if err != nil {
 		panic(err) // strings, numbers and booleans
 	}
@@ -329,7 +335,7 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	}()
 	s := &session{
 		uv: uv, runner: r.Runner, dir: dir, remove: remove, offline: req.Offline, target: req.target(),
-		tags: wheelTags(req.Inventory.Python, req.Inventory.Libc),
+		tags: wheelTags(req.Inventory.Python, req.Inventory.Libc), locals: req.locals,
 	}
 	if s.skeleton, err = writeSkeleton(dir, req.Inventory.Python, req.Inventory.Libc, view); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ package python
 
 import (
 	"fmt"
+	"slices"
 
 	"inlay/resolve/python/reqfile"
 )
@@ -26,11 +27,6 @@ func check(g Group) error {
 	for _, o := range g.Options {
 		return o.Refuse("`--"+o.Name+"` lines are"+notYet, "remove the line")
 	}
-	for _, l := range g.Lines {
-		if l.Path() != "" {
-			return l.Refuse("local wheels are"+notYet, "name a released version, as in `NAME==1.0`")
-		}
-	}
 	return nil
 }
 
@@ -46,7 +42,7 @@ func texts(lines []Line) []string {
 // direct returns the lines of g that give a URL for name. They can differ in
 // their markers.
 func direct(g Group, name string) (lines []string) {
-	for _, l := range g.Lines {
+	for _, l := range slices.Concat(g.Lines, g.Constraints) {
 		if l.Name == name && l.URL != "" {
 			lines = append(lines, l.Text)
 		}
@@ -56,7 +52,7 @@ func direct(g Group, name string) (lines []string) {
 
 // hashes returns the digests that g allows for name; none means any.
 func hashes(g Group, name string) (sums []string) {
-	for _, l := range g.Lines {
+	for _, l := range slices.Concat(g.Lines, g.Constraints) {
 		if l.Name == name {
 			sums = append(sums, l.Hashes...)
 		}

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"inlay/resolve/plan"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -31,6 +32,7 @@ type session struct {
 	target   string         // what a wheel must fit, in words
 	tags     map[string]int // and by its tags, each with its rank
 	secrets  []string       // that what uv says may hold
+	locals   map[string]plan.Wheel
 }
 
 // A choice is what uv would do with a group of requirements.
@@ -47,6 +49,7 @@ type change struct {
 	Package        // the version is "" for a URL that uv has not downloaded yet
 	pin     string // what to ask the second call for
 	direct  bool   // the requirement names the file's URL
+	from    string // that URL, as uv prints it
 }
 
 // maxLock bounds a pylock.toml. One package of a hundred wheels takes 40 KB.
@@ -59,6 +62,7 @@ func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, er
 		return nil, err
 	}
 	d := &delta{remove: c.remove, warnings: c.warnings, direct: map[string]string{}}
+	c.takeLocals(d, g, s.locals)
 	if len(c.add) == 0 {
 		return d, nil
 	}
@@ -66,14 +70,16 @@ func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, er
 	if err != nil {
 		return nil, err
 	}
-	if d.add, err = lock.wheels(c, g, s.tags, s.target); err != nil {
+	wheels, err := lock.wheels(c, g, s.tags, s.target)
+	if err != nil {
 		return nil, err
 	}
-	for i, w := range d.add {
+	for _, w := range wheels {
 		if slices.ContainsFunc(c.add, func(a change) bool { return a.direct && a.Name == w.Name }) {
-			d.direct[w.Name] = d.add[i].URL
+			d.direct[w.Name] = w.URL
 		}
 	}
+	d.add = append(d.add, wheels...)
 	return d, nil
 }
 
@@ -176,8 +182,8 @@ func relevant(line []byte) bool {
 
 var (
 	// changeLine is " + NAME==VERSION", perhaps with " (from URL)", or
-	// " + NAME @ URL"; "-" for what goes away.
-	changeLine  = regexp.MustCompile(`(?m)^ ([-+]) ([A-Za-z0-9._-]+)(?:==(\S+)( \(from \S+\))?|( @ \S+))$`)
+	// " + NAME @ URL"; "-" for what goes away, "~" for what is replaced by itself.
+	changeLine  = regexp.MustCompile(`(?m)^ ([-+~]) ([A-Za-z0-9._-]+)(?:==(\S+)(?: \(from (\S+)\))?| @ (\S+))$`)
 	countLine   = regexp.MustCompile(`(?m)^Would (?:(install|uninstall) (\d+) packages?|make no changes)$`)
 	warningLine = regexp.MustCompile(`(?m)^warning: (.+)$`)
 	selectLine  = regexp.MustCompile(`(?m)^DEBUG Selecting: (\S+==\S+) (?:\[[\w-]+\] )?\((\S+)\)$`)
@@ -195,11 +201,13 @@ func readChoice(g Group, log string) *choice {
 	}
 	for _, m := range changeLine.FindAllStringSubmatch(log, -1) {
 		p := Package{Name: reqfile.Normalise(m[2]), Version: m[3]}
-		if m[1] == "-" {
+		if m[1] != "+" {
 			out.remove = append(out.remove, p)
+		}
+		if m[1] == "-" {
 			continue
 		}
-		a := change{Package: p, pin: p.String(), direct: m[4]+m[5] != ""}
+		a := change{Package: p, pin: p.String(), direct: m[4]+m[5] != "", from: m[4] + m[5]}
 		if a.direct {
 			a.pin = strings.Join(direct(g, p.Name), "\n") // as written: uv masks what it prints
 		}

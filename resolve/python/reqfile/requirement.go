@@ -31,6 +31,7 @@ const (
 	example    = "a requirement starts with the name of a package, as in `numpy>=2`"
 	urlExample = "write `NAME @ https://HOST/NAME-1.0-py3-none-any.whl`"
 	buildFirst = "make a wheel of it with `pip wheel --no-deps`, and write the path of that"
+	pinFirst   = "; name the commit there, as in `git+https://HOST/REPOSITORY@` and its 40 hex digits: a branch or tag moves"
 	unbuilt    = "would have to be built, which is not supported yet"
 )
 
@@ -155,7 +156,7 @@ func web(l *Line, raw string) (problem, fix string) {
 	case strings.Contains(u.Scheme, "+") && commit.MatchString(raw):
 		return "the sources of a repository " + unbuilt, buildFirst
 	case strings.Contains(u.Scheme, "+"):
-		return "the sources of a repository " + unbuilt + "; they are not pinned to a commit either", buildFirst
+		return "the sources of a repository " + unbuilt + "; they are not pinned to a commit either", buildFirst + pinFirst
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "only http, https and file URLs are supported", urlExample
 	case u.Host == "":
