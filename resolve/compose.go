@@ -105,7 +105,7 @@ func sourceStep(req Request, inv *parent.Inventory, files *plan.Files) (*plan.St
 func config(req Request, inv *parent.Inventory) plan.Config {
 	s := req.Settings
 	c := plan.Config{
-		Env:         append(append([]string(nil), s.Environment...), s.RuntimeEnvironment...),
+		Env:         environment(req),
 		User:        s.User,
 		WorkDir:     s.WorkDir,
 		Entrypoint:  s.Entrypoint,

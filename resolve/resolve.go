@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inlay/ignore"
+	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
@@ -28,11 +29,11 @@ type Request struct {
 	Written  []string // paths in it that the build writes to, such as an output's; no part of the source
 	Platform string   // of a parent for several, where the settings name none
 	Created  int64    // SOURCE_DATE_EPOCH, or 0: seconds since 1970
-	IndexURL string   // of the package index; "" is uv's own
 	Refresh  bool     // resolve requirements anew
 	Strict   bool     // requirements that later ones break are an error
 	Offline  bool     // no network
 
+	Index    *index.Set // the package indexes; nil asks the installer's own
 	Images   Images
 	Python   Python
 	Projects Projects
@@ -159,7 +160,7 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 		return nil, err
 	}
 	r, err := req.Python.Resolve(ctx, python.Request{
-		Inventory: inv, View: inv.View, Groups: groups, IndexURL: req.IndexURL, Refresh: req.Refresh, Offline: req.Offline,
+		Inventory: inv, View: inv.View, Groups: groups, Index: req.Index, Refresh: req.Refresh, Offline: req.Offline,
 	})
 	if err != nil {
 		return nil, unresolved(req, err)

@@ -245,6 +245,48 @@ func TestDefaultParent(t *testing.T) {
 	}
 }
 
+// Credentials for package indexes are no part of the image, unless the settings
+// insist; what is left out is said, by name and never by value.
+func TestSecretsInEnvironment(t *testing.T) {
+	const yaml = `
+settings:
+  docker:
+    parent_image: base
+    environment:
+      A: "1"
+      PIP_EXTRA_INDEX_URL: https://u:s3cret@a.example/simple
+      PIP_INDEX_URL: https://b.example/simple
+    runtime_environment: {UV_INDEX_CORP_PASSWORD: s3cret}
+`
+	tests := []struct {
+		keep       string
+		env, notes []string
+	}{
+		{"", []string{"A=1", "PIP_INDEX_URL=https://b.example/simple"}, []string{
+			"warning: inlay.yaml:7: settings.docker.environment.PIP_EXTRA_INDEX_URL: its credentials were used to find packages and are not put into the image; to keep the variable, add `keep_secrets_in_env: true`",
+			"warning: inlay.yaml:9: settings.docker.runtime_environment.UV_INDEX_CORP_PASSWORD: its credentials are not put into the image; to keep the variable, add `keep_secrets_in_env: true`",
+		}},
+		{"    keep_secrets_in_env: true\n", []string{
+			"A=1", "PIP_EXTRA_INDEX_URL=https://u:s3cret@a.example/simple", "PIP_INDEX_URL=https://b.example/simple", "UV_INDEX_CORP_PASSWORD=s3cret",
+		}, nil},
+	}
+	for _, tt := range tests {
+		req, _ := request(t, yaml+tt.keep)
+		var notes []string
+		req.Note = func(s string) { notes = append(notes, s) }
+		r, err := resolve.Resolve(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(tt.env, r.Plan.Image().Config.Env); diff != "" {
+			t.Errorf("%q: the environment (-want +got):\n%s", tt.keep, diff)
+		}
+		if diff := cmp.Diff(tt.notes, notes); diff != "" {
+			t.Errorf("%q: the notes (-want +got):\n%s", tt.keep, diff)
+		}
+	}
+}
+
 func TestEmptySource(t *testing.T) {
 	req, _ := request(t, "settings: {docker: {parent_image: base}}")
 	req.Source = fstest.MapFS{".": {Mode: fs.ModeDir | 0o755}}

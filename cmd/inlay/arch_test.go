@@ -58,6 +58,7 @@ cmd/inlay -> cmd/inlay/login
 cmd/inlay -> cmd/inlay/progress
 cmd/inlay -> layers
 cmd/inlay -> resolve
+cmd/inlay -> resolve/index
 cmd/inlay -> resolve/parent
 cmd/inlay -> resolve/plan
 cmd/inlay -> resolve/pyproject
@@ -73,6 +74,7 @@ layers -> layers/inflate
 layers/inflate -> nothing
 resolve -> ignore
 resolve -> layers
+resolve -> resolve/index
 resolve -> resolve/parent
 resolve -> resolve/plan
 resolve -> resolve/pyproject
@@ -91,6 +93,7 @@ resolve/pyproject -> resolve/python/reqfile
 resolve/python -> cache/disk
 resolve/python -> cache/fetch
 resolve/python -> layers
+resolve/python -> resolve/index
 resolve/python -> resolve/parent
 resolve/python -> resolve/plan
 resolve/python -> resolve/python/reqfile

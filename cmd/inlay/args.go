@@ -102,7 +102,7 @@ func permute(args []string, flags []cli.Flag) ([]string, error) {
 var (
 	laterCommands = []string{"bootstrap", "builds", "diff", "doctor", "lock", "rebase", "run"}
 	laterFlags    = []string{
-		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression", "extra-index-url",
+		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression",
 		"installer", "metadata-file", "provenance", "sandbox", "sbom", "step", "v",
 	}
 )

@@ -18,6 +18,7 @@ import (
 	"inlay/cache"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
+	"inlay/resolve/index"
 	"inlay/resolve/plan"
 	"inlay/resolve/settings"
 	"inlay/resolve/tree"
@@ -49,6 +50,7 @@ type job struct {
 	settings *settings.Docker
 	names    []string // of the image
 	outputs  []target
+	index    *index.Set
 	show     progress.Display
 	site     *site
 }
@@ -86,7 +88,12 @@ func (j *job) open(c *cli.Context) (err error) {
 	if j.source, err = tree.Open(j.context); err != nil {
 		return err
 	}
-	if j.site, err = open(c.Context, c, j.show); err != nil {
+	if !j.settings.SkipBuild {
+		if j.index, err = j.indexes(c); err != nil {
+			return err
+		}
+	}
+	if j.site, err = open(c.Context, c, j.show, j.index); err != nil {
 		return err
 	}
 	j.outputs, err = j.targets(c)

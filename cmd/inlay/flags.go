@@ -39,7 +39,8 @@ func planFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
 		&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"},
 		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU(), DefaultText: "the number of CPUs"},
-		&cli.StringFlag{Name: "index-url", Usage: "find packages in the index at `URL`", EnvVars: []string{"UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"}, DefaultText: "uv's own"},
+		&cli.StringFlag{Name: "index-url", Usage: "find packages in the index at `URL`", DefaultText: "UV_DEFAULT_INDEX, UV_INDEX_URL or PIP_INDEX_URL, else uv's own"},
+		&cli.StringSliceFlag{Name: "extra-index-url", Usage: "find packages in the index at `URL` first; may be given several times"},
 	}
 	flags = append(append(flags, settingFlags()...), registryFlags()...)
 	return append(flags, globalFlags()...)

@@ -74,7 +74,7 @@ func inspect(c *cli.Context) error {
 	}
 	show := display(c)
 	defer show.Close()
-	s, err := open(c.Context, c, show)
+	s, err := open(c.Context, c, show, nil)
 	if err != nil {
 		return err
 	}

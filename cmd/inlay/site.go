@@ -26,6 +26,7 @@ import (
 	"inlay/cache/fetch"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
+	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/pyproject"
@@ -48,7 +49,7 @@ type site struct {
 
 // open returns the site that the flags describe. It holds the cache until it
 // is closed, so that nothing prunes what is in use.
-func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, error) {
+func open(ctx context.Context, c *cli.Context, show progress.Display, set *index.Set) (*site, error) {
 	root, err := cacheDir(c)
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 		root:    root,
 		cache:   dir,
 		release: release,
-		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Offline: offline, Progress: downloads(show)},
+		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Transport: set.Transport(nil), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
 		images: source.Remembered{
 			Images:  images,
@@ -80,7 +81,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display) (*site, er
 			Offline: offline,
 		},
 	}
-	s.python = s.resolver(c, dir, show)
+	s.python = s.resolver(dir, show, set)
 	return s, nil
 }
 
@@ -96,7 +97,7 @@ func values(dir *cache.Dir, k cache.Kind) disk.Values { return disk.Values{Dir: 
 
 // resolver returns what resolves requirements, with this machine's uv or one
 // of inlay's own.
-func (s *site) resolver(c *cli.Context, dir *cache.Dir, show progress.Display) *python.Resolver {
+func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set) *python.Resolver {
 	uv := dir.Path(cache.UV)
 	return &python.Resolver{
 		UV: func(ctx context.Context) (python.UV, error) {
@@ -105,7 +106,7 @@ func (s *site) resolver(c *cli.Context, dir *cache.Dir, show progress.Display) *
 				Runner:   python.Exec{},
 				Env:      os.Environ(),
 				Dir:      uv,
-				IndexURL: c.String("index-url"),
+				Index:    set,
 				Files:    s.wheels,
 			})
 		},
@@ -155,7 +156,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Refresh:  c.Bool("refresh"),
 		Strict:   c.Bool("strict"),
 		Offline:  c.Bool("offline"),
-		IndexURL: c.String("index-url"),
+		Index:    j.index,
 		Platform: "linux/" + runtime.GOARCH,
 		Images:   j.site.images,
 		Python:   j.site.python,
@@ -192,7 +193,7 @@ func (j *job) tools(p plan.Plan) step.Tools {
 				}
 				return nil, &usageError{"the wheel is a file of the machine that made the plan, and there is no " + local + " here", "copy it there, or plan the build on this machine"}
 			}
-			return f, err
+			return f, refused(j.index, w.URL, err)
 		},
 		Install: func(ctx context.Context, f *os.File, w plan.Wheel) (fs.FS, func(), error) {
 			inv, err := j.inventory(ctx, p)

@@ -39,9 +39,10 @@ type known struct {
 	ask     func(ctx context.Context, args ...string) (string, error)
 	ambient bool // the keyring may be asked for users that URLs name
 
-	mu    sync.Mutex
-	creds []credential
-	more  []Secret // that belong to none of the indexes
+	mu     sync.Mutex
+	creds  []credential
+	more   []Secret          // that belong to none of the indexes
+	signed map[string]string // the queries of URLs that Public cut off
 }
 
 // maxSecrets bounds a file that holds credentials, in bytes.
@@ -270,7 +271,17 @@ var (
 	// The variables of uv and pip that name indexes, and those with passwords.
 	urlVariable    = regexp.MustCompile(`^(?:PIP|UV)_(?:\w+_)?(?:INDEX_URL|INDEX|FIND_LINKS)$`)
 	secretVariable = regexp.MustCompile(`^UV_INDEX_\w+_PASSWORD$`)
+	userVariable   = regexp.MustCompile(`^UV_INDEX_\w+_(?:USERNAME|PASSWORD)$`)
+	userinfo       = regexp.MustCompile(`://[^/\s]*@`)
 )
+
+// IsSecret reports whether a variable of pip or uv names a package index
+// together with a user or password, or is one itself. Names that only look like
+// theirs count too: it rather says so too often.
+func IsSecret(name, value string) bool {
+	name = strings.ToUpper(name)
+	return value != "" && userVariable.MatchString(name) || urlVariable.MatchString(name) && userinfo.MatchString(value)
+}
 
 // spot notes the passwords in variables of indexes, used or not.
 func (k *known) spot(env []string) {
@@ -288,7 +299,8 @@ func (k *known) spot(env []string) {
 			}
 			if u, err := url.Parse(raw); err == nil && u.User != nil {
 				password, _ := u.User.Password()
-				k.more = append(k.more, Secret{Value: cmp.Or(password, u.User.Username()), Of: name})
+				user := u.User.Username()
+				k.more = append(k.more, Secret{User: user, Value: cmp.Or(password, user), Of: name})
 			}
 		}
 	}

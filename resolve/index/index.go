@@ -29,6 +29,7 @@ type Set struct {
 	entries []entry
 	known   *known
 	unused  []entry // defaults of weaker levels
+	files   []entry // no indexes: files that requirements name by their URLs
 }
 
 // An entry is an index with what was said of its credentials.
@@ -82,7 +83,7 @@ func (s *Set) Key() []string {
 func (s *Set) With(from string, more ...Index) (*Set, error) {
 	out := &Set{known: &known{}}
 	if s != nil {
-		out.entries, out.known = slices.Clone(s.entries), s.known
+		out.entries, out.known, out.files = slices.Clone(s.entries), s.known, s.files
 	}
 	for _, x := range more {
 		e, err := parse(x.URL, from)

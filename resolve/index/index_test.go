@@ -169,7 +169,7 @@ func TestWith(t *testing.T) {
 	if diff := cmp.Diff([]string{"default https://a.example/simple"}, s.Key()); diff != "" {
 		t.Errorf("Key of the set it was made from (-want +got):\n%s", diff)
 	}
-	secrets := []index.Secret{{Value: "secret", Of: "https://b.example/simple"}, {Value: "netrcpw", Of: "https://d.example/simple"}}
+	secrets := []index.Secret{{User: "u", Value: "secret", Of: "https://b.example/simple"}, {User: "n", Value: "netrcpw", Of: "https://d.example/simple"}}
 	if diff := cmp.Diff(secrets, s.Secrets()); diff != "" {
 		t.Errorf("the secrets that the first set knows (-want +got):\n%s", diff)
 	}
@@ -194,12 +194,12 @@ func TestSecrets(t *testing.T) {
 		Netrc:     netrc(t, "machine files.example login n password files\nmachine e.example login n password never"),
 	})
 	want := []index.Secret{
-		{Value: "t0ken", Of: "corp"},
-		{Value: "default", Of: "https://a.example/simple"},
-		{Value: "weaker", Of: "https://c.example/simple"},
-		{Value: "files", Of: "files.example"},
+		{User: "t0ken", Value: "t0ken", Of: "corp"},
+		{User: "u", Value: "default", Of: "https://a.example/simple"},
+		{User: "u", Value: "weaker", Of: "https://c.example/simple"},
+		{User: "n", Value: "files", Of: "files.example"},
 		{Value: "other", Of: "UV_INDEX_OTHER_PASSWORD"},
-		{Value: "links", Of: "PIP_FIND_LINKS"},
+		{User: "u", Value: "links", Of: "PIP_FIND_LINKS"},
 	}
 	if diff := cmp.Diff(want, s.Secrets("https://files.example/x.whl", "https://a.example/x.whl")); diff != "" {
 		t.Errorf("Secrets (-want +got):\n%s", diff)

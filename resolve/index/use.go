@@ -84,13 +84,21 @@ func (s *Set) all() []entry {
 	return s.entries
 }
 
+// direct returns what WithFiles added.
+func (s *Set) direct() []entry {
+	if s == nil {
+		return nil
+	}
+	return s.files
+}
+
 // Realm names the servers and users of the credentials: "" if there are none,
 // else a digest. What one realm was told, another must not be: an installer's
 // own cache knows URLs but not users, so each realm has a cache of its own.
 // Passwords are no part of it, for they come and go.
 func (s *Set) Realm() string {
 	var all []string
-	for _, e := range s.all() {
+	for _, e := range slices.Concat(s.all(), s.direct()) {
 		if c := s.known.of(&e); c.at != nil {
 			all = append(all, fmt.Sprintf("%q %q", c.at.Scheme+"://"+c.at.Host, c.user))
 		}
@@ -105,8 +113,9 @@ func (s *Set) Realm() string {
 
 // A Secret is a text that must not leave the build.
 type Secret struct {
+	User  string // whose password it is; "" if that is not known
 	Value string
-	Of    string // the index or host that it is for: its name or URL
+	Of    string // the index, host or variable that it is for: its name or URL
 }
 
 // Secrets returns the passwords and tokens of the indexes, and of the servers
@@ -127,10 +136,13 @@ func (s *Set) Secrets(urls ...string) []Secret {
 	}
 	found := make([]Secret, len(all))
 	for i, c := range all {
-		found[i] = Secret{Value: c.secret(), Of: c.of}
+		found[i] = Secret{User: c.user, Value: c.secret(), Of: c.of}
 	}
+	s.known.mu.Lock()
+	found = append(found, s.known.more...)
+	s.known.mu.Unlock()
 	var secrets []Secret
-	for _, x := range append(found, s.known.more...) {
+	for _, x := range found {
 		if !slices.ContainsFunc(secrets, func(have Secret) bool { return have.Value == x.Value }) {
 			secrets = append(secrets, x)
 		}
@@ -204,6 +216,7 @@ type transport struct {
 // RoundTrip implements http.RoundTripper.
 func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	authorized := req.Clone(req.Context())
+	t.set.sign(authorized.URL)
 	t.set.Authorize(authorized)
 	return t.base.RoundTrip(authorized)
 }
@@ -219,6 +232,9 @@ func (e *DeniedError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the answer.
 func (e *DeniedError) Unwrap() error { return e.Err }
+
+// Temporary reports that no other try will be answered differently.
+func (e *DeniedError) Temporary() bool { return false }
 
 // Hint says how to give credentials.
 func (e *DeniedError) Hint() string {

@@ -27,6 +27,7 @@ import (
 
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
+	"inlay/resolve/index"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -55,9 +56,11 @@ type FindOptions struct {
 	Env []string
 	// Dir keeps a uv that had to be fetched.
 	Dir string
-	// IndexURL is the package index to fetch it from; "" leaves that to pip.
-	IndexURL string
-	// Files downloads it. Its Offline holds for the whole search.
+	// Index has the package indexes to fetch it from, before pip is asked, which
+	// has its own.
+	Index *index.Set
+	// Files downloads it, with the Transport of Index. Its Offline holds for the
+	// whole search.
 	Files *fetch.Store
 }
 
@@ -232,13 +235,11 @@ func (o FindOptions) Fetch(ctx context.Context, t Tool) (wheel *os.File, tried [
 	if o.Files.Offline {
 		return nil, []string{"none was fetched yet, and now there is no network"}, ctx.Err()
 	}
-	ways := []func() (*os.File, error){
-		func() (*os.File, error) { return o.fromIndex(ctx, t, file) },
-		func() (*os.File, error) { return o.fromPip(ctx, t, file) },
+	var ways []func() (*os.File, error)
+	for _, x := range o.Index.Indexes() {
+		ways = append(ways, func() (*os.File, error) { return o.fromIndex(ctx, x.URL, t, file) })
 	}
-	if o.IndexURL == "" {
-		ways = ways[1:]
-	}
+	ways = append(ways, func() (*os.File, error) { return o.fromPip(ctx, t, file) })
 	for _, way := range ways {
 		if wheel, err = way(); err == nil {
 			return wheel, nil, nil
@@ -251,12 +252,9 @@ func (o FindOptions) Fetch(ctx context.Context, t Tool) (wheel *os.File, tried [
 	return nil, tried, nil
 }
 
-// fromIndex downloads file from the index.
-func (o FindOptions) fromIndex(ctx context.Context, t Tool, file fetch.File) (f *os.File, err error) {
-	if err := checkIndex(o.IndexURL); err != nil {
-		return nil, err
-	}
-	if file.URL, err = findFile(ctx, o.Files.Transport, o.IndexURL, t); err != nil {
+// fromIndex downloads file from an index.
+func (o FindOptions) fromIndex(ctx context.Context, url string, t Tool, file fetch.File) (f *os.File, err error) {
+	if file.URL, err = findFile(ctx, o.Files.Transport, url, t); err != nil {
 		return nil, err
 	}
 	return o.Files.Open(ctx, file)
@@ -357,7 +355,7 @@ func (o FindOptions) fromPip(ctx context.Context, t Tool, file fetch.File) (*os.
 		log := &logWriter{}
 		exit, err := o.Runner.Run(ctx, Command{
 			Path: program, Args: append(slices.Clone(pip[1:]), args...),
-			Dir: dir, Env: pick(o.Env, pipEnv), Stdout: log, Stderr: log,
+			Dir: dir, Env: pick(o.Env, pipEnv, o.pipIndexes()...), Stdout: log, Stderr: log,
 		})
 		if err != nil {
 			return nil, err
@@ -369,6 +367,15 @@ func (o FindOptions) fromPip(ctx context.Context, t Tool, file fetch.File) (*os.
 		tried = fmt.Errorf("%s can't download %s: %s", program, t.Name, lastLine(reqfile.Redact(log.String())))
 	}
 	return nil, tried
+}
+
+// pipIndexes are the variables that tell pip the indexes; without any it keeps
+// its own.
+func (o FindOptions) pipIndexes() []string {
+	if len(o.Index.Indexes()) == 0 {
+		return nil
+	}
+	return o.Index.PipEnv()
 }
 
 func lastLine(text string) string {

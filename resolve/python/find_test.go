@@ -76,6 +76,8 @@ func TestFindUVNone(t *testing.T) {
 		case strings.HasPrefix(r.URL.Path, "/json/uv/"):
 			w.Header().Set("Content-Type", "application/vnd.pypi.simple.v1+json")
 			_, _ = fmt.Fprint(w, "{")
+		case strings.HasPrefix(r.URL.Path, "/private/uv/"):
+			http.Error(w, "no", http.StatusUnauthorized)
 		case strings.HasPrefix(r.URL.Path, "/old/uv/"):
 			_, _ = fmt.Fprint(w, `<a href="uv-0.1.0-py3-none-any.whl">uv-0.1.0-py3-none-any.whl</a>`)
 		default:
@@ -96,11 +98,11 @@ func TestFindUVNone(t *testing.T) {
 		{"an index without uv", t.TempDir(), bad.URL + "/empty/", false, "/empty/uv/: 404 Not Found; there is no pip on the PATH"},
 		{"an index with old ones", t.TempDir(), bad.URL + "/old", false, "/old/uv/ doesn't list uv-0.13.9-py3-none-"},
 		{"an index that makes no sense", t.TempDir(), bad.URL + "/json", false, "unexpected EOF"},
-		{"an index with a password", t.TempDir(), "https://u:secret@example.com", false, "credentials in URLs are not supported yet"},
+		{"an index that refuses the password", t.TempDir(), strings.Replace(bad.URL, "://", "://u:secret@", 1) + "/private", false, "/private/uv/: 401 Unauthorized"},
 	}
 	for _, tt := range tests {
 		_, err := python.FindUV(t.Context(), python.FindOptions{
-			LookPath: in(tt.dir), Runner: python.Exec{}, Dir: t.TempDir(), IndexURL: tt.index,
+			LookPath: in(tt.dir), Runner: python.Exec{}, Dir: t.TempDir(), Index: at(t, tt.index),
 			Files: &fetch.Store{Dir: t.TempDir(), Offline: tt.offline},
 		})
 		var none *python.NoUVError
@@ -131,7 +133,7 @@ func TestFindUVWrongFile(t *testing.T) {
 	t.Cleanup(server.Close)
 	dir := t.TempDir()
 	_, err := python.FindUV(t.Context(), python.FindOptions{
-		LookPath: in(t.TempDir()), Runner: python.Exec{}, Dir: dir, IndexURL: server.URL + "/simple", Files: &fetch.Store{Dir: t.TempDir()},
+		LookPath: in(t.TempDir()), Runner: python.Exec{}, Dir: dir, Index: at(t, server.URL+"/simple"), Files: &fetch.Store{Dir: t.TempDir()},
 	})
 	if none := new(*python.NoUVError); !errors.As(err, none) || !strings.Contains(err.Error(), "sha256") {
 		t.Errorf("FindUV with a changed file: %v, want a *NoUVError about its sha256", err)

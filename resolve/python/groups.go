@@ -104,6 +104,7 @@ func (r *Resolver) install(ctx context.Context, req Request, s *session, groups 
 	in := &installation{environment: newEnvironment(req.Inventory.Python), resolver: r, session: s}
 	for i, g := range groups {
 		s.secrets = append(s.secrets, g.Secrets...)
+		s.ask(req.indexes[i])
 		d, err := s.decide(ctx, g, req.Refresh)
 		if err != nil {
 			return err

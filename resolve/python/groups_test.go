@@ -171,7 +171,7 @@ func TestUVGroups(t *testing.T) {
 				w := &twin{t: t}
 				r.Runner = w
 				got, err := r.Resolve(t.Context(), python.Request{
-					Inventory: debian(tt.dists...), View: view(t, metadata(tt.dists...)), Groups: lists(t, tt.groups...), IndexURL: ix.url(),
+					Inventory: debian(tt.dists...), View: view(t, metadata(tt.dists...)), Groups: lists(t, tt.groups...), Index: at(t, ix.url()),
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -208,7 +208,7 @@ func TestUVBreaksParent(t *testing.T) {
 		files[distPackages[1:]+name+"-1.dist-info/METADATA"] += "Requires-Dist: " + requires + "\n"
 	}
 	got, err := ask(t).Resolve(t.Context(), python.Request{
-		Inventory: debian(dists...), View: view(t, files), Groups: group(t, "beta>=1"), IndexURL: newIndex(t, packages()).url(),
+		Inventory: debian(dists...), View: view(t, files), Groups: group(t, "beta>=1"), Index: at(t, newIndex(t, packages()).url()),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 
 	"inlay/cache/fetch"
 	"inlay/layers"
+	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
@@ -229,6 +230,16 @@ func resolver(t *testing.T, run python.Runner) *python.Resolver {
 		Store:  &memory{},
 		Files:  &fetch.Store{Dir: filepath.Join(dir, "wheels")},
 	}
+}
+
+// at are the package indexes with the default one first, "" for uv's own.
+func at(t *testing.T, url string, extra ...string) *index.Set {
+	t.Helper()
+	s, err := index.Gather(t.Context(), index.Options{Default: url, Extra: extra})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func group(t *testing.T, lines ...string) []python.Group {

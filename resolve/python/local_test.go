@@ -82,7 +82,7 @@ func TestUVLocalWheel(t *testing.T) {
 			for _, lines := range tt.groups {
 				groups = append(groups, localGroup(t, dir, lines...))
 			}
-			got, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: groups, IndexURL: ix.url()})
+			got, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: groups, Index: at(t, ix.url())})
 			if err != nil {
 				t.Fatal(err)
 			}

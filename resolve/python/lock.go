@@ -145,9 +145,6 @@ func checkWheel(w plan.Wheel, want []string) error {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("the index says that %s is at %q: only http and https URLs are supported", w.File, reqfile.Redact(w.URL))
 	}
-	if u.User != nil {
-		return fmt.Errorf("the index says that %s is at %q: credentials in URLs are not supported yet", w.File, reqfile.Redact(w.URL))
-	}
 	p := Package{Name: w.Name, Version: w.Version}
 	if hex := strings.TrimPrefix(w.Digest, "sha256:"); !hexSHA256.MatchString(hex) {
 		return &HashError{Package: p, File: w.File, Want: want}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inlay/cache/fetch"
+	"inlay/resolve/index"
 )
 
 // These tests are inside the package for the pin: what is really pinned is too
@@ -57,6 +58,10 @@ func serve(t *testing.T, file string, content []byte) (url string, requests *int
 	requests = new(int)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		*requests++
+		if user, password, _ := r.BasicAuth(); user != "u" || password != "secret" {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
 		if r.URL.Path == "/simple/uv/" {
 			w.Header().Set("Content-Type", "application/vnd.pypi.simple.v1+json")
 			_, _ = fmt.Fprintf(w, `{"files": [{"url": "x.whl"}, {"url": "/f/%s"}]}`, file)
@@ -65,14 +70,24 @@ func serve(t *testing.T, file string, content []byte) (url string, requests *int
 		_, _ = w.Write(content)
 	}))
 	t.Cleanup(s.Close)
-	return s.URL + "/simple", requests
+	return strings.Replace(s.URL, "://", "://u:secret@", 1) + "/simple", requests
 }
 
-// A pinned uv is fetched once, and again if it was changed since.
+// set is the package index at url.
+func set(t *testing.T, url string) *index.Set {
+	t.Helper()
+	s, err := (*index.Set)(nil).With("", index.Index{URL: url, Default: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A pinned uv is fetched once, with the credentials of the index, and again if it was changed since.
 func TestPinnedFromIndex(t *testing.T) {
 	p, wheel := fakePin(t)
 	url, requests := serve(t, p.file, wheel)
-	o := FindOptions{LookPath: noProgram, Runner: Exec{}, Dir: t.TempDir(), IndexURL: url, Files: &fetch.Store{Dir: t.TempDir()}}
+	o := FindOptions{LookPath: noProgram, Runner: Exec{}, Dir: t.TempDir(), Index: set(t, url), Files: &fetch.Store{Dir: t.TempDir(), Transport: set(t, url).Transport(nil)}}
 	want := UV{Path: filepath.Join(o.Dir, pinnedUV, "uv"), Version: pinnedUV}
 	check := func(step string) {
 		t.Helper()
@@ -105,7 +120,7 @@ func TestPinnedFromIndex(t *testing.T) {
 func TestPinnedAtOnce(t *testing.T) {
 	p, wheel := fakePin(t)
 	url, _ := serve(t, p.file, wheel)
-	o := FindOptions{LookPath: noProgram, Runner: Exec{}, Dir: t.TempDir(), IndexURL: url, Files: &fetch.Store{Dir: t.TempDir()}}
+	o := FindOptions{LookPath: noProgram, Runner: Exec{}, Dir: t.TempDir(), Index: set(t, url), Files: &fetch.Store{Dir: t.TempDir(), Transport: set(t, url).Transport(nil)}}
 	var g errgroup.Group
 	for range 8 {
 		g.Go(func() error {
@@ -179,7 +194,7 @@ func TestPinnedOtherProgram(t *testing.T) {
 	p, wheel := fakePin(t)
 	url, _ := serve(t, p.file, wheel)
 	p.executable = sum([]byte("other"))
-	o := FindOptions{LookPath: noProgram, Dir: t.TempDir(), IndexURL: url, Files: &fetch.Store{Dir: t.TempDir()}}
+	o := FindOptions{LookPath: noProgram, Dir: t.TempDir(), Index: set(t, url), Files: &fetch.Store{Dir: t.TempDir(), Transport: set(t, url).Transport(nil)}}
 	if uv, err := o.pinned(t.Context(), p); err == nil {
 		t.Errorf("pinned = %+v, want an error", uv)
 	}

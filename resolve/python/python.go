@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,9 +24,9 @@ import (
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
 	"inlay/layers"
+	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
-	"inlay/resolve/python/reqfile"
 )
 
 // A Store keeps resolutions by name; disk.Values is one.
@@ -47,8 +46,9 @@ type Resolver struct {
 	// Env is the user's environment as KEY=VALUE. uv sees those that say how to
 	// reach the network and where the user's files are, and no others.
 	Env []string
-	// Dir is uv's cache. It must be inlay's alone: uv reuses what it has built
-	// there, and what was built for this machine doesn't fit the parent.
+	// Dir is uv's cache; beside it, with a longer name, those of indexes with
+	// credentials. It must be inlay's alone: uv reuses what it has built there, and
+	// what was built for this machine doesn't fit the parent.
 	Dir string
 	// Temp is the directory for files that live as long as a call. It must allow
 	// executing scripts. It is made if need be.
@@ -71,10 +71,10 @@ type Request struct {
 	// Groups are the requirements. They are installed one after the other, and
 	// the later wins.
 	Groups []Group
-	// IndexURL replaces the default package index, unless it is "".
-	IndexURL string
-	// ExtraIndexURLs are asked before it.
-	ExtraIndexURLs []string
+	// Index has the package indexes and their credentials; nil asks uv's own.
+	// Lines of requirements files add to it.
+	Index   *index.Set
+	indexes []*index.Set // of each group with requirements, those of its lines too
 	// Refresh resolves anew, with what the index says now.
 	Refresh bool
 	// Offline uses only what the caches have.
@@ -106,6 +106,9 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 	}
 	if len(groups) == 0 {
 		return &Resolution{}, nil
+	}
+	if req.indexes, err = indexes(req.Index, groups); err != nil {
+		return nil, err
 	}
 	if req.locals, err = readLocals(ctx, groups); err != nil {
 		return nil, err
@@ -163,11 +166,6 @@ func (req Request) check() ([]Group, error) {
 	if len(groups) == 0 {
 		return nil, nil
 	}
-	for _, u := range append([]string{req.IndexURL}, req.ExtraIndexURLs...) {
-		if err := checkIndex(u); err != nil {
-			return nil, err
-		}
-	}
 	return groups, req.checkPython()
 }
 
@@ -191,48 +189,31 @@ func (req Request) checkPython() error {
 	return &parent.NoPythonError{Parent: inv.Name, Problem: problem}
 }
 
-func checkIndex(raw string) error {
-	if raw == "" {
-		return nil
-	}
-	e := &RequirementError{Source: "index URL", Text: reqfile.RedactTyped(raw), Fix: "give it as `--index-url https://HOST/simple`"}
-	u, err := url.Parse(raw)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		e.Problem = "want an http or https URL"
-	case u.User != nil:
-		e.Problem = "credentials in URLs are" + notYet
-	case strings.ContainsAny(raw, " \t\n"):
-		e.Problem = "a URL has no spaces"
-	default:
-		return nil
-	}
-	return e
-}
-
 // storeFormat is part of the name under which an answer is stored. It grows
 // when the same question may get another answer from this program.
-const storeFormat = 2
+const storeFormat = 3
 
 // storeName names all that decides what uv answers, but for the index's content
 // and uv's own version: an answer stays what it is until it is refreshed.
 func (req Request) storeName(groups []Group) string {
 	py := *req.Inventory.Python
 	py.Dists = slices.SortedFunc(slices.Values(py.Dists), func(a, b parent.Dist) int { return cmp.Compare(a.Path, b.Path) })
-	lines := make([][2][]string, len(groups))
+	lines, keys, realms := make([][2][]string, len(groups)), make([][]string, len(groups)), make([]string, len(groups))
 	for i, g := range groups {
-		lines[i] = [2][]string{texts(g.Lines), texts(g.Constraints)}
+		set := req.indexes[i]
+		lines[i] = [2][]string{public(set, g.Lines), public(set, g.Constraints)}
+		keys[i], realms[i] = set.Key(), set.Realm()
 	}
 	question, err := json.Marshal(struct {
 		Format    int
 		Installer string
 		Groups    [][2][]string
-		Index     string
-		Extra     []string
+		Indexes   [][]string
+		Realms    []string
 		Libc      parent.Libc
 		Python    parent.Python
 		Locals    map[string]plan.Wheel
-	}{storeFormat, "uv", lines, req.IndexURL, req.ExtraIndexURLs, req.Inventory.Libc, py, req.locals})
+	}{storeFormat, "uv", lines, keys, realms, req.Inventory.Libc, py, req.locals})
 	if err != nil {
 		panic(err) // strings, numbers and booleans
 	}
@@ -344,20 +325,11 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		return nil, err
 	}
-	own := []string{
-		"UV_CACHE_DIR=" + cache, "TMPDIR=" + temp, "NO_COLOR=1", "UV_NO_PROGRESS=1",
-		"UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
-	}
-	if req.IndexURL != "" { // indexes never stand in argv, where others can read them
-		own = append(own, "UV_DEFAULT_INDEX="+req.IndexURL)
-	}
-	if len(req.ExtraIndexURLs) > 0 {
-		own = append(own, "UV_INDEX="+strings.Join(req.ExtraIndexURLs, " "))
-	}
+	s.common = pick(r.Env, uvEnv,
+		"UV_CACHE_DIR="+cache, "TMPDIR="+temp, "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never")
 	if req.Offline {
 		s.flags = append(s.flags, "--offline")
 	}
-	s.env = pick(r.Env, uvEnv, own...)
 	return s, nil
 }
 

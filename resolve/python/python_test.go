@@ -262,7 +262,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	_, err := r.Resolve(t.Context(), python.Request{
 		Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"),
-		IndexURL: "https://example.com/simple", ExtraIndexURLs: []string{"https://a.example.com", "https://b.example.com"},
+		Index: at(t, "https://example.com/simple", "https://a.example.com", "https://b.example.com"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -308,8 +308,8 @@ func TestResolveStored(t *testing.T) {
 		{"another image with the same Python", func(req *python.Request) { req.Inventory.Digest = "sha256:d2" }, 0},
 		{"refresh", func(req *python.Request) { req.Refresh = true }, 2},
 		{"another requirement", func(req *python.Request) { req.Groups = group(t, "numpy>=1.25", "idna") }, 2},
-		{"another index", func(req *python.Request) { req.IndexURL = "https://example.com" }, 2},
-		{"an extra index", func(req *python.Request) { req.ExtraIndexURLs = []string{"https://example.com"} }, 2},
+		{"another index", func(req *python.Request) { req.Index = at(t, "https://example.com") }, 2},
+		{"an extra index", func(req *python.Request) { req.Index = at(t, "", "https://example.com") }, 2},
 		{"another Python", func(req *python.Request) { req.Inventory.Python.Version = "3.11.3" }, 2},
 		{"another libc", func(req *python.Request) { req.Inventory.Libc.Minor = 35 }, 2},
 		{"another architecture", func(req *python.Request) { req.Inventory.Python.Arch = "aarch64" }, 2},

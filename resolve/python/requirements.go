@@ -25,7 +25,13 @@ const notYet = " not supported yet"
 // check refuses what groups may say but this program can't do.
 func check(g Group) error {
 	for _, o := range g.Options {
-		return o.Refuse("`--"+o.Name+"` lines are"+notYet, "remove the line")
+		switch o.Name {
+		case "index-url", "extra-index-url":
+		case "find-links":
+			return o.Refuse("`--find-links` lines are"+notYet, "name each wheel by its URL, as in `NAME @ https://HOST/NAME-1.0-py3-none-any.whl`")
+		default:
+			return o.Refuse("`--"+o.Name+"` lines are"+notYet, "remove the line")
+		}
 	}
 	return nil
 }

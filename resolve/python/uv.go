@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"inlay/resolve/index"
 	"inlay/resolve/plan"
 	"inlay/resolve/python/reqfile"
 )
@@ -23,11 +24,13 @@ import (
 type session struct {
 	uv       UV
 	runner   Runner
-	env      []string
+	common   []string // of the environment of all calls
+	env      []string // of the next call: ask says
 	flags    []string // of both calls
 	dir      string   // holds what lives as long as the session
 	remove   func()   // removes it
 	skeleton *skeleton
+	index    *index.Set
 	offline  bool
 	target   string         // what a wheel must fit, in words
 	tags     map[string]int // and by its tags, each with its rank
@@ -74,7 +77,9 @@ func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, er
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range wheels {
+	for i := range wheels {
+		w := &wheels[i]
+		w.URL = s.index.Public(w.URL)
 		if slices.ContainsFunc(c.add, func(a change) bool { return a.direct && a.Name == w.Name }) {
 			d.direct[w.Name] = w.URL
 		}
@@ -231,6 +236,11 @@ func (c *choice) agrees(log string) bool {
 // failure turns what uv says when it fails into an error.
 func (s *session) failure(log string, g Group) error {
 	r := parseReport(s.clean(log))
+	return denied(s.index, strings.Join(slices.Concat([]string{r.headline}, r.causes, r.hints), " "), s.explain(r, g))
+}
+
+// explain is failure without what credentials have to do with it.
+func (s *session) explain(r report, g Group) error {
 	all := strings.Join(append([]string{r.headline}, r.causes...), ": ")
 	switch {
 	case s.offline && (strings.Contains(all, "Network connectivity is disabled") ||

@@ -53,8 +53,8 @@ func realUV(t *testing.T) python.UV {
 	return uv
 }
 
-// An index serves files as package indexes do (PEP 503, PEP 691, PEP 658).
-type index struct {
+// A site serves files as package indexes do (PEP 503, PEP 691, PEP 658).
+type site struct {
 	*httptest.Server
 	mu    sync.Mutex
 	files map[string][]byte // by file name
@@ -63,23 +63,23 @@ type index struct {
 	bare  bool // it has no METADATA beside wheels
 }
 
-func newIndex(t *testing.T, files map[string][]byte) *index {
+func newIndex(t *testing.T, files map[string][]byte) *site {
 	t.Helper()
-	ix := &index{files: maps.Clone(files)}
+	ix := &site{files: maps.Clone(files)}
 	ix.Server = httptest.NewServer(ix)
 	t.Cleanup(ix.Close)
 	return ix
 }
 
-func (ix *index) url() string { return ix.URL + "/simple" }
+func (ix *site) url() string { return ix.URL + "/simple" }
 
-func (ix *index) add(name string, content []byte) {
+func (ix *site) add(name string, content []byte) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	ix.files[name] = content
 }
 
-func (ix *index) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (ix *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ix.mu.Lock()
 	defer ix.mu.Unlock()
 	if ix.fresh {
@@ -101,7 +101,7 @@ func (ix *index) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(content)
 }
 
-func (ix *index) page(w http.ResponseWriter, r *http.Request, project string) {
+func (ix *site) page(w http.ResponseWriter, r *http.Request, project string) {
 	type file struct {
 		Filename string            `json:"filename"`
 		URL      string            `json:"url"`
@@ -273,7 +273,7 @@ func TestUVChooses(t *testing.T) {
 		ix.html = html
 		for _, tt := range tests {
 			got, err := r.Resolve(t.Context(), python.Request{
-				Inventory: tt.inv, View: view(t, nil), Groups: group(t, tt.lines...), IndexURL: ix.url(), Refresh: true,
+				Inventory: tt.inv, View: view(t, nil), Groups: group(t, tt.lines...), Index: at(t, ix.url()), Refresh: true,
 			})
 			if err != nil {
 				t.Errorf("%s: %v", tt.name, err)
@@ -301,7 +301,7 @@ func TestUVChooses(t *testing.T) {
 // What uv warns of is passed on.
 func TestUVWarns(t *testing.T) {
 	got, err := ask(t).Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil), Groups: group(t, "yanked==1.0", "beta[typo]"), IndexURL: newIndex(t, packages()).url(),
+		Inventory: debian(), View: view(t, nil), Groups: group(t, "yanked==1.0", "beta[typo]"), Index: at(t, newIndex(t, packages()).url()),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +317,7 @@ func TestUVWithoutCache(t *testing.T) {
 	ix := newIndex(t, packages())
 	ix.fresh = true
 	got, err := ask(t).Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil), Groups: group(t, "beta"), IndexURL: ix.url(),
+		Inventory: debian(), View: view(t, nil), Groups: group(t, "beta"), Index: at(t, ix.url()),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -351,7 +351,7 @@ func TestUVSeesTheParent(t *testing.T) {
 			files = map[string]string{distPackages[1:] + "beta.egg-link": "/src/beta\n.", "src/beta/beta.egg-info/PKG-INFO": "Metadata-Version: 1.0\nName: beta\nVersion: 1.2\n"}
 		}
 		got, err := r.Resolve(t.Context(), python.Request{
-			Inventory: debian(tt.dists...), View: view(t, files), Groups: group(t, tt.lines...), IndexURL: ix.url(),
+			Inventory: debian(tt.dists...), View: view(t, files), Groups: group(t, tt.lines...), Index: at(t, ix.url()),
 		})
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
@@ -394,7 +394,7 @@ func TestUVFails(t *testing.T) {
 		{"a URL that is gone", []string{"beta @ " + closed.URL + "/beta-1.0-py3-none-any.whl"}, ix.url(), new(*python.IndexError), "asking the package index"},
 	}
 	for _, tt := range tests {
-		_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, tt.lines...), IndexURL: tt.index})
+		_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, tt.lines...), Index: at(t, tt.index)})
 		if err == nil || !errors.As(err, tt.as) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Resolve: %v, want a %T with %q", tt.name, err, tt.as, tt.want)
 			continue
@@ -411,7 +411,7 @@ func TestUVOffline(t *testing.T) {
 	r := ask(t)
 	ix := newIndex(t, packages())
 	resolve := func(edit func(*python.Request)) (*python.Resolution, error) {
-		req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "beta"), IndexURL: ix.url()}
+		req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "beta"), Index: at(t, ix.url())}
 		edit(&req)
 		return r.Resolve(t.Context(), req)
 	}
@@ -448,7 +448,7 @@ func TestUVAtOnce(t *testing.T) {
 	for i := range 8 {
 		g.Go(func() error {
 			got, err := r.Resolve(t.Context(), python.Request{
-				Inventory: debian(), View: view(t, nil), Groups: group(t, lines[i%len(lines)]), IndexURL: ix.url(), Refresh: i%2 == 0,
+				Inventory: debian(), View: view(t, nil), Groups: group(t, lines[i%len(lines)]), Index: at(t, ix.url()), Refresh: i%2 == 0,
 			})
 			if err == nil && len(got.Wheels) == 0 {
 				err = errors.New("there are no wheels")

@@ -260,24 +260,49 @@ func TestErrors(t *testing.T) {
 			"give ${BIG} a shorter value",
 		},
 		{
-			docker("environment: {UV_INDEX: 'x=https://u:p@pypi.example.com'}"),
-			"inlay.yaml:3: settings.docker.environment.UV_INDEX: credentials of a package index are not supported yet, and would stay in the image",
-			"remove `UV_INDEX`",
+			docker("indexes: {url: x}"),
+			"inlay.yaml:3: settings.docker.indexes: want a list of indexes, got a mapping",
+			"write, for example, `indexes: [{name: corp, url: https://pypi.example.com/simple, auth: env:CORP_LOGIN}]`",
 		},
 		{
-			docker("runtime_environment: {PIP_EXTRA_INDEX_URL: 'https://u:p@pypi.example.com'}"),
-			"inlay.yaml:3: settings.docker.runtime_environment.PIP_EXTRA_INDEX_URL: credentials of a package index are not supported yet, and would stay in the image",
-			"remove `PIP_EXTRA_INDEX_URL`",
+			docker("indexes:\n  - https://u:s3cret@a.example/simple\n  - name: corp\n    atuh: https://u:s3cret@b.example/simple"),
+			"inlay.yaml:6: settings.docker.indexes[1].atuh: unknown field",
+			"did you mean `auth`?",
 		},
 		{
-			docker("environment: {UV_INDEX_MINE_PASSWORD: x}"),
-			"inlay.yaml:3: settings.docker.environment.UV_INDEX_MINE_PASSWORD: credentials of a package index are not supported yet, and would stay in the image",
-			"remove `UV_INDEX_MINE_PASSWORD`",
+			docker("indexes: [{token: s3cret}]"),
+			"inlay.yaml:3: settings.docker.indexes[0].token: unknown field",
+			"the fields here are name, url, default, auth",
 		},
 		{
-			docker("environment: {pip_index_url: 'https://u@pypi.example.com'}"),
-			"inlay.yaml:3: settings.docker.environment.pip_index_url: credentials of a package index are not supported yet, and would stay in the image",
-			"remove `pip_index_url`",
+			docker("indexes: [{name: corp}]"),
+			"inlay.yaml:3: settings.docker.indexes[0]: an index without a `url`",
+			"write, for example, `indexes: [{name: corp, url: https://pypi.example.com/simple, auth: env:CORP_LOGIN}]`",
+		},
+		{
+			docker("indexes: [[a]]"),
+			"inlay.yaml:3: settings.docker.indexes[0]: want a URL or mapping, got a list",
+			"write, for example, `indexes: [{name: corp, url: https://pypi.example.com/simple, auth: env:CORP_LOGIN}]`",
+		},
+		{
+			docker("indexes: [{name: c*rp, url: https://a.example}]"),
+			"inlay.yaml:3: settings.docker.indexes[0].name: \"c*rp\" is not the name of an index: letters, digits, and . - _ between them",
+			"write, for example, `indexes: [{name: corp, url: https://pypi.example.com/simple, auth: env:CORP_LOGIN}]`",
+		},
+		{
+			docker("indexes: [{url: https://a.example, auth: netrcfile}]"),
+			"inlay.yaml:3: settings.docker.indexes[0].auth: \"netrcfile\" is not a place for credentials: env:VARIABLE, file:PATH, netrc or keyring",
+			"write, for example, `indexes: [{name: corp, url: https://pypi.example.com/simple, auth: env:CORP_LOGIN}]`",
+		},
+		{
+			docker("indexes:\n  - {url: https://a.example, default: true}\n  - {url: https://b.example, default: true}"),
+			"inlay.yaml:5: settings.docker.indexes[1]: a second index with `default: true`",
+			"leave it at one of them",
+		},
+		{
+			docker("indexes:\n  - {url: https://a.example, name: a}\n  - {url: https://b.example, name: a}"),
+			"inlay.yaml:5: settings.docker.indexes[1]: a second index with the name \"a\"",
+			"give it another name",
 		},
 		{
 			docker("environment: {A: '{{db.pass-word}}'}"),
@@ -587,5 +612,5 @@ func TestErrors(t *testing.T) {
 }
 
 const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, annotations, build_config, " +
-	"cmd, disable_automatic_requirements_detection, entrypoint, environment, image_tag, install_deployment_requirements, install_stack_requirements, labels, " +
+	"cmd, disable_automatic_requirements_detection, entrypoint, environment, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
 	"parent_image, pyproject_export_command, pyproject_path, python, requirements, runtime_environment, skip_build, target_repository, user, workdir"

@@ -63,10 +63,10 @@ func TestZenMLFields(t *testing.T) {
 func TestOwnFields(t *testing.T) {
 	want := map[settings.Status]string{
 		settings.Supported: `name registry settings.docker.python settings.docker.cmd settings.docker.entrypoint
-			settings.docker.workdir settings.docker.labels settings.docker.annotations`,
-		settings.NotYet: `zenml_version stack lock build settings.docker.platforms settings.docker.indexes
+			settings.docker.workdir settings.docker.indexes settings.docker.keep_secrets_in_env settings.docker.labels settings.docker.annotations`,
+		settings.NotYet: `zenml_version stack lock build settings.docker.platforms
 			settings.docker.exposed_ports settings.docker.volumes settings.docker.healthcheck settings.docker.stop_signal
-			settings.docker.compression settings.docker.bytecode settings.docker.keep_secrets_in_env
+			settings.docker.compression settings.docker.bytecode
 			steps.*.settings.docker steps.*.step_operator`,
 		settings.LeftAlone: `parameters enable_cache model schedule tags run_name retry extra environment secrets
 			steps.*.parameters steps.*.enable_cache steps.*.experiment_tracker`,

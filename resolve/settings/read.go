@@ -197,27 +197,10 @@ func variables(dst func(*Docker) *[]string) func(*loader, setting) error {
 			if err != nil {
 				return err
 			}
-			if holdsCredential(key.text, t) {
-				return at.fault(at.path, "credentials of a package index are not supported yet, and would stay in the image",
-					fmt.Sprintf("remove `%s`", key.raw))
-			}
 			*dst(l.docker) = append(*dst(l.docker), key.text+"="+t)
 		}
 		return nil
 	}
-}
-
-var (
-	indexVariable = regexp.MustCompile(`^(PIP_(.*_)?INDEX_URL|PIP_FIND_LINKS|UV_FIND_LINKS|UV_(.*_)?INDEX(_.*)?)$`)
-	indexPassword = regexp.MustCompile(`^UV_INDEX_.+_(USERNAME|PASSWORD)$`)
-	userInfo      = regexp.MustCompile(`://[^/\s]*@`)
-)
-
-// holdsCredential reports whether a variable of pip or uv names a package
-// index together with a user or password.
-func holdsCredential(name, value string) bool {
-	name = strings.ToUpper(name)
-	return indexVariable.MatchString(name) && userInfo.MatchString(value) || indexPassword.MatchString(name) && value != ""
 }
 
 // stringMap reads labels and annotations.

@@ -117,19 +117,28 @@ func kindOf(words string) (s schema, ok bool) {
 		return text, true
 	case "list of strings":
 		return schema{"type": "array", "items": text}, true
+	case "list of indexes":
+		index := schema{"type": "object", "additionalProperties": false, "required": []string{"url"}, "properties": schema{
+			"name": text, "url": text, "default": booleanSchema(), "auth": text,
+		}}
+		return schema{"type": "array", "items": schema{"anyOf": []schema{text, index}}}, true
 	case "mapping of strings":
 		return schema{"type": "object", "additionalProperties": text}, true
 	case "mapping":
 		return schema{"type": "object"}, true
 	case "boolean":
-		return schema{"anyOf": []schema{
-			{"type": "boolean"},
-			{"enum": []int{0, 1}},
-			{"type": "string", "pattern": booleans},
-		}}, true
+		return booleanSchema(), true
 	default:
 		return nil, false
 	}
+}
+
+func booleanSchema() schema {
+	return schema{"anyOf": []schema{
+		{"type": "boolean"},
+		{"enum": []int{0, 1}},
+		{"type": "string", "pattern": booleans},
+	}}
 }
 
 // booleans matches the strings that boolean reads, and those with variables.

@@ -26,6 +26,8 @@ type Docker struct {
 	PyprojectCommand []string // words of the shell's command that exports it; nil: the default
 	Detection        Detection
 	Python           string // absolute path of the parent's interpreter
+	Indexes          []Index
+	KeepSecrets      bool // credentials in Environment and RuntimeEnvironment stay in the image
 
 	Environment        []string // "NAME=value" in the file's order
 	RuntimeEnvironment []string // the same, set after Environment

@@ -51,6 +51,10 @@ settings:
     pyproject_path: sub/pyproject.toml
     pyproject_export_command: [pdm, export, "--project={directory}", 7]
     disable_automatic_requirements_detection: "no"
+    indexes:
+      - https://u:p${TAG}@a.example/simple
+      - {name: corp, url: https://b.example/simple, default: "on", auth: env:CORP}
+    keep_secrets_in_env: yes
     python: /opt/py/bin/../bin/python3
     environment:
       quoted: it's "so" $HOME
@@ -85,11 +89,16 @@ func TestLoad(t *testing.T) {
 		{"a document that is null", "---\n", settings.Docker{}},
 		{"null headers", "settings:\n  docker:\n    environment:\n    requirements:\n    user:\n    skip_build:\n    apt_packages:\nsteps:\n", settings.Docker{}},
 		{"every field", every, settings.Docker{
-			ParentImage:        "oci:parent",
-			Requirements:       []string{"numpy==2.3.1", "pandas[sql]", "7"},
-			Pyproject:          "sub/pyproject.toml",
-			PyprojectCommand:   []string{"pdm", "export", "--project={directory}", "7"},
-			Detection:          settings.DetectionOn,
+			ParentImage:      "oci:parent",
+			Requirements:     []string{"numpy==2.3.1", "pandas[sql]", "7"},
+			Pyproject:        "sub/pyproject.toml",
+			PyprojectCommand: []string{"pdm", "export", "--project={directory}", "7"},
+			Detection:        settings.DetectionOn,
+			Indexes: []settings.Index{
+				{Field: "indexes[0]", URL: "https://u:p1.2@a.example/simple"},
+				{Field: "indexes[1]", Name: "corp", URL: "https://b.example/simple", Default: true, Auth: "env:CORP"},
+			},
+			KeepSecrets:        true,
 			Python:             "/opt/py/bin/python3",
 			Environment:        []string{`quoted=it's "so" $HOME`, "B=1.10", "A=off", "EMPTY=", "TAG=v1.2-1.2", "FROM_VARIABLE=$1.2 ${TAG:-x} $TAG"},
 			RuntimeEnvironment: []string{"Z=~/x", "D=2020-01-02"},
@@ -125,8 +134,8 @@ settings:
 		{"a variable in what ZenML alone reads", "parameters: {x: \"${UNSET}\", x: !any 1}\n", settings.Docker{}},
 		{"Windows line ends and a byte order mark", "\ufeffsettings:\r\n  docker:\r\n    user: me\r\n", settings.Docker{User: "me"}},
 		{
-			"index variables without credentials", docker("environment: {PIP_INDEX_URL: 'https://pypi.example.com/simple', URL: 'https://a:b@example.com'}"),
-			settings.Docker{Environment: []string{"PIP_INDEX_URL=https://pypi.example.com/simple", "URL=https://a:b@example.com"}},
+			"index variables with credentials", docker("environment: {PIP_INDEX_URL: 'https://u:p@pypi.example.com/simple', URL: 'https://a:b@example.com'}"),
+			settings.Docker{Environment: []string{"PIP_INDEX_URL=https://u:p@pypi.example.com/simple", "URL=https://a:b@example.com"}},
 		},
 	}
 	for _, tt := range tests {

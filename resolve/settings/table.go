@@ -24,7 +24,7 @@ func sections() []field {
 }
 
 func supported() []field {
-	all := slices.Concat(contents(), projects(), naming())
+	all := slices.Concat(contents(), projects(), indexFields(), naming())
 	for i := range all {
 		all[i].Name = join(dockerPath, all[i].Name)
 	}
@@ -227,13 +227,11 @@ func notYet() []field {
 	add(d+"apt_packages", "list of strings", "[]", "Debian packages.", "name a `parent_image` that has them")
 	add(d+"allow_including_files_in_images", "boolean", "true", "Put the source into the image.", "")
 	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
-	add(d+"indexes", "list of strings", "[]", "Package indexes.", "")
 	add(d+"exposed_ports", "list of strings", "[]", "Ports that containers listen on.", "")
 	add(d+"volumes", "list of strings", "[]", "Directories that are volumes.", "")
 	add(d+"healthcheck", "mapping", "{}", "How an engine checks a container.", "")
 	add(d+"stop_signal", "string", "", "The signal that stops a container.", "")
 	add(d+"bytecode", "any value", "", "Whether and how modules are compiled.", "")
-	add(d+"keep_secrets_in_env", "boolean", "false", "Keep credentials of `environment` in the image.", "")
 	add("zenml_version", "string", "", "The ZenML whose image is the default parent.", "name the parent in `parent_image`")
 	add("stack", "string", "", "A file that describes the stack.", "")
 	add("lock", "any value", "", "The lock file.", "")

@@ -252,7 +252,6 @@ func TestRefuses(t *testing.T) {
 		{"six @ foo", `"six @ foo": what follows the @ is not a URL`},
 		{"six @", `"six @": what follows the @ is not a URL`},
 		{"six @ https:///six.whl", `"six @ https:///six.whl": the URL has no host`},
-		{"six @ https://u:secret@example.com/six.whl", `"six @ https://****@example.com/six.whl": credentials in URLs are not supported yet`},
 		{"six @ https://u:se cret@example.com/six.whl", `"six @ https://****@example.com/six.whl": a URL has no spaces`},
 		{"six @ https://u:se/cret@example.com/six.whl", `"six @ https://****@example.com/six.whl": what follows the @ is not a URL`},
 		{"six @ https://u:se#cret@example.com/six.whl", `"six @ https://****@example.com/six.whl": what follows the @ is not a URL`},

@@ -161,8 +161,6 @@ func web(l *Line, raw string) (problem, fix string) {
 		return "only http, https and file URLs are supported", urlExample
 	case u.Host == "":
 		return "the URL has no host", urlExample
-	case u.User != nil:
-		return "credentials in URLs are not supported yet", urlExample
 	case !strings.HasSuffix(path.Base(u.Path), ".whl"):
 		return "source archives " + unbuilt, buildFirst
 	}

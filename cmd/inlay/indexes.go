@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"inlay/cache/fetch"
+	"inlay/resolve/index"
+	"inlay/resolve/python"
+)
+
+// indexes gathers the package indexes that flags, variables and settings name.
+func (j *job) indexes(c *cli.Context) (*index.Set, error) {
+	o := index.Options{
+		Default:   c.String("index-url"),
+		Extra:     c.StringSlice("extra-index-url"),
+		Env:       os.Environ(),
+		Variables: j.settings.Environment,
+		Unused:    j.settings.RuntimeEnvironment,
+		Netrc:     netrcFile(),
+		File:      j.readCredentials,
+	}
+	if !c.Bool("offline") {
+		o.Keyring = keyring
+	}
+	for _, x := range j.settings.Indexes {
+		o.Settings = append(o.Settings, index.Setting{
+			Index: index.Index{Name: x.Name, URL: x.URL, Default: x.Default}, Auth: x.Auth,
+			Fault: func(problem, fix string) error { return j.settings.FieldError(x.Field, problem, fix) },
+		})
+	}
+	return index.Gather(c.Context, o)
+}
+
+// netrcFile returns the path of the user's netrc file, "" if there can't be one.
+func netrcFile() string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return os.Getenv("NETRC")
+	}
+	return cmp.Or(os.Getenv("NETRC"), filepath.Join(home, ".netrc"))
+}
+
+// readCredentials reads a file that an index of the settings names.
+func (j *job) readCredentials(path string) ([]byte, error) {
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(j.context, path)
+	}
+	return os.ReadFile(path)
+}
+
+// keyring runs the program keyring.
+func keyring(ctx context.Context, args ...string) (string, error) {
+	program, err := exec.LookPath("keyring")
+	if err != nil {
+		return "", fs.ErrNotExist
+	}
+	var out, said bytes.Buffer
+	exit, err := python.Exec{}.Run(ctx, python.Command{Path: program, Args: args, Env: os.Environ(), Stdout: &out, Stderr: &said})
+	if err == nil && exit != 0 {
+		err = fmt.Errorf("keyring ends with the status %d", exit)
+	}
+	return out.String(), err
+}
+
+// refused returns err, the answer to a request of a file, with a hint at the
+// index that it belongs to if the server wants credentials, or others.
+func refused(set *index.Set, url string, err error) error {
+	var status *fetch.StatusError
+	if errors.As(err, &status) && (status.Code == http.StatusUnauthorized || status.Code == http.StatusForbidden) {
+		return set.Denied(url, err)
+	}
+	return err
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"errors"
+	"regexp"
+	"slices"
+	"strings"
+
+	"inlay/resolve/index"
+	"inlay/resolve/python/reqfile"
+)
+
+// indexes returns for each group the indexes that are asked for it: set, with
+// those that the lines of the group name, and with the credentials for the files
+// that its requirements name by their URLs.
+func indexes(set *index.Set, groups []Group) ([]*index.Set, error) {
+	all := make([]*index.Set, len(groups))
+	for i, g := range groups {
+		with, err := withOptions(set, g.Options)
+		if err != nil {
+			return nil, err
+		}
+		var urls []string
+		for _, l := range slices.Concat(g.Lines, g.Constraints) {
+			if l.URL != "" && l.Path() == "" {
+				urls = append(urls, l.URL)
+			}
+		}
+		all[i] = with.WithFiles(urls...)
+	}
+	return all, nil
+}
+
+// withOptions returns set with the indexes that options name.
+func withOptions(set *index.Set, options []reqfile.Option) (_ *index.Set, err error) {
+	for _, o := range options {
+		if o.Name != "index-url" && o.Name != "extra-index-url" {
+			continue
+		}
+		x := index.Index{URL: o.Value, Default: o.Name == "index-url"}
+		set, err = set.With(o.Source, x)
+		var bad *index.Error
+		if errors.As(err, &bad) {
+			return nil, o.Refuse(bad.Problem, bad.Fix)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+// public returns what texts does, without credentials.
+func public(set *index.Set, lines []Line) []string {
+	texts := texts(lines)
+	for i, l := range lines {
+		if l.URL != "" && l.Path() == "" {
+			texts[i] = strings.Replace(l.Text, l.URL, set.Public(l.URL), 1)
+		}
+	}
+	return texts
+}
+
+// hidden returns the secrets that what uv says is searched for. A short one may
+// be part of any word, and uv prints none of them on purpose.
+func hidden(set *index.Set) (values []string) {
+	const enough = 8
+	for _, s := range set.Secrets() {
+		if len(s.Value) >= enough {
+			values = append(values, s.Value)
+		}
+	}
+	return values
+}
+
+// ask makes what follows ask the indexes of set. They stand in uv's environment
+// and never in argv, where others can read them. Each realm has a cache of its
+// own, for uv knows answers by URLs, not by whom they were given to.
+func (s *session) ask(set *index.Set) {
+	s.index = set
+	s.env = slices.Clone(s.common)
+	for i, kv := range s.env {
+		if realm := set.Realm(); realm != "" && strings.HasPrefix(kv, "UV_CACHE_DIR=") {
+			s.env[i] = kv + "-" + realm
+		}
+	}
+	s.env = append(s.env, set.UVEnv()...)
+	s.secrets = append(s.secrets, hidden(set)...)
+}
+
+var (
+	// unauthorized matches what uv says of a server that wants credentials, or
+	// others. uv goes on without that index, and says that it lacks packages.
+	unauthorized = regexp.MustCompile(`\b40[13] (?:Unauthorized|Forbidden)`)
+	anyURL       = regexp.MustCompile("https?://[^\\s`'\"()]+")
+)
+
+// denied returns err with a hint about credentials, if text says that a server
+// refused a request for lack of them.
+func denied(set *index.Set, text string, err error) error {
+	at := unauthorized.FindStringIndex(text)
+	if at == nil {
+		return err
+	}
+	urls := anyURL.FindAllStringIndex(text, -1)
+	if len(urls) == 0 {
+		return err
+	}
+	best := urls[0]
+	for _, u := range urls { // the last one before the status, else the first after it
+		if u[0] < at[0] {
+			best = u
+		}
+	}
+	return set.Denied(strings.ReplaceAll(text[best[0]:best[1]], "****@", ""), err)
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"strings"
+
+	"inlay/resolve/index"
+)
+
+// environment returns the variables of the image. Those that hold credentials
+// for a package index have done their duty by now, and whoever has the image
+// could read them: they are left out, unless the settings insist.
+func environment(req Request) []string {
+	s := req.Settings
+	var env []string
+	for _, part := range []struct {
+		field string
+		vars  []string
+		use   string
+	}{
+		{"environment", s.Environment, "were used to find packages and "},
+		{"runtime_environment", s.RuntimeEnvironment, ""},
+	} {
+		for _, kv := range part.vars {
+			name, value, _ := strings.Cut(kv, "=")
+			if s.KeepSecrets || !index.IsSecret(name, value) {
+				env = append(env, kv)
+				continue
+			}
+			left := s.FieldError(part.field+"."+name, "its credentials "+part.use+"are not put into the image; to keep the variable, add `keep_secrets_in_env: true`", "")
+			req.note("warning: %v", left)
+		}
+	}
+	return env
+}
