@@ -19,8 +19,12 @@ import (
 // Directory Tagging Specification.
 const (
 	tagFile = "CACHEDIR.TAG"
-	tag     = "Signature: 8a477f597d28d172789f06886806bc55\n# cache of inlay\n"
-	tagMore = "# All in here can be made again. To see it: inlay cache show. To delete it: inlay cache prune.\n"
+	tag     = tagStart + "\n"
+	// A version that keeps things in another way writes more into the second
+	// line. Other content alone takes no other tag: names and values of the
+	// cache say their version themselves, and what isn't known is a miss.
+	tagStart = "Signature: 8a477f597d28d172789f06886806bc55\n# cache of inlay"
+	tagMore  = "# All in here can be made again. To see it: inlay cache show. To delete it: inlay cache prune.\n"
 )
 
 // Dir is a cache in a local directory. Processes on one machine can share it.
@@ -28,7 +32,8 @@ type Dir struct{ root string }
 
 // Open returns the cache in the directory root, which it makes and marks as a
 // cache if need be. A root that holds something else under the names the cache
-// would use is a *ForeignError, one that can't be written a *disk.DirError.
+// would use is a *ForeignError, one that another version keeps in another way a
+// *VersionError, one that can't be written a *disk.DirError.
 func Open(root string) (*Dir, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -68,10 +73,14 @@ func (d *Dir) isOurs() (bool, error) {
 	}
 	defer func() { _ = f.Close() }()
 	b := make([]byte, len(tag))
-	if n, err := f.Read(b); err != nil || string(b[:n]) != tag {
+	switch n, err := f.Read(b); {
+	case err == nil && string(b[:n]) == tag:
+		return true, nil
+	case err == nil && strings.HasPrefix(string(b[:n]), tagStart):
+		return false, &VersionError{Root: d.root}
+	default:
 		return false, &ForeignError{Root: d.root, Path: path}
 	}
-	return true, nil
 }
 
 func (d *Dir) mark() error {
@@ -178,3 +187,16 @@ func (e *ForeignError) Error() string {
 
 // Hint says which directory would do.
 func (e *ForeignError) Hint() string { return "name an empty directory with --cache-dir DIR" }
+
+// A VersionError reports a cache that another version of this program made and
+// keeps in a way that this one doesn't know.
+type VersionError struct{ Root string }
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("the cache in %s is of another version of inlay, which keeps it in a way that this one doesn't know", e.Root)
+}
+
+// Hint says how to do without it.
+func (e *VersionError) Hint() string {
+	return "use a cache of its own with --cache-dir DIR, or the version of inlay that made this one"
+}

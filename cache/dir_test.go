@@ -198,6 +198,15 @@ func TestOpenRefusesForeignDirectories(t *testing.T) {
 			t.Errorf("%s: hint = %s, want %s", tt.name, got, want)
 		}
 	}
+	newer := t.TempDir()
+	tag := "Signature: 8a477f597d28d172789f06886806bc55\n# cache of inlay, form 2\n"
+	if err := os.WriteFile(filepath.Join(newer, "CACHEDIR.TAG"), []byte(tag), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var ve *cache.VersionError
+	if _, err := cache.Open(newer); !errors.As(err, &ve) || ve.Root != newer {
+		t.Errorf("Open of a cache of another form = %v, want a *VersionError", err)
+	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)

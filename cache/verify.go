@@ -133,6 +133,9 @@ func (d *Dir) subject(it item) subject {
 	values := disk.Values{Dir: filepath.Dir(it.path)}
 	return subject{it.Kind, it.Name, it.path, func(context.Context) error {
 		b, err := values.Peek(it.Name)
+		if errors.Is(err, disk.ErrForm) {
+			return nil // of use to that version
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return errors.New("is damaged")
 		}

@@ -73,6 +73,11 @@ type EntryError struct {
 
 func (e *EntryError) Error() string { return fmt.Sprintf("entry %q %s", e.Name, e.Problem) }
 
+// Hint says how to do without such a layer.
+func (e *EntryError) Hint() string {
+	return "engines don't unpack such a layer either: build that image anew, or name another parent image"
+}
+
 // A LimitError reports a layer that holds more than Scan reads.
 type LimitError struct {
 	What  string // "entries", "bytes", …
@@ -83,49 +88,83 @@ func (e *LimitError) Error() string {
 	return fmt.Sprintf("the layer has more than %d %s", e.Limit, e.What)
 }
 
+// Hint says how to do without such a layer.
+func (e *LimitError) Hint() string {
+	return "no layer that serves a purpose is as large: build that image anew, or name another parent image"
+}
+
+// A TarError reports bytes that are no tar, or compressed in no way that
+// engines know.
+type TarError struct {
+	Entries int // that were read before
+	Err     error
+}
+
+func (e *TarError) Error() string {
+	return fmt.Sprintf("reading the tar after %d entries: %v", e.Entries, e.Err)
+}
+
+// Unwrap returns what reading it said.
+func (e *TarError) Unwrap() error { return e.Err }
+
+// Hint says how to get another.
+func (e *TarError) Hint() string {
+	return "that image is damaged where it comes from: fetch or build it anew, or name another parent image"
+}
+
 // Scan reads a layer once, as a stream, and lists what it holds. The layer is a
 // tar as [Uncompress] takes it. Names are cleaned as container engines do: a
 // leading "/" or "./" is dropped, and one that leads out of the image is an
-// [*EntryError]. A layer beyond the limits is a [*LimitError].
+// [*EntryError]. A layer beyond the limits is a [*LimitError], one that is no
+// tar a [*TarError].
 //
 // Scan reads r to its end, so that a reader that verifies itself has its say.
 func Scan(ctx context.Context, r io.Reader, keep Keep) (*Index, error) {
-	zr, err := Uncompress(r)
+	return scan(ctx, r, keep, maxEntries)
+}
+
+// scan is Scan with a limit of entries.
+func scan(ctx context.Context, r io.Reader, keep Keep, most int) (*Index, error) {
+	s := scanner{src: &witness{r: r}, keep: keep, most: most}
+	zr, err := Uncompress(s.src)
 	if err != nil {
-		return nil, err
+		return nil, s.failed(ctx, err)
 	}
 	defer func() { _ = zr.Close() }() // only read
 	body := limit(ctx, zr, maxTar)
-	s := scanner{tar: tar.NewReader(body), keep: keep}
-	if err := s.entries(); err != nil {
+	s.tar = tar.NewReader(body)
+	if err := s.entries(ctx); err != nil {
 		return nil, err
 	}
-	for _, rest := range []io.Reader{body, r} {
+	for _, rest := range []io.Reader{body, s.src} {
 		if _, err := io.Copy(io.Discard, rest); err != nil {
-			return nil, fmt.Errorf("reading what follows the tar: %w", err)
+			return nil, fmt.Errorf("reading what follows the tar: %w", s.failed(ctx, err))
 		}
 	}
 	return &s.ix, nil
 }
 
 type scanner struct {
+	src  *witness
 	tar  *tar.Reader
 	keep Keep
+	most int // entries
 	kept int64
+	size int64 // that the headers give the files
 	ix   Index
 }
 
-func (s *scanner) entries() error {
+func (s *scanner) entries(ctx context.Context) error {
 	for {
 		h, err := s.tar.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("reading the tar after %d entries: %w", len(s.ix.records), err)
+			return s.failed(ctx, err)
 		}
-		if len(s.ix.records) == maxEntries {
-			return &LimitError{What: "entries", Limit: maxEntries}
+		if len(s.ix.records) == s.most {
+			return &LimitError{What: "entries", Limit: int64(s.most)}
 		}
 		if err := s.add(h); err != nil {
 			return err
@@ -133,7 +172,38 @@ func (s *scanner) entries() error {
 	}
 }
 
+// failed returns the error that err of the tar's reader is. What the layer comes
+// from speaks for itself.
+func (s *scanner) failed(ctx context.Context, err error) error {
+	if limit := (*LimitError)(nil); errors.As(err, &limit) {
+		return err
+	}
+	if s.src.err != nil || ctx.Err() != nil {
+		return fmt.Errorf("reading the tar after %d entries: %w", len(s.ix.records), err)
+	}
+	return &TarError{Entries: len(s.ix.records), Err: err}
+}
+
+// A witness remembers the error of what it reads from.
+type witness struct {
+	r   io.Reader
+	err error
+}
+
+// Read reads on.
+func (w *witness) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if err != nil && err != io.EOF {
+		w.err = err
+	}
+	return n, err
+}
+
 func (s *scanner) add(h *tar.Header) error {
+	// Told by the header, not by reading so much.
+	if s.size += h.Size; s.size > maxTar || s.size < 0 {
+		return &LimitError{What: "bytes", Limit: maxTar}
+	}
 	rec, err := newRecord(h)
 	if err != nil || rec.kind == nothing {
 		return err

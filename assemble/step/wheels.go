@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"slices"
@@ -217,11 +218,28 @@ func big(f installed) int {
 func (l *layer) member(f installed) error {
 	e := layers.Entry{Path: inLayer(f.path), Mode: f.file.Mode, Size: f.file.Size}
 	if deflated, ok := f.file.Deflated(); ok {
-		return l.w.Splice(e, deflated)
+		if err := l.w.Splice(e, deflated); err != nil {
+			return blame(f.file, err)
+		}
+		return nil
 	}
 	body, err := f.file.Open()
 	if err != nil {
 		return err
 	}
 	return l.w.Add(e, body)
+}
+
+// blame returns what is wrong with the wheel that f comes from, if that is why
+// splicing it failed with err: reading it once more tells.
+func blame(f *wheel.File, err error) error {
+	body, again := f.Open()
+	if again == nil {
+		_, again = io.Copy(io.Discard, body)
+	}
+	var format *wheel.FormatError
+	if errors.As(again, &format) {
+		return format
+	}
+	return err
 }

@@ -96,3 +96,31 @@ func FuzzLists(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMetadata opens wheels with any METADATA and WHEEL. What is installed then
+// goes by the name and version of the file, in whatever spelling, and has the
+// METADATA as it was.
+func FuzzMetadata(f *testing.F) {
+	f.Add(metadata, format)
+	f.Add("name: DEMO\r\nVersion : v1.0\r\n\r\nName: other\n", "Wheel-Version:1.9\nRoot-Is-Purelib: TRUE\n")
+	f.Add("Description: a\n  b\nName: demo\nName: other\nVersion: 01.0.0\n", "\xff: \x00\nWheel-Version: 1.\n")
+	f.Fuzz(func(t *testing.T, meta, wheelFile string) {
+		b := zipOf(demo(part{name: "demo/x.py", body: "x"}, part{name: "demo-1.0.dist-info/METADATA", body: meta},
+			part{name: "demo-1.0.dist-info/WHEEL", body: wheelFile}), ending{})
+		w, err := wheel.Open(bytes.NewReader(b), int64(len(b)), demoFile, scheme)
+		if err != nil {
+			if asFormatError(err) == nil {
+				t.Fatalf("Open: %v is no *FormatError", err)
+			}
+			return
+		}
+		if w.Name != "demo" || !strings.Contains(meta, w.Version) || strings.ContainsAny(w.Version, "\r\n") {
+			t.Fatalf("it is %q %q, of METADATA %q", w.Name, w.Version, meta)
+		}
+		for i := range w.Files {
+			if strings.HasSuffix(w.Files[i].Path, "/METADATA") && string(read(t, &w.Files[i])) != meta {
+				t.Fatal("another METADATA is installed")
+			}
+		}
+	})
+}

@@ -159,7 +159,7 @@ func makeDir(dir string) error {
 }
 
 // A DirError reports a directory that can't be written: it is read-only, full,
-// or on a file system without locks.
+// takes no file that large, or is on a file system without locks.
 type DirError struct {
 	Dir string
 	Err error // what the system said
@@ -185,6 +185,8 @@ func (e *DirError) Hint() string {
 	switch {
 	case errors.Is(e.Err, syscall.ENOSPC), errors.Is(e.Err, syscall.EDQUOT):
 		return "free space on its disk, for example with: inlay cache prune"
+	case errors.Is(e.Err, syscall.EFBIG):
+		return "allow larger files (ulimit -f), or use a directory on a file system that takes them, for the cache with --cache-dir DIR"
 	case errors.Is(e.Err, syscall.ENOLCK), errors.Is(e.Err, syscall.ENOTSUP), errors.Is(e.Err, syscall.ENOSYS):
 		return "its file system has no locks: use a directory on a local disk, for the cache with --cache-dir DIR"
 	default:

@@ -18,6 +18,17 @@ import (
 // maxValue bounds a value, in bytes.
 const maxValue = 64 << 20
 
+// How the file of a value begins: with a mark, and the number of its form, which
+// grows when older versions of this program can't read it.
+const (
+	valueMark = "inlay-value "
+	valueForm = "1 "
+)
+
+// ErrForm says of a value that is fs.ErrNotExist that it is there, in the form of
+// another version of this program.
+var ErrForm = errors.New("it has the form of another version")
+
 // Values is a directory of small named values, each a file with a checksum. A
 // value is got as it was put or not at all.
 //
@@ -38,7 +49,8 @@ func (v Values) Get(name string) ([]byte, error) {
 	return b, err
 }
 
-// Peek is a Get that doesn't count as use.
+// Peek is a Get that doesn't count as use. Its error is also ErrForm where that
+// is why.
 func (v Values) Peek(name string) ([]byte, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -53,10 +65,14 @@ func (v Values) Peek(name string) ([]byte, error) {
 		return nil, fmt.Errorf("reading value %s: %w", name, err)
 	}
 	head, value, _ := bytes.Cut(b, []byte("\n"))
-	if !bytes.Equal(append(head, '\n'), header(name, value)) {
+	switch {
+	case bytes.Equal(append(head, '\n'), header(name, value)):
+		return value, nil
+	case bytes.HasPrefix(head, []byte(valueMark)) && !bytes.HasPrefix(head, []byte(valueMark+valueForm)):
+		return nil, fmt.Errorf("value %s: %w: %w", name, ErrForm, fs.ErrNotExist)
+	default:
 		return nil, fmt.Errorf("value %s is damaged: %w", name, fs.ErrNotExist)
 	}
-	return value, nil
 }
 
 // Put stores b, at most 64 MiB, under name, in place of what was there.
@@ -123,5 +139,5 @@ func header(name string, value []byte) []byte {
 	h := sha256.New()
 	_, _ = io.WriteString(h, name+"\n") // a hash takes everything
 	_, _ = h.Write(value)
-	return fmt.Appendf(nil, "inlay-value 1 %x\n", h.Sum(nil))
+	return fmt.Appendf(nil, valueMark+valueForm+"%x\n", h.Sum(nil))
 }

@@ -32,17 +32,17 @@ func (e *StatusError) Hint() string {
 	switch {
 	case e.Code == http.StatusUnauthorized, e.Code == http.StatusForbidden:
 		return "check user and password of the index, and that they may read this file, then resolve again with --refresh"
-	case e.temporary() && e.RetryAfter > 0:
+	case e.Temporary() && e.RetryAfter > 0:
 		return fmt.Sprintf("the server asks to wait: run the same command again after %v", e.RetryAfter)
-	case e.temporary():
+	case e.Temporary():
 		return "the server is in trouble: run the same command again later, what was downloaded is kept"
 	default:
 		return "the file may have been withdrawn: resolve again with --refresh"
 	}
 }
 
-// temporary reports whether the same request may get another answer later.
-func (e *StatusError) temporary() bool {
+// Temporary reports whether the same request may get another answer later.
+func (e *StatusError) Temporary() bool {
 	return e.Code == http.StatusRequestTimeout || e.Code == http.StatusTooManyRequests || e.Code >= 500
 }
 
@@ -64,6 +64,29 @@ func (e *MismatchError) Error() string {
 // Hint says how to get a digest that fits.
 func (e *MismatchError) Hint() string {
 	return "the file was changed since it was resolved, or on its way here: if you trust the server, resolve again with --refresh"
+}
+
+// A ConnectionError reports a server that can't be reached, or a connection
+// that breaks each time.
+type ConnectionError struct {
+	Name string // of the file
+	URL  string // without user, password and query
+	Err  error
+}
+
+func (e *ConnectionError) Error() string {
+	return fmt.Sprintf("fetching %s from %s: %v", e.Name, e.URL, e.Err)
+}
+
+// Unwrap returns what the connection said.
+func (e *ConnectionError) Unwrap() error { return e.Err }
+
+// Temporary reports that the same request may succeed later.
+func (e *ConnectionError) Temporary() bool { return true }
+
+// Hint says what to check.
+func (e *ConnectionError) Hint() string {
+	return "check the network and the proxy variables, and run the same command again: what was downloaded whole is kept"
 }
 
 // An OfflineError reports a file that would have to be downloaded.
@@ -108,7 +131,7 @@ func (t *transfer) explain(err error) error {
 	case errors.As(err, &web):
 		err = web.Err
 	case errors.As(err, &final):
-		err = final.error
+		return fmt.Errorf("fetching %s from %s: %w", t.file.Name, t.src.shown, final.error)
 	}
-	return fmt.Errorf("fetching %s from %s: %w", t.file.Name, t.src.shown, err)
+	return &ConnectionError{Name: t.file.Name, URL: t.src.shown, Err: err}
 }

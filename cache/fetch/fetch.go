@@ -51,7 +51,7 @@ type Store struct {
 // and the statuses 408, 429 and 5xx (RFC 9110; Retry-After counts), and goes on
 // where it was cut if the server can tell that the file is still the same.
 // Errors that a user can do something about are *StatusError, *MismatchError,
-// *OfflineError and *disk.DirError.
+// *ConnectionError, *OfflineError and *disk.DirError.
 func (s *Store) Open(ctx context.Context, f File) (*os.File, error) {
 	if f.Digest.Algorithm != "sha256" || !isDigest(f.Digest.Hex) {
 		return nil, fmt.Errorf("fetching %s: %s is not a sha256", f.Name, f.Digest)

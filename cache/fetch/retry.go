@@ -40,7 +40,7 @@ func pause(err error, failures int) (wait time.Duration, again bool) {
 		return wait, true
 	case errors.As(err, &status):
 		wait = max(wait, status.RetryAfter)
-		return wait, status.temporary() && wait <= maxPause
+		return wait, status.Temporary() && wait <= maxPause
 	case errors.As(err, &mismatch), errors.As(err, &cert), errors.As(err, &notTLS):
 		return 0, false
 	default: // the connection

@@ -91,11 +91,24 @@ func (e *NetworkError) Hint() string {
 		return "if its certificate is to be trusted, name the authority's file: SSL_CERT_FILE=FILE; to take any, give --insecure-registry " + e.Registry
 	case strings.Contains(e.Err.Error(), "server gave HTTP response to HTTPS client"):
 		return "if it may be spoken to in the clear, give --insecure-registry " + e.Registry
+	case lied(e.Err):
+		return "what was sent isn't what was asked for: try again later, or ask those who run the registry or a proxy on the way"
 	case errors.As(e.Err, &te):
 		return "the registry did not do its part: try again later, or ask those who run it"
 	default:
 		return fmt.Sprintf("check the name %s, the network, and the proxy variables", e.Registry)
 	}
+}
+
+// lied reports whether err tells of bytes that don't have the digest or the size
+// that was asked for. ggcr has no types for these.
+func lied(err error) bool {
+	for _, words := range []string{"error verifying ", "does not match requested digest", "does not match expected size"} {
+		if strings.Contains(err.Error(), words) {
+			return true
+		}
+	}
+	return false
 }
 
 // A CredentialsError reports a login that can't be read: a broken
@@ -159,10 +172,21 @@ func Explain(err error, repo name.Repository, asked string) error {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return &AccessError{Registry: host, Name: asked, Err: te}
 	case http.StatusNotFound:
-		return &NotFoundError{Name: asked, Repository: says(te, transport.NameUnknownErrorCode), Err: te}
+		unknown := says(te, transport.NameUnknownErrorCode) || asked == repo.Name()
+		return &NotFoundError{Name: asked, Repository: unknown, Err: te}
 	default:
 		return &NetworkError{Registry: host, Err: te}
 	}
+}
+
+// ExplainBlob is Explain for a blob that the manifest of what was asked for
+// names: that it is missing is the registry's fault.
+func ExplainBlob(err error, repo name.Repository, asked string) error {
+	var te *transport.Error
+	if errors.As(err, &te) && te.StatusCode == http.StatusNotFound && !explained(err) {
+		return &NetworkError{Registry: repo.RegistryStr(), Err: te}
+	}
+	return Explain(err, repo, asked)
 }
 
 func explained(err error) bool {

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -63,4 +64,77 @@ func settingsTable() string {
 		panic("the program lists no supported settings")
 	}
 	return b.String()
+}
+
+// TestFaultsInDocs checks that each row of docs/faults.md names a test that there
+// is, and quotes words that stand in the package of that test.
+func TestFaultsInDocs(t *testing.T) {
+	n := 0
+	for line := range strings.Lines(read(t, matrixFile)) {
+		_, sees, test, ok := cutRow(line)
+		if !ok {
+			continue
+		}
+		n++
+		dir, name, found := strings.Cut(test, " ")
+		if !found {
+			dir, name = "cmd/inlay", test
+		}
+		name, sub, _ := strings.Cut(name, "/")
+		text := sources(t, dir)
+		if !strings.Contains(text, "\nfunc "+name+"(") {
+			t.Errorf("%s has no %s", dir, name)
+		}
+		if name == "TestFaults" && dir == "cmd/inlay" {
+			continue // which compares the messages
+		}
+		if s := strings.ReplaceAll(sub, "_", " "); name == "TestScript" {
+			if _, err := os.Stat("testdata/script/" + sub + ".txtar"); err != nil {
+				t.Error(err)
+			}
+		} else if s != "" && !strings.Contains(text, `"`+s+`"`) {
+			t.Errorf("%s %s has no case %q", dir, name, s)
+		}
+		for _, words := range quoted(sees) {
+			if !strings.Contains(text, words) {
+				t.Errorf("%s doesn't say %q", dir, words)
+			}
+		}
+	}
+	if n < 100 {
+		t.Errorf("%s has %d rows, want 100 and more", matrixFile, n)
+	}
+}
+
+// sources returns the text of a package and its tests, as it is printed.
+func sources(t *testing.T, dir string) string {
+	t.Helper()
+	names, err := filepath.Glob("../../" + dir + "/*.go")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("%s has no sources (%v)", dir, err)
+	}
+	var b strings.Builder
+	for _, name := range names {
+		b.WriteString(read(t, name))
+	}
+	return strings.ReplaceAll(b.String(), `\"`, `"`)
+}
+
+// quoted returns the words that a cell quotes, without those that change from
+// run to run.
+func quoted(cell string) (all []string) {
+	for i, part := range strings.Split(cell, "`") {
+		if i%2 == 0 {
+			continue
+		}
+		for _, prefix := range []string{"error: ", "warning: ", "note: "} {
+			part = strings.TrimPrefix(part, prefix)
+		}
+		for words := range strings.SplitSeq(part, "…") {
+			if words = strings.Trim(words, " :"); words != "" {
+				all = append(all, words)
+			}
+		}
+	}
+	return all
 }

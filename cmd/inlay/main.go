@@ -143,12 +143,10 @@ func hint(err error) string {
 // user can fix it; 2 the network, a registry or a mistake of ours.
 func status(err error) int {
 	var temporary interface{ Temporary() bool }
-	var server *fetch.StatusError
 	switch {
 	case is[*registry.NetworkError](err), is[*net.OpError](err), is[*net.DNSError](err),
 		is[*fetch.MismatchError](err), is[*layers.DigestError](err),
-		errors.As(err, &temporary) && temporary.Temporary(),
-		errors.As(err, &server) && server.Code >= 500:
+		errors.As(err, &temporary) && temporary.Temporary():
 		return 2
 	default:
 		return 1

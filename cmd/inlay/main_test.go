@@ -33,7 +33,14 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
 
+// atOnce is how many tests run at once, unless -parallel says so: most of them
+// wait, for a server or for the time to ask it again.
+const atOnce = "16"
+
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		panic(err)
+	}
 	testscript.Main(m, map[string]func(){"inlay": mainWithHints})
 }
 
@@ -55,7 +62,7 @@ func mainWithHints() {
 
 // doable tells whether a text ends in something one can do: a name that was
 // probably meant, or what to write, run or change.
-var doable = regexp.MustCompile(`did you mean .+\?|\b(add|build|change|check|close|copy|fetch|give|keep|leave|log in|make|name|push|quote|remove|require|run|save|see|set|start|unset|use|wait|write) ?\S`)
+var doable = regexp.MustCompile(`did you mean .+\?|\b(add|allow|build|change|check|close|copy|fetch|free|give|keep|leave|log in|make|name|push|quote|remove|require|resolve|run|save|see|set|start|unset|use|wait|write) ?\S`)
 
 // checkHints fails for every error in the file that doesn't end in something
 // one can do.
@@ -142,7 +149,13 @@ func writeParent(dir string, files []string) error {
 	if err := tw.Close(); err != nil {
 		return err
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil })
+	return writeParentOf(dir, buf.Bytes())
+}
+
+// writeParentOf makes an OCI layout with a parent of one layer, compressed or
+// not.
+func writeParentOf(dir string, blob []byte) error {
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(blob)), nil })
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -16,6 +17,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -145,10 +147,26 @@ func finish(cmd *exec.Cmd) outcome {
 	return outcome{stdout: stdout.String(), stderr: stderr.String(), err: err}
 }
 
+// status is the exit status, -1 if there is none.
+func (o outcome) status() int {
+	var exit *exec.ExitError
+	switch {
+	case o.err == nil:
+		return 0
+	case errors.As(o.err, &exit):
+		return exit.ExitCode()
+	default:
+		return -1
+	}
+}
+
+// noCache matches what is said of a directory that isn't this program's cache.
+var noCache = regexp.MustCompile("there is no cache in|was not made by inlay|is of another version of inlay")
+
 // verify checks that the cache is whole and holds nothing half made.
 func (s *scene) verify(t *testing.T) {
 	t.Helper()
-	if r := s.run(t, "cache", "verify"); r.err != nil && !strings.Contains(r.stderr, "there is no cache") {
+	if r := s.run(t, "cache", "verify"); r.err != nil && !noCache.MatchString(r.stderr) {
 		t.Errorf("cache verify: %v\n%s%s", r.err, r.stdout, r.stderr)
 	}
 	err := filepath.WalkDir(filepath.Join(s.dir, "cache"), func(name string, _ os.DirEntry, err error) error {

@@ -5,6 +5,7 @@ package parent_test
 import (
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"testing"
 
@@ -244,4 +245,33 @@ func ExampleInventory_Account() {
 	// 1000 1000 <nil>
 	// 1234 50 <nil>
 	// 0 0 user "apo" of parent image "base": there is no apo in its /etc/passwd
+}
+
+// FuzzEggs puts anything into the metadata that older tools left, and removes
+// what it describes: nothing outside its environment goes.
+func FuzzEggs(f *testing.F) {
+	f.Add("Metadata-Version: 1.1\nName: a\nVersion: 1\n", "../a/x.py\n../../../../../etc/passwd\n", "a\n../../..\n", "a-1.egg-info")
+	f.Add("version : 2\r\n", ".\n/\n", "/usr/local\n..\n", "a.egg-info")
+	f.Fuzz(func(t *testing.T, info, installed, tops, name string) {
+		if strings.ContainsAny(name, "/\x00") || name == "." || name == ".." || name == "" || len(name) > 90 {
+			return
+		}
+		const site = "usr/local/lib/python3.12/site-packages/"
+		items := with(dockerPython(), file(site+name+"/PKG-INFO", info), file(site+name+"/installed-files.txt", installed),
+			file(site+name+"/top_level.txt", tops), file(site+"a/x.py", ""), file("etc/passwd", ""))
+		inv := inspect(t, parent.Options{Image: image(t, nil, static.NewLayer(makeTar(t, items...), types.OCIUncompressedLayer))})
+		view, err := inv.View(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths, _, err := parent.Removal(view, inv.Python, inv.Python.Dists)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range paths {
+			if !strings.HasPrefix(p, "/usr/local/") || path.Clean(p) != p || strings.HasPrefix("/"+site, p+"/") {
+				t.Errorf("%q would be removed", p)
+			}
+		}
+	})
 }

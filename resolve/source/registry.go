@@ -95,7 +95,8 @@ func (im Images) repository(text string) (name.Repository, error) {
 func remoteNode(ref Reference, asked name.Reference, d *remote.Descriptor) (*node, error) {
 	mt, err := kind(d.Manifest)
 	if err != nil {
-		return nil, err
+		// A page of a login or of a proxy, most likely.
+		return nil, &registry.NetworkError{Registry: asked.Context().RegistryStr(), Err: err}
 	}
 	if mt != "" {
 		d.MediaType = mt
@@ -135,7 +136,7 @@ func (i *remoteImage) Layers() ([]v1.Layer, error) {
 // RawConfigFile returns the configuration.
 func (i *remoteImage) RawConfigFile() ([]byte, error) {
 	b, err := i.Image.RawConfigFile()
-	return b, registry.Explain(err, i.ref.Context(), i.ref.Name())
+	return b, registry.ExplainBlob(err, i.ref.Context(), i.ref.Name())
 }
 
 type remoteLayer struct {
@@ -155,13 +156,13 @@ func (l *remoteLayer) Descriptor() (*v1.Descriptor, error) { return partial.Desc
 // Exists asks the registry whether it has the layer.
 func (l *remoteLayer) Exists() (bool, error) {
 	ok, err := partial.Exists(l.Layer)
-	return ok, registry.Explain(err, l.ref.Context(), l.ref.Name())
+	return ok, registry.ExplainBlob(err, l.ref.Context(), l.ref.Name())
 }
 
 func (l *remoteLayer) begin(open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
 	rc, err := open()
 	if err != nil {
-		return nil, registry.Explain(err, l.ref.Context(), l.ref.Name())
+		return nil, registry.ExplainBlob(err, l.ref.Context(), l.ref.Name())
 	}
 	return &stubborn{rc: rc, open: open, ref: l.ref, left: maxResumes}, nil
 }
@@ -186,7 +187,7 @@ func (s *stubborn) Read(p []byte) (int, error) {
 	if s.broken {
 		s.broken = false
 		if err := s.resume(); err != nil {
-			return 0, registry.Explain(err, s.ref.Context(), s.ref.Name())
+			return 0, registry.ExplainBlob(err, s.ref.Context(), s.ref.Name())
 		}
 	}
 	n, err := s.rc.Read(p)
@@ -199,7 +200,7 @@ func (s *stubborn) Read(p []byte) (int, error) {
 		s.broken = true
 		return n, nil
 	default:
-		return n, registry.Explain(err, s.ref.Context(), s.ref.Name())
+		return n, registry.ExplainBlob(err, s.ref.Context(), s.ref.Name())
 	}
 }
 
