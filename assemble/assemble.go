@@ -48,9 +48,9 @@ type Source interface {
 type Options struct {
 	Images   Source
 	Cache    Cache
-	Dirs     Values // which directories the layers of steps touch
-	Anew     bool   // make every layer, also those that the cache has
-	Tools    step.Tools
+	Dirs     Values     // which directories the layers of steps touch
+	Anew     bool       // make every layer, also those that the cache has
+	Tools    step.Tools // their Secrets may be nowhere else either
 	Outputs  []Output
 	Jobs     int // layers made at a time; less than 1 means 1
 	Progress func(task string, total int64) (add func(int64), done func(error))
@@ -76,7 +76,14 @@ type Layer struct {
 // everywhere once all outputs are complete: an error before that leaves nothing
 // visible but layers in the cache. Layers that turn out damaged in the cache
 // while they are delivered are made again, once.
+//
+// A secret in the plan, in a new layer or one of source files, in the
+// configuration or in the manifest is a *leak.Error. No layer that holds it is
+// kept or delivered.
 func Build(ctx context.Context, p plan.Plan, o Options) (*Result, error) {
+	if err := CheckPlan(p, o.Tools.Secrets); err != nil {
+		return nil, err
+	}
 	w, err := begin(p, o)
 	if err != nil {
 		return nil, err

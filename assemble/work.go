@@ -80,7 +80,7 @@ func (w *work) find(ctx context.Context) (missing []int, err error) {
 	for i, s := range w.plan.Image().Steps {
 		w.layers[i].Name = s.Name
 		if !w.o.Anew {
-			l, err := find(ctx, s, w.o.Cache, w.o.Dirs)
+			l, err := w.known(ctx, s)
 			if err == nil {
 				w.layers[i].Layer, w.layers[i].Reused = l, true
 				continue
@@ -131,7 +131,11 @@ func (w *work) image(ctx context.Context, missing []int, deliver func(v1.Layer),
 	if err != nil {
 		return nil, err
 	}
-	return stack(parent, w.layers, w.plan)
+	r, err := stack(parent, w.layers, w.plan)
+	if err != nil {
+		return nil, err
+	}
+	return r, checkImage(r.Image, w.o.Tools.Secrets)
 }
 
 // gather opens the parent and makes the missing layers.

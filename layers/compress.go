@@ -38,8 +38,9 @@ type member struct {
 	decode inflate.Decoder
 
 	diffID hash.Hash
-	crc    uint32 // of the plain bytes
-	plain  int64  // bytes
+	tar    io.Writer // diffID and who inspects the same
+	crc    uint32    // of the plain bytes
+	plain  int64     // bytes
 }
 
 // blobSums is the compressed layer, on its way to dst.
@@ -56,8 +57,12 @@ func (b *blobSums) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func newMember(dst io.Writer) *member {
+func newMember(dst, inspect io.Writer) *member {
 	m := &member{blob: blobSums{dst: dst, digest: sha256.New()}, diffID: sha256.New()}
+	m.tar = m.diffID
+	if inspect != nil {
+		m.tar = io.MultiWriter(m.diffID, inspect)
+	}
 	m.buf = bufio.NewWriterSize(&m.blob, outBuffer)
 	run, err := flate.NewWriter(m.buf, level)
 	if err != nil {
@@ -73,7 +78,9 @@ func newMember(dst io.Writer) *member {
 // Write compresses p.
 func (m *member) Write(p []byte) (int, error) {
 	m.inRun = true
-	m.diffID.Write(p)
+	if _, err := m.tar.Write(p); err != nil {
+		return 0, err
+	}
 	m.crc = crc32.Update(m.crc, crc32.IEEETable, p)
 	m.plain += int64(len(p))
 	return m.run.Write(p)
@@ -107,7 +114,7 @@ func (m *member) transplant(s Deflated, size int64) error {
 	if err := m.endRun(); err != nil {
 		return err
 	}
-	c := &content{to: m.diffID, size: size}
+	c := &content{to: m.tar, size: size}
 	r, err := m.decode.Decode(c, m.buf, s.Stream, s.Size)
 	if err != nil {
 		return inflating(err)

@@ -28,6 +28,10 @@ type Options struct {
 	// MediaType is that of a layer compressed with gzip: types.OCILayer, which
 	// is also meant by "", or types.DockerLayer.
 	MediaType types.MediaType
+
+	// Inspect, unless it is nil, is shown the tar as its DiffID's hash sees it.
+	// An error that it returns is the Writer's.
+	Inspect io.Writer
 }
 
 // A Writer writes one layer: a tar in one gzip member. What it returned as an
@@ -64,7 +68,7 @@ const copyBuffer = 64 << 10
 // about 1 MB, and 0.4 MB more from the first Splice on. The caller closes dst
 // itself.
 func NewWriter(dst io.Writer, o Options) *Writer {
-	w := &Writer{member: newMember(dst), o: o, placed: make(map[string]place)}
+	w := &Writer{member: newMember(dst, o.Inspect), o: o, placed: make(map[string]place)}
 	if !o.ModTime.IsZero() {
 		w.mtime = o.ModTime.Unix()
 	}

@@ -304,3 +304,36 @@ func ExampleWriter() {
 	fmt.Println(s.DiffID, s.MediaType, err)
 	// Output: sha256:0bb83b6b5f1d78b491a0ad1e76f6692537dbcf237be69dce407dccc9251d009e application/vnd.oci.image.layer.v1.tar+gzip <nil>
 }
+
+// Inspect is shown what the layer's tar holds, of every kind of entry, and can
+// end it.
+func TestInspect(t *testing.T) {
+	var seen bytes.Buffer
+	_, b := layer(t, layers.Options{Inspect: &seen}, asIs, mixed()...)
+	if !bytes.Equal(seen.Bytes(), gunzip(t, b)) {
+		t.Errorf("%d bytes were shown, other ones than the tar's", seen.Len())
+	}
+	for _, p := range []part{plain("a", text(100)), spliced("a", text(100)), spliced("a", noise(2*layers.MinSplice))} {
+		stop := errors.New("stop")
+		w := layers.NewWriter(io.Discard, layers.Options{Inspect: stopping{512, stop}})
+		if err := put(t, w, p, asIs); !errors.Is(err, stop) {
+			t.Errorf("adding %s of %d bytes: %v, want %v", p.Path, p.Size, err, stop)
+		}
+		if _, err := w.Close(); !errors.Is(err, stop) {
+			t.Errorf("Close: %v, want %v", err, stop)
+		}
+	}
+}
+
+// stopping takes a header and refuses what isn't as long.
+type stopping struct {
+	n   int
+	err error
+}
+
+func (s stopping) Write(p []byte) (int, error) {
+	if len(p) != s.n {
+		return 0, s.err
+	}
+	return len(p), nil
+}

@@ -112,6 +112,7 @@ func (l *layer) file(e placed, f plan.Files) error {
 	if e.file.Mode.IsDir() && l.foreign(e.path, f) {
 		entry = l.dir(e.path)
 	}
+	l.at = e.path
 	if !e.file.Mode.IsRegular() {
 		return l.w.Add(entry, nil)
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"inlay/layers"
+	"inlay/layers/leak"
 	"inlay/resolve/plan"
 )
 
@@ -31,6 +32,8 @@ type Tools struct {
 	// says, and removes that when it is told to. It is asked for wheels whose form
 	// this program doesn't read; nil refuses them. The file's digest was checked.
 	Install func(context.Context, *os.File, plan.Wheel) (tree fs.FS, remove func(), err error)
+	// Secrets are what no layer may hold.
+	Secrets *leak.Scanner
 	// Note is told what the user should know and may ignore; nil drops it.
 	// It must be safe for concurrent use.
 	Note func(string)
@@ -49,7 +52,8 @@ type Made struct {
 	Dirs []string
 }
 
-// Write writes s as a layer to dst and describes it.
+// Write writes s as a layer to dst and describes it. A secret in one of its
+// files is a *leak.Error that names the file.
 func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, error) {
 	l := &layer{tools: t}
 	var err error
@@ -66,6 +70,10 @@ func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, erro
 	default:
 		err = errors.New("no such kind of step")
 	}
+	var found *leak.Error
+	if errors.As(err, &found) {
+		return Made{}, &leak.Error{In: t.Secrets.Hide(fmt.Sprintf("%s of layer %q", l.at, s.Name)), Of: found.Of}
+	}
 	if err != nil {
 		return Made{}, fmt.Errorf("making layer %q: %w", s.Name, err)
 	}
@@ -78,6 +86,7 @@ type layer struct {
 	tools Tools
 	base  plan.Base
 	w     *layers.Writer
+	at    string // the path of the file that is being added
 	// outside are the directories of a wheel's files that are not below purelib
 	// or platlib.
 	outside map[string]bool
@@ -87,7 +96,11 @@ type layer struct {
 
 func (l *layer) open(dst io.Writer, b plan.Base, mtime time.Time) {
 	l.base = b
-	l.w = layers.NewWriter(dst, layers.Options{ModTime: mtime})
+	o := layers.Options{ModTime: mtime}
+	if watch := l.tools.Secrets.Watch(); watch != nil {
+		o.Inspect = watch
+	}
+	l.w = layers.NewWriter(dst, o)
 }
 
 func (l *layer) note(format string, args ...any) {

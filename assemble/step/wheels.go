@@ -216,6 +216,7 @@ func big(f installed) int {
 }
 
 func (l *layer) member(f installed) error {
+	l.at = f.path
 	e := layers.Entry{Path: inLayer(f.path), Mode: f.file.Mode, Size: f.file.Size}
 	if deflated, ok := f.file.Deflated(); ok {
 		if err := l.w.Splice(e, deflated); err != nil {

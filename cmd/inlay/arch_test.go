@@ -28,6 +28,7 @@ assemble -> assemble/output
 assemble -> assemble/step
 assemble -> cache
 assemble -> layers
+assemble -> layers/leak
 assemble -> resolve/plan
 assemble/image -> resolve/plan
 assemble/output -> cache/disk
@@ -36,6 +37,7 @@ assemble/output -> layers
 assemble/record -> resolve/plan
 assemble/step -> assemble/wheel
 assemble/step -> layers
+assemble/step -> layers/leak
 assemble/step -> resolve/plan
 assemble/wheel -> layers
 cache -> cache/disk
@@ -57,6 +59,7 @@ cmd/inlay -> cmd/inlay/complete
 cmd/inlay -> cmd/inlay/login
 cmd/inlay -> cmd/inlay/progress
 cmd/inlay -> layers
+cmd/inlay -> layers/leak
 cmd/inlay -> resolve
 cmd/inlay -> resolve/index
 cmd/inlay -> resolve/parent
@@ -72,6 +75,7 @@ cmd/inlay/progress -> nothing
 ignore -> nothing
 layers -> layers/inflate
 layers/inflate -> nothing
+layers/leak -> nothing
 resolve -> ignore
 resolve -> layers
 resolve -> resolve/index

@@ -13,11 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"inlay/cache/fetch"
+	"inlay/layers/leak"
 	"inlay/resolve/index"
+	"inlay/resolve/plan"
 	"inlay/resolve/python"
 )
 
@@ -83,4 +86,31 @@ func refused(set *index.Set, url string, err error) error {
 		return set.Denied(url, err)
 	}
 	return err
+}
+
+// secrets returns what a build of p must not hold: the credentials that this
+// command was given or found, and used. Those that the settings keep in the
+// environment may be there, and nowhere else.
+func (j *job) secrets(p plan.Plan) *leak.Scanner {
+	var urls []string
+	for _, st := range p.Image().Steps {
+		if st.Python != nil {
+			for _, w := range st.Python.Wheels {
+				urls = append(urls, w.URL)
+			}
+		}
+	}
+	var all []leak.Secret
+	for _, x := range j.index.Secrets(urls...) {
+		all = append(all, leak.Secret(x))
+	}
+	var kept []string
+	if j.settings.KeepSecrets {
+		kept = slices.Concat(j.settings.Environment, j.settings.RuntimeEnvironment)
+	}
+	s := leak.New(all, kept...)
+	for _, of := range s.Weak() {
+		j.show.Note(fmt.Sprintf("warning: the password of %s is so short that the image can't be searched for it as it is: use a longer one", of))
+	}
+	return s
 }

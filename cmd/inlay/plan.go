@@ -52,6 +52,9 @@ func explain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := assemble.CheckPlan(r.Plan, j.secrets(r.Plan)); err != nil {
+		return err
+	}
 	if c.String("format") == "json" {
 		j.show.Close()
 		return r.Plan.Encode(c.App.Writer)

@@ -202,7 +202,8 @@ func (j *job) tools(p plan.Plan) step.Tools {
 			}
 			return j.site.python.Stage(ctx, python.Staging{Inventory: inv, Scheme: scheme(p, w), Wheel: w, File: f})
 		},
-		Note: j.show.Note,
+		Secrets: j.secrets(p),
+		Note:    j.show.Note,
 	}
 }
 
