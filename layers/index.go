@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"path"
 	"strings"
 
@@ -46,6 +47,18 @@ type Keep func(e Entry) (extract func(body io.Reader) ([]byte, error))
 // was kept of its files.
 type Index struct {
 	records []record // in the order of the tar
+}
+
+// Kept returns the regular files of the layer of which something was kept, with
+// that, in the order of the tar. Nobody must change it.
+func (ix *Index) Kept() iter.Seq2[Entry, []byte] {
+	return func(yield func(Entry, []byte) bool) {
+		for i := range ix.records {
+			if r := &ix.records[i]; r.kept != nil && !yield(r.Entry, r.kept) {
+				return
+			}
+		}
+	}
 }
 
 // A record is one entry of a layer, or a mark.

@@ -39,6 +39,7 @@ type node struct {
 	name     string
 	entry    *record          // shared by hard links
 	layer    int              // that it comes from
+	origin   int              // the layer of entry: below layer for some hard links
 	children map[string]*node // of a directory, nil if it is empty
 }
 
@@ -102,7 +103,7 @@ type stacker struct {
 
 // add adds r if it is an entry.
 func (s *stacker) add(r *record) error {
-	n := &node{name: path.Base(r.Path), entry: r, layer: s.layer}
+	n := &node{name: path.Base(r.Path), entry: r, layer: s.layer, origin: s.layer}
 	switch r.kind {
 	case whiteout, opaque:
 		return nil
@@ -111,7 +112,7 @@ func (s *stacker) add(r *record) error {
 		if err != nil || last(at).isDir() {
 			return &EntryError{Name: shorten(r.Path), Problem: fmt.Sprintf("is a hard link to %q, which is no file below it", shorten(r.Link))}
 		}
-		n.entry = last(at).entry
+		n.entry, n.origin = last(at).entry, last(at).origin
 	}
 	if r.Path == "." {
 		s.view.root.entry = r
@@ -209,6 +210,17 @@ func (v *View) Layer(name string) (int, error) {
 		return 0, err
 	}
 	return n.layer, nil
+}
+
+// Origin returns the entry that holds the content of name, and which of the
+// stacked layers, from 0, it is in. Of a hard link both are the target's. Links
+// are not followed at the end.
+func (v *View) Origin(name string) (Entry, int, error) {
+	n, _, err := v.find("origin", name, false)
+	if err != nil {
+		return Entry{}, 0, err
+	}
+	return n.entry.Entry, n.origin, nil
 }
 
 // Kept returns what was kept of the file that name leads to, and whether

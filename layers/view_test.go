@@ -66,6 +66,23 @@ func TestStack(t *testing.T) {
 	}
 }
 
+// Origin tells the layer and the name of what holds the content.
+func TestOrigin(t *testing.T) {
+	v := stack(t,
+		scan(t, dir("a"), file("a/x", "1"), file("f", "1")),
+		scan(t, hardLink("h", "a/x"), file("f", "2")),
+		scan(t, hardLink("i", "h"), file("a/x", "2")))
+	for name, want := range map[string]string{"h": "0 a/x", "i": "0 a/x", "a/x": "2 a/x", "f": "1 f", "a": "0 a"} {
+		e, layer, err := v.Origin(name)
+		if got := fmt.Sprint(layer, " ", e.Path); err != nil || got != want {
+			t.Errorf("Origin(%q) = %q, %v, want %q", name, got, err, want)
+		}
+	}
+	if _, _, err := v.Origin("zzz"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Origin of nothing = %v, want fs.ErrNotExist", err)
+	}
+}
+
 func TestStackModes(t *testing.T) {
 	v := stack(t,
 		scan(t, special(tar.TypeDir, "./", 0o750, 1, 1), special(tar.TypeDir, "a/", 0o700, 7, 7), file("b/c", "")),

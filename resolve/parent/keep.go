@@ -5,6 +5,7 @@ package parent
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"encoding/json"
@@ -71,7 +72,7 @@ func keep(e layers.Entry) func(io.Reader) ([]byte, error) {
 func facts(name, base string) func(io.Reader) ([]byte, error) {
 	switch {
 	case strings.HasPrefix(name, "var/lib/dpkg/status") && reDpkg.MatchString(name):
-		return func(r io.Reader) ([]byte, error) { return installed(r, "Package: ", "Version: ") }
+		return dpkg.installed
 	case strings.HasPrefix(base, "lib"), strings.HasPrefix(base, "ld-"), strings.HasPrefix(base, "p"):
 		switch {
 		case reProgram.MatchString(base):
@@ -88,7 +89,7 @@ func facts(name, base string) func(io.Reader) ([]byte, error) {
 	case path.Ext(base) == ".py" && strings.Contains(name, "/python3.") && reSysconfig.MatchString(name):
 		return found(reScheme)
 	case base == "installed" && reApk.MatchString(name):
-		return func(r io.Reader) ([]byte, error) { return installed(r, "P:", "V:") }
+		return apk.installed
 	}
 	return nil
 }
@@ -113,24 +114,43 @@ func found(re *regexp.Regexp) func(io.Reader) ([]byte, error) {
 	}
 }
 
-var rePackage = regexp.MustCompile(`^((lib)?python-?3(\.[0-9]+)?(-minimal|-stdlib|-base)?|musl)$`)
+// A database is how a package manager lists what is installed: in stanzas of
+// fields, of which these are the beginnings of the lines.
+type database struct{ name, version, arch, status string }
 
-// installed keeps the names and versions of Python and musl of a package
-// database, a line each.
-func installed(r io.Reader, name, version string) ([]byte, error) {
+var (
+	dpkg = database{"Package: ", "Version: ", "Architecture: ", "Status: "}
+	apk  = database{"P:", "V:", "A:", "\x00"}
+)
+
+// installed keeps the packages of a database that are installed: a line each,
+// of name, version and architecture.
+func (db database) installed(r io.Reader) ([]byte, error) {
 	out := []byte{}
-	pkg := ""
+	pkg := map[string]string{}
+	flush := func() {
+		// dpkg remembers packages that were removed.
+		removed := strings.HasSuffix(pkg[db.status], " config-files") || strings.HasSuffix(pkg[db.status], " not-installed")
+		if pkg[db.name] != "" && pkg[db.version] != "" && !removed {
+			out = fmt.Appendf(out, "%s %s %s\n", pkg[db.name], pkg[db.version], cmp.Or(pkg[db.arch], "all"))
+		}
+		clear(pkg)
+	}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		line := lines.Text()
-		if p, ok := strings.CutPrefix(line, name); ok {
-			pkg = strings.TrimSpace(p)
+		if line == "" {
+			flush()
+			continue
 		}
-		if v, ok := strings.CutPrefix(line, version); ok && rePackage.MatchString(pkg) {
-			out = fmt.Appendf(out, "%s %s\n", pkg, strings.TrimSpace(v))
+		for _, field := range []string{db.name, db.version, db.arch, db.status} {
+			if value, ok := strings.CutPrefix(line, field); ok {
+				pkg[field] = strings.TrimSpace(value)
+			}
 		}
 	}
+	flush()
 	if err := lines.Err(); err != nil && !errors.Is(err, bufio.ErrTooLong) {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ import (
 
 // format is part of the names of cached inventories. It grows when an
 // inventory's shape or meaning changes.
-const format = 1
+const format = 2
 
 // Options say which image to inspect.
 type Options struct {
@@ -61,6 +61,7 @@ type Inventory struct {
 	Python        *Python           `json:"python"`        // nil: there is none that can be used
 	PythonProblem string            `json:"pythonProblem"` // why Python is nil
 	Notes         []string          `json:"notes"`         // for people: what was guessed
+	Packages      []Package         `json:"packages"`      // of the system, sorted by name
 	Users         []User            `json:"users"`
 	Groups        []Group           `json:"groups"`
 	Links         []plan.Link       `json:"links"` // to directories, sorted by path
@@ -225,6 +226,7 @@ func (inv *Inventory) look(view *layers.View, setting string) {
 	}
 	inv.Python = py
 	inv.Libc = p.libc(py)
+	inv.Packages = p.packages()
 	inv.Notes = p.notes
 }
 

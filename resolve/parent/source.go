@@ -20,9 +20,15 @@ import (
 	"inlay/layers"
 )
 
-// indexFormat is part of the names of cached layer indexes. It grows when what
-// is kept of a layer changes.
-const indexFormat = 1
+// A reading is what is learned of a layer when it is read once. Its name begins
+// those of the cached indexes: it changes when what is kept of a layer does.
+type reading struct {
+	name string
+	keep layers.Keep
+}
+
+// described is what inventories are made of.
+var described = reading{"layer-index-2", keep}
 
 // maxJobs bounds the layers read at a time: more than two only share the
 // processors and the line.
@@ -61,7 +67,7 @@ func (s *source) indexes(ctx context.Context) ([]*layers.Index, error) {
 		}
 		first[l.Digest] = i
 		g.Go(func() (err error) {
-			if ixs[i], err = s.index(gctx, i, blobs); err != nil {
+			if ixs[i], err = s.index(gctx, i, described, blobs); err != nil {
 				return fmt.Errorf("reading layer %s of %s: %w", l.Digest, s.Name, err)
 			}
 			return nil
@@ -94,12 +100,12 @@ func (s *source) jobs() int {
 
 // index returns the index of layer i: the store's, or a new one that the store
 // has from now on.
-func (s *source) index(ctx context.Context, i int, blobs func() ([]v1.Layer, error)) (*layers.Index, error) {
+func (s *source) index(ctx context.Context, i int, what reading, blobs func() ([]v1.Layer, error)) (*layers.Index, error) {
 	if s.Store == nil {
-		return s.scan(ctx, i, blobs)
+		return s.scan(ctx, i, what, blobs)
 	}
 	l := s.layers[i]
-	name := fmt.Sprintf("layer-index-%d-%s", indexFormat, strings.ReplaceAll(l.Digest, ":", "-"))
+	name := what.name + "-" + strings.ReplaceAll(l.Digest, ":", "-")
 	b, err := s.Store.Get(name)
 	if err == nil {
 		if ix, err := layers.DecodeIndex(bytes.NewReader(b)); err == nil {
@@ -108,7 +114,7 @@ func (s *source) index(ctx context.Context, i int, blobs func() ([]v1.Layer, err
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	ix, err := s.scan(ctx, i, blobs)
+	ix, err := s.scan(ctx, i, what, blobs)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +127,7 @@ func (s *source) index(ctx context.Context, i int, blobs func() ([]v1.Layer, err
 
 // scan reads layer i once. What it holds counts only if both the layer and its
 // tar have the digests that manifest and configuration give.
-func (s *source) scan(ctx context.Context, i int, blobs func() ([]v1.Layer, error)) (ix *layers.Index, err error) {
+func (s *source) scan(ctx context.Context, i int, what reading, blobs func() ([]v1.Layer, error)) (ix *layers.Index, err error) {
 	l := s.layers[i]
 	digest, err := v1.NewHash(l.Digest)
 	if err != nil {
@@ -147,7 +153,7 @@ func (s *source) scan(ctx context.Context, i int, blobs func() ([]v1.Layer, erro
 		io.Closer
 	}{io.LimitReader(rc, l.Size+1), rc}
 	whole := &counted{r: layers.Verify(sized, digest), ctx: ctx.Err, add: add}
-	ix, err = scanTar(ctx, whole, diffID)
+	ix, err = scanTar(ctx, whole, diffID, what.keep)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -159,7 +165,7 @@ func (s *source) scan(ctx context.Context, i int, blobs func() ([]v1.Layer, erro
 }
 
 // scanTar reads the layer in r, whose tar must have the digest diffID.
-func scanTar(ctx context.Context, r io.Reader, diffID v1.Hash) (*layers.Index, error) {
+func scanTar(ctx context.Context, r io.Reader, diffID v1.Hash, keep layers.Keep) (*layers.Index, error) {
 	tar, err := layers.Uncompress(r)
 	if err != nil {
 		return nil, err

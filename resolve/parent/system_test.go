@@ -3,6 +3,7 @@
 package parent_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -200,5 +201,54 @@ func TestUnusualRoot(t *testing.T) {
 	inv := inspect(t, parent.Options{Image: image(t, nil, layer(t, dir(".", 0o700, 1, 2)))})
 	if diff := cmp.Diff([]plan.Dir{{Path: "/", Mode: fs.FileMode(0o700), UID: 1, GID: 2}}, inv.Base("/app").Dirs); diff != "" {
 		t.Errorf("Base(/app).Dirs: (-want +got)\n%s", diff)
+	}
+}
+
+func TestPackages(t *testing.T) {
+	const status = "Package: zlib1g\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:1.2\nDescription: x\n Version: 9\n\n" +
+		"Package: gone\nStatus: deinstall ok config-files\nArchitecture: all\nVersion: 1\n\n" +
+		"Package: base\nStatus: install ok unpacked\nArchitecture: all\nVersion: 2"
+	tests := []struct {
+		name  string
+		items []item
+		want  []parent.Package
+	}{
+		{"none", []item{file("etc/passwd", "")}, nil},
+		{"Debian", []item{file("var/lib/dpkg/status", status), file("var/lib/dpkg/info/zlib1g:amd64.list", "")}, []parent.Package{
+			{Name: "base", Version: "2", Arch: "all", Path: "/var/lib/dpkg/status"},
+			{Name: "zlib1g", Version: "1:1.2", Arch: "amd64", Path: "/var/lib/dpkg/info/zlib1g:amd64.list"},
+		}},
+		{"distroless", []item{file("var/lib/dpkg/status.d/tz", "Package: tzdata\nArchitecture: all\nVersion: 2025b\n")}, []parent.Package{
+			{Name: "tzdata", Version: "2025b", Arch: "all", Path: "/var/lib/dpkg/status.d/tz"},
+		}},
+		{"Alpine, seen through a link", []item{link("lib", "usr/lib"), file("usr/lib/apk/db/installed", "C:Q1\nP:musl\nV:1.2.5-r9\nA:x86_64\n\nP:ssl\nV:3\nA:x86_64\n")}, []parent.Package{
+			{Name: "musl", Version: "1.2.5-r9", Arch: "x86_64", Path: "/usr/lib/apk/db/installed"},
+			{Name: "ssl", Version: "3", Arch: "x86_64", Path: "/usr/lib/apk/db/installed"},
+		}},
+	}
+	for _, tt := range tests {
+		got := inspect(t, parent.Options{Image: image(t, nil, layer(t, tt.items...))}).Packages
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s: Packages (-want +got)\n%s", tt.name, diff)
+		}
+	}
+}
+
+// The digests of a layer's files are read once, and then the store has them.
+func TestDigests(t *testing.T) {
+	img := &watched{Image: image(t, nil, layer(t, file("a", "one"), link("b", "a"), file("empty", "")))}
+	store := newMemory()
+	want := map[string]parent.Digest{"a": sha256.Sum256([]byte("one")), "empty": sha256.Sum256(nil)}
+	for range 2 {
+		got, err := inspect(t, parent.Options{Image: img, Store: store}).Digests(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Digests(0): (-want +got)\n%s", diff)
+		}
+	}
+	if n := img.opened.Load(); n != 2 {
+		t.Errorf("the layer was read %d times, want 2: for the inventory and for the digests", n)
 	}
 }

@@ -16,6 +16,7 @@ var (
 	reFull    = regexp.MustCompile(`3\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+|\+)?`)
 	reConda   = regexp.MustCompile(`^python-(3\.[0-9]+\.[0-9]+[a-z0-9]*)-[^-]+\.json$`)
 	reManaged = regexp.MustCompile(`/cpython-(3\.[0-9]+\.[0-9]+[a-z0-9]*)(\+[a-z+]+)?-linux-`)
+	rePython  = regexp.MustCompile(`^(lib)?python-?3(\.[0-9]+)?(-minimal|-stdlib|-base)?$`)
 	rePackVer = regexp.MustCompile(`^(?:[0-9]+:)?([0-9]+\.[0-9]+\.[0-9]+)(?:[~_]?((?:a|b|rc)[0-9]+))?`)
 )
 
@@ -95,27 +96,8 @@ func (p *probe) packageVersion(h home) (found []string) {
 		return nil
 	}
 	for _, pkg := range p.packages() {
-		if m := rePackVer.FindStringSubmatch(pkg.version); m != nil && strings.Contains(pkg.name, "python") {
+		if m := rePackVer.FindStringSubmatch(pkg.Version); m != nil && rePython.MatchString(pkg.Name) {
 			found = append(found, m[1]+m[2])
-		}
-	}
-	return found
-}
-
-// A systemPackage is one that dpkg or apk has installed.
-type systemPackage struct{ name, version string }
-
-// packages returns the packages of Python and musl.
-func (p *probe) packages() (found []systemPackage) {
-	dbs := []string{"/var/lib/dpkg/status", "/lib/apk/db/installed", "/usr/lib/apk/db/installed"}
-	for _, name := range p.list("/var/lib/dpkg/status.d") {
-		dbs = append(dbs, "/var/lib/dpkg/status.d/"+name)
-	}
-	for _, db := range dbs {
-		for line := range strings.Lines(p.kept(db)) {
-			if name, version, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-				found = append(found, systemPackage{name, version})
-			}
 		}
 	}
 	return found
@@ -195,7 +177,7 @@ func (p *probe) glibc(interp string) Libc {
 func (p *probe) musl(interp string) Libc {
 	var known []string
 	for _, pkg := range p.packages() {
-		if m := rePackVer.FindStringSubmatch(pkg.version); m != nil && pkg.name == "musl" {
+		if m := rePackVer.FindStringSubmatch(pkg.Version); m != nil && pkg.Name == "musl" {
 			known = append(known, m[1])
 		}
 	}
