@@ -61,6 +61,7 @@ cmd/inlay -> cmd/inlay/progress
 cmd/inlay -> layers
 cmd/inlay -> layers/leak
 cmd/inlay -> resolve
+cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/index
 cmd/inlay -> resolve/parent
 cmd/inlay -> resolve/plan
@@ -87,6 +88,8 @@ resolve -> resolve/python/reqfile
 resolve -> resolve/settings
 resolve -> resolve/source
 resolve -> resolve/tree
+resolve/compare -> layers
+resolve/compare -> resolve/parent
 resolve/index -> nothing
 resolve/parent -> layers
 resolve/parent -> resolve/plan

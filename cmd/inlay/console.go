@@ -22,6 +22,7 @@ type console struct {
 	file   *os.File // w, if it is a terminal; else nil
 	colour bool
 	json   bool // every line is JSON (--progress json)
+	diff   bool // the command is diff, whose status 1 means that the images differ
 }
 
 func newConsole(w io.Writer) *console {
@@ -50,6 +51,7 @@ func colours(terminal bool, env func(string) string) bool {
 func (con *console) readArgs(args []string) {
 	i := slices.Index(args, "--progress")
 	con.json = i >= 0 && i+1 < len(args) && args[i+1] == "json" || slices.Contains(args, "--progress=json")
+	con.diff = len(args) > 1 && args[1] == "diff"
 }
 
 // consoleOf returns the console of a command.
@@ -103,6 +105,9 @@ type errorEvent struct {
 // report prints err and a hint, if there is one, and returns the exit status.
 func (con *console) report(err error) int {
 	e := errorEvent{Event: "error", Text: err.Error(), Hint: hint(err), Status: status(err)}
+	if con.diff {
+		e.Status = 2
+	}
 	if con.json {
 		con.print(e)
 		return e.Status

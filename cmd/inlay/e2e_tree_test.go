@@ -72,14 +72,14 @@ func TestE2ESameTree(t *testing.T) {
 			e.inlay(t, "build", "-o", "oci:"+out+"/image", dir)
 			ours := treeOf(t, e.store(), filepath.Join(e.scripts, "run.sh"), out+"/image", "--", "sh", "-c", listing)
 			delete(ours, "app")
-			e.report(t, "%d paths, %d allowed differences", len(want), compare(t, want, ours))
+			e.report(t, "%d paths, %d allowed differences", len(want), compareTrees(t, want, ours))
 		})
 	}
 }
 
 // compare fails the test for each difference that isn't allowed, and counts
 // those that are.
-func compare(t *testing.T, want, got map[string]node) (allowed int) {
+func compareTrees(t *testing.T, want, got map[string]node) (allowed int) {
 	t.Helper()
 	if len(want) < 100 {
 		t.Fatalf("the reference holds %d paths: it can't be right", len(want))

@@ -5,8 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"strconv"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -14,6 +12,7 @@ import (
 
 	"inlay/cache"
 	"inlay/cmd/inlay/progress"
+	"inlay/layers"
 	"inlay/resolve/parent"
 	"inlay/resolve/source"
 )
@@ -21,21 +20,26 @@ import (
 func inspectCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "inspect",
-		Usage:     "list an image's layers and Python packages, and where each came from",
+		Usage:     "list an image's layers, packages and configuration, and where each came from",
 		ArgsUsage: "IMAGE",
 		Description: examples("IMAGE is a reference in a registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE.\n"+
 			"The first time, its layers are read once, as a stream; nothing is unpacked.",
 			"inlay inspect python:3.12-slim",
 			"inlay inspect --format json oci:image:v1"),
-		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "platform", Usage: "of an image for several, take that for `OS/ARCH`"},
-			&cli.StringFlag{Name: "python", Usage: "list the packages of the interpreter at `PATH` in the image"},
-			choice("format", "print as `FORMAT`", "text", "text", "json"),
-			&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
-		}, append(registryFlags(), globalFlags()...)...),
+		Flags:        imageFlags(),
 		OnUsageError: usageProblem,
 		Action:       inspect,
 	}
+}
+
+// imageFlags are those of commands that look at images.
+func imageFlags(more ...cli.Flag) []cli.Flag {
+	flags := append(more,
+		&cli.StringFlag{Name: "platform", Usage: "of an image for several, take that for `OS/ARCH`"},
+		&cli.StringFlag{Name: "python", Usage: "list the packages of the interpreter at `PATH` in the image"},
+		choice("format", "print as `FORMAT`", "text", "text", "json"),
+		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"})
+	return append(append(flags, registryFlags()...), globalFlags()...)
 }
 
 // An imageReport is what inspect prints; its JSON is for programs.
@@ -43,6 +47,8 @@ type imageReport struct {
 	Reference  string            `json:"reference"`
 	Digest     string            `json:"digest"`
 	Platform   string            `json:"platform"`
+	Base       baseReport        `json:"base"`
+	Created    string            `json:"created"` // RFC 3339
 	User       string            `json:"user"`
 	WorkDir    string            `json:"workDir"`
 	Entrypoint []string          `json:"entrypoint"`
@@ -51,7 +57,14 @@ type imageReport struct {
 	Labels     map[string]string `json:"labels"`
 	Python     string            `json:"python"` // version and path, "" if there is none
 	Layers     []layerReport     `json:"layers"`
-	Packages   []packageReport   `json:"packages"`
+	Packages   []packageReport   `json:"packages"`       // distributions of Python
+	System     []packageReport   `json:"systemPackages"` // of dpkg or apk
+}
+
+// A baseReport is what the image's annotations say of its parent.
+type baseReport struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest"`
 }
 
 type layerReport struct {
@@ -62,10 +75,12 @@ type layerReport struct {
 }
 
 type packageReport struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Layer   int    `json:"layer"` // from 1
-	From    string `json:"from"`  // "inlay" or "parent"
+	Name      string   `json:"name"`
+	Version   string   `json:"version"`
+	Layer     int      `json:"layer"`               // from 1
+	From      string   `json:"from"`                // "inlay" or "parent"
+	Installer string   `json:"installer,omitempty"` // what its INSTALLER says
+	Tags      []string `json:"tags,omitempty"`      // of its wheel
 }
 
 func inspect(c *cli.Context) error {
@@ -79,22 +94,15 @@ func inspect(c *cli.Context) error {
 		return err
 	}
 	defer s.close()
-	ref, err := source.Parse(c.Args().First())
+	img, err := s.image(c, c.Args().First())
 	if err != nil {
 		return err
 	}
-	img, err := s.images.Open(c.Context, ref, c.String("platform"))
+	inv, err := s.look(c.Context, c, img, show)
 	if err != nil {
 		return err
 	}
-	inv, err := parent.Inspect(c.Context, parent.Options{
-		Image: img, Name: c.Args().First(), Reference: img.Reference, Platform: c.String("platform"), Python: c.String("python"),
-		Store: values(s.cache, cache.Inventories), Progress: layersOf(show),
-	})
-	if err != nil {
-		return err
-	}
-	r, err := newReport(c.Context, inv)
+	r, err := newReport(c.Context, img, inv)
 	if err != nil {
 		return err
 	}
@@ -106,6 +114,30 @@ func inspect(c *cli.Context) error {
 	return nil
 }
 
+// A named image is one that somebody wrote the name of.
+type namedImage struct {
+	*source.Image
+	name string
+}
+
+// image opens the image of that name.
+func (s *site) image(c *cli.Context, name string) (namedImage, error) {
+	ref, err := source.Parse(name)
+	if err != nil {
+		return namedImage{}, err
+	}
+	img, err := s.images.Open(c.Context, ref, c.String("platform"))
+	return namedImage{img, name}, err
+}
+
+// look lists what an image holds.
+func (s *site) look(ctx context.Context, c *cli.Context, img namedImage, show progress.Display) (*parent.Inventory, error) {
+	return parent.Inspect(ctx, parent.Options{
+		Image: img, Name: img.name, Reference: img.Reference, Platform: c.String("platform"), Python: c.String("python"),
+		Store: values(s.cache, cache.Inventories), Progress: layersOf(show),
+	})
+}
+
 // layersOf shows the reading of layers, which are no parent's here.
 func layersOf(show progress.Display) func(string, int64) (func(int64), func(error)) {
 	return func(task string, total int64) (func(int64), func(error)) {
@@ -113,32 +145,61 @@ func layersOf(show progress.Display) func(string, int64) (func(int64), func(erro
 	}
 }
 
-func newReport(ctx context.Context, inv *parent.Inventory) (*imageReport, error) {
+func newReport(ctx context.Context, img namedImage, inv *parent.Inventory) (*imageReport, error) {
+	m, err := img.Manifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading the manifest of %s: %w", img.name, err)
+	}
 	c := inv.Config.Config
 	r := &imageReport{
 		Reference: inv.Reference, Digest: inv.Digest, Platform: inv.Platform,
+		Base: baseReport{m.Annotations["org.opencontainers.image.base.name"], m.Annotations["org.opencontainers.image.base.digest"]},
 		User: c.User, WorkDir: c.WorkingDir, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, Labels: c.Labels,
-		Layers: layerReports(inv),
+		Layers: layerReports(inv), Packages: []packageReport{}, System: []packageReport{},
 	}
-	if inv.Python == nil {
-		return r, nil
-	}
-	r.Python = fmt.Sprintf("%s at %s", inv.Python.Version, inv.Python.Interpreter)
-	if len(inv.Python.Dists) == 0 {
-		return r, nil
+	if created := inv.Config.Created; !created.IsZero() {
+		r.Created = created.UTC().Format("2006-01-02T15:04:05Z")
 	}
 	view, err := inv.View(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, d := range inv.Python.Dists {
-		i, err := view.Layer(strings.TrimPrefix(d.Path, "/"))
-		if err != nil {
-			return nil, fmt.Errorf("looking for %s: %w", d.Name, err)
+	if inv.Python != nil {
+		r.Python = fmt.Sprintf("%s at %s", inv.Python.Version, inv.Python.Interpreter)
+		for _, d := range inv.Python.Dists {
+			if err := r.distribution(view, d); err != nil {
+				return nil, err
+			}
 		}
-		r.Packages = append(r.Packages, packageReport{Name: d.Name, Version: d.Version, Layer: i + 1, From: r.Layers[i].From})
+	}
+	for _, p := range inv.Packages {
+		i, err := view.Layer(strings.TrimPrefix(p.Path, "/"))
+		if err != nil {
+			return nil, fmt.Errorf("looking for %s: %w", p.Name, err)
+		}
+		r.System = append(r.System, packageReport{Name: p.Name, Version: p.Version, Layer: i + 1, From: r.Layers[i].From})
 	}
 	return r, nil
+}
+
+// distribution adds a distribution with what its metadata says of its wheel.
+func (r *imageReport) distribution(view *layers.View, d parent.Dist) error {
+	dir := strings.TrimPrefix(d.Path, "/")
+	i, err := view.Layer(dir)
+	if err != nil {
+		return fmt.Errorf("looking for %s: %w", d.Name, err)
+	}
+	p := packageReport{Name: d.Name, Version: d.Version, Layer: i + 1, From: r.Layers[i].From}
+	installer, _ := view.Kept(dir + "/INSTALLER")
+	p.Installer = strings.TrimSpace(string(installer))
+	wheel, _ := view.Kept(dir + "/WHEEL")
+	for line := range strings.Lines(string(wheel)) {
+		if tag, ok := strings.CutPrefix(line, "Tag:"); ok {
+			p.Tags = append(p.Tags, strings.TrimSpace(tag))
+		}
+	}
+	r.Packages = append(r.Packages, p)
+	return nil
 }
 
 // layerReports tells of each layer what the history says of it.
@@ -162,46 +223,4 @@ func layerReports(inv *parent.Inventory) []layerReport {
 		}
 	}
 	return out
-}
-
-func (r *imageReport) print(w io.Writer) {
-	fmt.Fprintf(w, "%s\n", r.Reference)
-	var about, ls, packages table
-	for _, row := range [][2]string{
-		{"platform", r.Platform},
-		{"user", r.User},
-		{"workdir", r.WorkDir},
-		{"entrypoint", strings.Join(r.Entrypoint, " ")},
-		{"cmd", strings.Join(r.Cmd, " ")},
-		{"python", r.Python},
-	} {
-		if row[1] != "" {
-			about.row(row[0], row[1])
-		}
-	}
-	about.print(w)
-	var sum int64
-	ls.row("\nLAYER", "SIZE", "FROM", "HOLDS")
-	for i, l := range r.Layers {
-		ls.row(strconv.Itoa(i+1), inBytes(l.Size), l.From, oneLine(l.Holds))
-		sum += l.Size
-	}
-	ls.row("in all", inBytes(sum))
-	ls.print(w)
-	if len(r.Packages) > 0 {
-		packages.row("\nPACKAGE", "VERSION", "LAYER", "FROM")
-	}
-	for _, p := range r.Packages {
-		packages.row(p.Name, p.Version, strconv.Itoa(p.Layer), p.From)
-	}
-	packages.print(w)
-}
-
-// oneLine cuts what a history says to what fits on a line.
-func oneLine(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 72 {
-		return string(r[:71]) + "…"
-	}
-	return s
 }

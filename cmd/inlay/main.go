@@ -55,8 +55,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if ctx.Err() != nil {
 		return con.interrupted()
 	}
+	var verdict verdictError
+	if errors.As(err, &verdict) {
+		return int(verdict)
+	}
 	return con.report(err)
 }
+
+// A verdictError is the exit status of a command whose output says it all.
+type verdictError int
+
+func (e verdictError) Error() string { return fmt.Sprintf("status %d", int(e)) }
 
 // newApp returns the command line: every command and flag there is.
 func newApp(stdout, stderr io.Writer) *cli.App {
@@ -71,7 +80,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
 			buildCommand(), planCommand(),
-			inspectCommand(),
+			inspectCommand(), diffCommand(),
 			cacheCommand(), schemaCommand(), completionCommand(), completeCommand(), versionCommand(),
 		},
 		Action: noCommand,

@@ -29,6 +29,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"inlay/resolve/parent/parenttest"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
@@ -121,7 +123,7 @@ func TestE2ECompletion(t *testing.T) {
 }
 
 // parentCommand makes an OCI layout with a parent of a few files:
-// "parent DIR PATH[=CONTENT]...".
+// "parent DIR PATH[=CONTENT]...". PATH=@VERSION is a Python of that version.
 func parentCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: parent DIR PATH[=CONTENT]...")
@@ -135,7 +137,11 @@ func writeParent(dir string, files []string) error {
 	for _, f := range files {
 		path, body, _ := strings.Cut(f, "=")
 		body = strings.ReplaceAll(body, `\n`, "\n")
-		h := &tar.Header{Name: path, Mode: 0o644, Size: int64(len(body)), ModTime: time.Unix(0, 0)}
+		h := &tar.Header{Name: path, Mode: 0o644, ModTime: time.Unix(0, 0)}
+		if version, ok := strings.CutPrefix(body, "@"); ok {
+			body, h.Mode = parenttest.ELF{Machine: 62, Interp: "/lib64/ld-linux-x86-64.so.2", Text: "\x00" + version + "\x00"}.String(), 0o755
+		}
+		h.Size = int64(len(body))
 		if strings.HasSuffix(path, "/") {
 			h.Mode, h.Typeflag = 0o755, tar.TypeDir
 		}

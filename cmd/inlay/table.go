@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/dustin/go-humanize"
 )
@@ -15,7 +16,22 @@ import (
 // A table prints rows in columns, without spaces at the ends of lines.
 type table struct{ rows [][]string }
 
-func (t *table) row(cells ...string) { t.rows = append(t.rows, cells) }
+// row adds a row. Characters that a terminal obeys are replaced: images choose
+// their names. Only a line break may begin a row.
+func (t *table) row(cells ...string) {
+	for i, c := range cells {
+		cells[i] = strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) && r != '\n' {
+				return '\uFFFD'
+			}
+			return r
+		}, c)
+		if i > 0 {
+			cells[i] = strings.ReplaceAll(cells[i], "\n", "\uFFFD")
+		}
+	}
+	t.rows = append(t.rows, cells)
+}
 
 func (t *table) print(w io.Writer) {
 	var buf bytes.Buffer
