@@ -56,6 +56,7 @@ cmd/inlay -> cache/disk
 cmd/inlay -> cache/fetch
 cmd/inlay -> cache/registry
 cmd/inlay -> cmd/inlay/complete
+cmd/inlay -> cmd/inlay/doctor
 cmd/inlay -> cmd/inlay/login
 cmd/inlay -> cmd/inlay/progress
 cmd/inlay -> layers
@@ -71,6 +72,8 @@ cmd/inlay -> resolve/settings
 cmd/inlay -> resolve/source
 cmd/inlay -> resolve/tree
 cmd/inlay/complete -> nothing
+cmd/inlay/doctor -> cache
+cmd/inlay/doctor -> cache/disk
 cmd/inlay/login -> cache/registry
 cmd/inlay/progress -> nothing
 ignore -> nothing

@@ -26,12 +26,17 @@ type console struct {
 }
 
 func newConsole(w io.Writer) *console {
-	con := &console{w: w}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		con.file = f
-	}
+	con := &console{w: w, file: terminal(w)}
 	con.colour = colours(con.file != nil, os.Getenv)
 	return con
+}
+
+// terminal returns w if it is one, else nil.
+func terminal(w io.Writer) *os.File {
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return f
+	}
+	return nil
 }
 
 // colours says whether to use colours (no-color.org, bixense.com/clicolors).

@@ -39,11 +39,17 @@ func planFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
 		&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"},
 		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU(), DefaultText: "the number of CPUs"},
+	}
+	flags = append(append(append(flags, indexFlags()...), settingFlags()...), registryFlags()...)
+	return append(flags, globalFlags()...)
+}
+
+// indexFlags name package indexes.
+func indexFlags() []cli.Flag {
+	return []cli.Flag{
 		&cli.StringFlag{Name: "index-url", Usage: "find packages in the index at `URL`", DefaultText: "UV_DEFAULT_INDEX, UV_INDEX_URL or PIP_INDEX_URL, else uv's own"},
 		&cli.StringSliceFlag{Name: "extra-index-url", Usage: "find packages in the index at `URL` first; may be given several times"},
 	}
-	flags = append(append(flags, settingFlags()...), registryFlags()...)
-	return append(flags, globalFlags()...)
 }
 
 // short are the one-letter forms of the settings' flags.

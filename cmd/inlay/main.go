@@ -80,7 +80,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
 			buildCommand(), planCommand(),
-			inspectCommand(), diffCommand(),
+			inspectCommand(), diffCommand(), doctorCommand(),
 			cacheCommand(), schemaCommand(), completionCommand(), completeCommand(), versionCommand(),
 		},
 		Action: noCommand,

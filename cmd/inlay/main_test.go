@@ -99,6 +99,8 @@ func scripts(t *testing.T) testscript.Params {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ERRORS", said)
 			e.Setenv("INLAY_CACHE_DIR", e.WorkDir+"/.cache")
+			bin, _, _ := strings.Cut(e.Getenv("PATH"), ":") // holds inlay and nothing else
+			e.Setenv("BIN", bin)
 			server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 			e.Defer(server.Close)
 			e.Setenv("REGISTRY", strings.TrimPrefix(server.URL, "http://"))

@@ -16,21 +16,27 @@ import (
 // A table prints rows in columns, without spaces at the ends of lines.
 type table struct{ rows [][]string }
 
-// row adds a row. Characters that a terminal obeys are replaced: images choose
-// their names. Only a line break may begin a row.
+// row adds a row. Only a line break may begin it.
 func (t *table) row(cells ...string) {
 	for i, c := range cells {
-		cells[i] = strings.Map(func(r rune) rune {
-			if unicode.IsControl(r) && r != '\n' {
-				return '\uFFFD'
-			}
-			return r
-		}, c)
-		if i > 0 {
-			cells[i] = strings.ReplaceAll(cells[i], "\n", "\uFFFD")
+		rest, breaks := strings.CutPrefix(c, "\n")
+		cells[i] = onePiece(rest)
+		if breaks && i == 0 {
+			cells[i] = "\n" + cells[i]
 		}
 	}
 	t.rows = append(t.rows, cells)
+}
+
+// onePiece returns s without characters that a terminal obeys: images and
+// programs choose what they say.
+func onePiece(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
 }
 
 func (t *table) print(w io.Writer) {
