@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"inlay/layers"
 )
@@ -66,10 +68,16 @@ func (p *probe) dist(name string) (Dist, bool) {
 	default:
 		return Dist{}, false
 	}
-	if version == "" || !reName.MatchString(title) {
+	if version == "" || !printable(version) || !reName.MatchString(title) {
 		return Dist{}, false
 	}
 	return Dist{Name: normalise(title), Version: version, Path: name}, true
+}
+
+// printable tells whether text can be shown: a parent could otherwise write to
+// the user's terminal.
+func printable(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // linkedVersion returns the version of the project that an .egg-link leads to.

@@ -8,6 +8,7 @@ import (
 	"path"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -251,6 +252,7 @@ func ExampleInventory_Account() {
 // what it describes: nothing outside its environment goes.
 func FuzzEggs(f *testing.F) {
 	f.Add("Metadata-Version: 1.1\nName: a\nVersion: 1\n", "../a/x.py\n../../../../../etc/passwd\n", "a\n../../..\n", "a-1.egg-info")
+	f.Add("Version: \x1b[2J\n", "", "", "b.egg-info")
 	f.Add("version : 2\r\n", ".\n/\n", "/usr/local\n..\n", "a.egg-info")
 	f.Fuzz(func(t *testing.T, info, installed, tops, name string) {
 		if strings.ContainsAny(name, "/\x00") || name == "." || name == ".." || name == "" || len(name) > 90 {
@@ -264,8 +266,13 @@ func FuzzEggs(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		for _, d := range inv.Python.Dists {
+			if strings.ContainsFunc(d.Version, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Errorf("%q would be shown", d.Version)
+			}
+		}
 		paths, _, err := parent.Removal(view, inv.Python, inv.Python.Dists)
-		if err != nil {
+		if re := (*parent.RemovalError)(nil); err != nil && !errors.As(err, &re) {
 			t.Fatal(err)
 		}
 		for _, p := range paths {

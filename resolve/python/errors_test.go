@@ -189,6 +189,11 @@ func TestFailures(t *testing.T) {
 			hint: "--index-url",
 		},
 		{
+			name: "no page of an index", stderr: "error: Received some unexpected JSON from `http://127.0.0.1:1/simple/beta/`\n  cause: EOF while parsing\n", as: new(*python.IndexError),
+			want: "asking the package index: received some unexpected JSON from `http://127.0.0.1:1/simple/beta/`: EOF while parsing",
+			hint: "--index-url",
+		},
+		{
 			name: "offline", stderr: oldOffline, offline: true, as: new(*python.OfflineError),
 			want: "there is no network, and because flask was not found in the cache and you require flask, we can conclude that your requirements are unsatisfiable",
 			hint: "--offline",

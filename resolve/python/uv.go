@@ -263,7 +263,7 @@ func (s *session) explain(r report, g Group) error {
 var (
 	failedBuild = regexp.MustCompile("^Failed to (?:download and )?build `([^`=@ ]+)(?:==([^`]+))?")
 	parseFailed = regexp.MustCompile("^Couldn't parse requirement in `[^`]*` at position (\\d+)")
-	unreachable = regexp.MustCompile(`Failed to (?:fetch|download)|Request failed after|error sending request|HTTP status `)
+	unreachable = regexp.MustCompile(`Failed to (?:fetch|download)|Request failed after|error sending request|HTTP status |[Rr]eceived some unexpected |[Uu]nsupported .Content-Type.`)
 	sourceDir   = regexp.MustCompile(`/sdists-v\d+/(?:pypi|index/[0-9a-f]+)/([^/]+)/([^/]+)/`)
 )
 
