@@ -82,12 +82,17 @@ const (
 type EntryError struct {
 	Name    string // as the layer has it
 	Problem string
+
+	read bool // in a layer that somebody else wrote
 }
 
 func (e *EntryError) Error() string { return fmt.Sprintf("entry %q %s", e.Name, e.Problem) }
 
-// Hint says how to do without such a layer.
+// Hint says how to do without such a layer, or such an entry.
 func (e *EntryError) Hint() string {
+	if !e.read {
+		return "rename it, or leave it out with .dockerignore"
+	}
 	return "engines don't unpack such a layer either: build that image anew, or name another parent image"
 }
 
@@ -250,7 +255,7 @@ func (s *scanner) extract(from func(io.Reader) ([]byte, error)) ([]byte, error) 
 // engines.
 func newRecord(h *tar.Header) (record, error) {
 	bad := func(format string, args ...any) (record, error) {
-		return record{}, &EntryError{Name: shorten(h.Name), Problem: fmt.Sprintf(format, args...)}
+		return record{}, &EntryError{Name: shorten(h.Name), Problem: fmt.Sprintf(format, args...), read: true}
 	}
 	name, ok := cleanName(h.Name)
 	switch {

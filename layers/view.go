@@ -27,7 +27,7 @@ var (
 
 // A View is the tree that stacked layers make. It is a file system as of
 // package io/fs: names are relative to the image's root, links are followed
-// inside the image and never lead out of it. A file opens if its content was
+// inside the image and never lead out of it. Names need not be UTF-8. A file opens if its content was
 // kept, and holds what was kept. The Sys method of a file's information returns
 // its [Entry]. A View is not changed by reading it.
 type View struct {
@@ -110,7 +110,7 @@ func (s *stacker) add(r *record) error {
 	case hardLink:
 		at, err := s.view.walk(r.Link, false)
 		if err != nil || last(at).isDir() {
-			return &EntryError{Name: shorten(r.Path), Problem: fmt.Sprintf("is a hard link to %q, which is no file below it", shorten(r.Link))}
+			return &EntryError{Name: shorten(r.Path), Problem: fmt.Sprintf("is a hard link to %q, which is no file below it", shorten(r.Link)), read: true}
 		}
 		n.entry, n.origin = last(at).entry, last(at).origin
 	}
@@ -180,9 +180,13 @@ func (v *View) walk(name string, follow bool) ([]*node, error) {
 
 func last(at []*node) *node { return at[len(at)-1] }
 
+// validPath is fs.ValidPath for names of any bytes: those of a layer need not be
+// UTF-8.
+func validPath(name string) bool { return fs.ValidPath(strings.ToValidUTF8(name, "?")) }
+
 // find returns the node of a name given from outside, and its real name.
 func (v *View) find(op, name string, follow bool) (*node, string, error) {
-	if !fs.ValidPath(name) {
+	if !validPath(name) {
 		return nil, "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	at, err := v.walk(name, follow)

@@ -92,6 +92,9 @@ func (l Layout) check() error {
 	for _, e := range entries {
 		// A layout that is being made has blobs and hidden files.
 		if e.Name() != blobsDir && !strings.HasPrefix(e.Name(), ".") {
+			if _, err := os.Lstat(filepath.Join(l.Dir, layoutFile)); err == nil {
+				return l.check() // another build has made it between the two looks
+			}
 			return &WriteError{Path: l.Dir, Problem: fmt.Sprintf("it is no OCI layout, but holds %s", e.Name())}
 		}
 	}

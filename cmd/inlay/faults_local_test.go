@@ -320,5 +320,6 @@ var layerFaults = []fault{
 	{"layer links in a circle", onLayer(same, item{tar.TypeSymlink, "app", "b", 0}, item{tar.TypeSymlink, "b", "app", 0})},
 	{"layer hides everything", onLayer(same, item{tar.TypeDir, "etc/", "", 0}, item{tar.TypeReg, ".wh..wh..opq", "", 0})},
 	{"layer hides nothing", onLayer(same, item{tar.TypeReg, "etc/.wh.", "", 0})},
+	{"layer names of any bytes", onLayer(same, item{tar.TypeDir, "usr/\xff\x80/", "", 0}, item{tar.TypeReg, "usr/\xff\x80/\xfe", "", 0})},
 	{"layer bomb", onLayer(same, item{tar.TypeReg, "a", "", 2 << 40})},
 }
