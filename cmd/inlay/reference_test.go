@@ -63,8 +63,8 @@ read goes to standard error.
 | status | means |
 |---|---|
 | 0 | done |
-| 1 | you can fix it; the line ` + "`hint:`" + ` says how |
-| 2 | the network, a registry or a mistake of inlay's |
+| 1 | you can fix it; the line ` + "`hint:`" + ` says how. Of ` + "`diff`" + `: the images differ; of ` + "`doctor`" + `: something is a problem |
+| 2 | the network, a registry or a mistake of inlay's; of ` + "`diff`" + `, any error |
 | 130 | interrupted; nothing is left half made |
 
 | variable | does |
@@ -75,7 +75,7 @@ read goes to standard error.
 // for a flag.
 var variables = [][2]string{
 	{"SOURCE_DATE_EPOCH", "seconds since 1970: the date of the image and of its source files; 1970 without it"},
-	{"NO_COLOR, CLICOLOR_FORCE", "set, no colours are used; set, they are used even where there is no terminal; the first wins"},
+	{"NO_COLOR, CLICOLOR_FORCE, CLICOLOR", "set, no colours are used; set, they are used even where there is no terminal; `0`, they are not; the first that says anything wins"},
 	{"TERM", "`dumb` is a terminal without colours, on which nothing moves"},
 	{"DOCKER_CONFIG, REGISTRY_AUTH_FILE", "where logins to registries are, in place of `~/.docker` and podman's file"},
 	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "proxies for registries and indexes"},

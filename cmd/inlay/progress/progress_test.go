@@ -123,13 +123,20 @@ func TestJSON(t *testing.T) {
 
 var sequences = regexp.MustCompile("\x1b\\[[0-9]*[A-Za-z]")
 
-// screen shows work on a terminal of that width and returns every byte.
-func screen(t *testing.T, width int, colour bool) string {
+// screen shows work, or a crowd of it, on a terminal of that width and returns
+// every byte.
+func screen(t *testing.T, width int, colour, crowded bool) string {
 	var buf safeBuffer
 	synctest.Test(t, func(*testing.T) {
 		d := progress.Bars(progress.Terminal{Writer: &buf, Colour: colour, Width: func() int { return width }, Now: time.Now})
 		add, done := d.Start("download numpy-2.4.6-cp311-cp311-manylinux.whl", 2000000)
 		_, resolved := d.Start("resolving requirements", 0)
+		if crowded {
+			for range 10 {
+				_, done := d.Start("layer x", 0)
+				defer done(nil)
+			}
+		}
 		add(500000)
 		time.Sleep(310 * time.Millisecond)
 		d.Note("a note")
@@ -142,7 +149,7 @@ func screen(t *testing.T, width int, colour bool) string {
 }
 
 func TestBars(t *testing.T) {
-	got := screen(t, 100, false)
+	got := screen(t, 100, false, false)
 	for _, want := range []string{
 		"download numpy-2.4.6-cp311-cp311-manylinux.whl      ━━━━━─────────────── 500 kB / 2.0 MB  1.7 MB/s\n",
 		"0 done, 2 running · downloaded 500 kB, 1.7 MB/s · 0.3 s\n",
@@ -163,7 +170,7 @@ func TestBars(t *testing.T) {
 }
 
 func TestBarsInColour(t *testing.T) {
-	if got := screen(t, 100, true); !strings.Contains(got, "\x1b[36m━━━━━\x1b[0m\x1b[2m───────────────\x1b[0m") {
+	if got := screen(t, 100, true, false); !strings.Contains(got, "\x1b[36m━━━━━\x1b[0m\x1b[2m───────────────\x1b[0m") {
 		t.Errorf("Bars with colour shows %q, want a coloured bar", got)
 	}
 }
@@ -171,10 +178,10 @@ func TestBarsInColour(t *testing.T) {
 // No line is wider than the terminal: it would be two, and the next frame would
 // leave one of them.
 func TestBarsFit(t *testing.T) {
-	for _, width := range []int{30, 70, 100} {
-		for line := range strings.Lines(screen(t, width, true)) {
+	for _, width := range []int{2, 12, 30, 70, 100} {
+		for line := range strings.Lines(screen(t, width, true, true)) {
 			text := []rune(strings.Trim(sequences.ReplaceAllString(line, ""), "\r\n"))
-			if len(text) >= width && !strings.HasPrefix(string(text), "downloaded 1 file") {
+			if len(text) >= width && string(text) != "a note" && !strings.HasPrefix(string(text), "downloaded 1 file") { // these stay
 				t.Errorf("a line of %d characters on %d columns: %s", len(text), width, string(text))
 			}
 		}

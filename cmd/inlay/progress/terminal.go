@@ -112,11 +112,11 @@ func (b *bars) frame() []string {
 	t := b.tally
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	width := max(b.Width()-1, 20)
+	width := max(b.Width()-1, 1)
 	var out []string
 	for i, k := range t.running {
 		if i == maxRows {
-			out = append(out, b.colour(faint, fmt.Sprintf("… and %d more", len(t.running)-maxRows)))
+			out = append(out, b.colour(faint, cut(fmt.Sprintf("… and %d more", len(t.running)-maxRows), width)))
 			break
 		}
 		out = append(out, b.row(k, width))
