@@ -6,8 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
-	"sort"
 )
 
 // Document looks through a JSON document that messages call name. The error is
@@ -37,18 +37,19 @@ func (s *Scanner) value(at string, v any) error {
 			}
 		}
 	case map[string]any:
-		keys := make([]string, 0, len(v))
-		for k := range v {
-			keys = append(keys, k)
+		return s.object(at, v)
+	}
+	return nil
+}
+
+// object looks through names and values, in the order of the names.
+func (s *Scanner) object(at string, v map[string]any) error {
+	for _, k := range slices.Sorted(maps.Keys(v)) {
+		if err := s.text(at+"."+s.Hide(k), k); err != nil {
+			return err
 		}
-		sort.Strings(keys)
-		for _, k := range keys {
-			if err := s.text(at+"."+s.Hide(k), k); err != nil {
-				return err
-			}
-			if err := s.value(at+"."+k, v[k]); err != nil {
-				return err
-			}
+		if err := s.value(at+"."+k, v[k]); err != nil {
+			return err
 		}
 	}
 	return nil

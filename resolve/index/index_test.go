@@ -226,6 +226,11 @@ func TestRealm(t *testing.T) {
 			t.Errorf("%s: the realm is %q, that of u at a.example is %q, want them to be the same: %v", tt.name, tt.got, one, tt.same)
 		}
 	}
+	asked := gather(t, index.Options{Settings: []index.Setting{{Index: index.Index{URL: "https://u@a.example/simple"}, Auth: "keyring"}}, Keyring: keyring(t, "get a.example u", "p")})
+	unasked := gather(t, index.Options{Settings: []index.Setting{{Index: index.Index{URL: "https://u@a.example/simple"}, Auth: "keyring"}}})
+	if asked.Realm() != one || unasked.Realm() != one || len(unasked.Secrets()) != 0 {
+		t.Errorf("with a keyring the realm is %q, without a network %q, want %q", asked.Realm(), unasked.Realm(), one)
+	}
 	if one == "" || realm() != "" {
 		t.Errorf("realms %q with and %q without credentials, want one and none", one, realm())
 	}

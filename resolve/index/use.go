@@ -99,8 +99,10 @@ func (s *Set) direct() []entry {
 func (s *Set) Realm() string {
 	var all []string
 	for _, e := range slices.Concat(s.all(), s.direct()) {
-		if c := s.known.of(&e); c.at != nil {
-			all = append(all, fmt.Sprintf("%q %q", c.at.Scheme+"://"+c.at.Host, c.user))
+		c := s.known.of(&e)
+		user := cmp.Or(c.user, e.username()) // a keyring isn't asked without a network
+		if at, err := url.Parse(e.URL); err == nil && (c.at != nil || user != "") {
+			all = append(all, fmt.Sprintf("%q %q", at.Scheme+"://"+at.Host, user))
 		}
 	}
 	if len(all) == 0 {
