@@ -13,6 +13,7 @@ import (
 
 	"inlay/ignore"
 	"inlay/resolve/index"
+	"inlay/resolve/lock"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
@@ -27,11 +28,13 @@ type Request struct {
 	Context  string   // the directory of the source
 	Source   fs.FS    // its files; a *tree.Dir as a rule
 	Written  []string // paths in it that the build writes to, such as an output's; no part of the source
+	Own      []string // paths in it of inlay's own files, such as the lock file; no part of the source either
 	Platform string   // of a parent for several, where the settings name none
 	Created  int64    // SOURCE_DATE_EPOCH, or 0: seconds since 1970
 	Refresh  bool     // resolve requirements anew
 	Strict   bool     // requirements that later ones break are an error
 	Offline  bool     // no network
+	Lock     Lock     // the lock file
 
 	Index    *index.Set // the package indexes; nil asks the installer's own
 	Images   Images
@@ -71,6 +74,7 @@ type Result struct {
 	Plan       plan.Plan
 	Parent     *parent.Inventory
 	Resolution *python.Resolution // nil without requirements
+	Locked     *lock.Image        // what a lock file is to say of it
 }
 
 // Resolve returns the plan for req.
@@ -99,44 +103,89 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 			return err
 		}
 		groups = append(project, groups...) // what the settings list wins
-		if r.Parent, err = inspect(ctx, req); err != nil {
-			return err
-		}
-		r.Resolution, err = requirements(ctx, req, r.Parent, groups)
-		return err
+		return r.environment(ctx, req, groups)
 	})
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	r.Plan, err = compose(req, r, files)
-	return r, err
+	if r.Plan, err = compose(req, r, files); err != nil {
+		return nil, err
+	}
+	if r.Locked.Platform == "" { // a question yet
+		r.Locked = locked(req, r, r.Locked, groups)
+	}
+	return r, nil
 }
 
-// inspect pins the parent and lists what it holds.
-func inspect(ctx context.Context, req Request) (*parent.Inventory, error) {
-	s := req.Settings
-	name := s.ParentImage
-	if name == "" {
-		var why string
-		if name, why = req.Default(); name == "" {
-			return nil, s.FieldError("parent_image", "is missing", "add `parent_image: IMAGE` or give `--parent-image IMAGE`")
-		}
-		req.note("parent image %s: %s", name, why)
-	}
-	ref, err := source.Parse(name)
+// environment finds the parent and what the requirements need on top of it: as
+// the lock file says, where there is one that fits.
+func (r *Result) environment(ctx context.Context, req Request, groups []python.Group) error {
+	from, err := nameParent(req)
 	if err != nil {
-		return nil, s.FieldError("parent_image", err.Error(), hint(err))
+		return err
 	}
-	platform := s.Platform
-	if platform == "" && ref.Transport == "docker" {
-		platform = req.Platform
+	r.Locked = question(req, from, groups)
+	known, pin, err := answer(req, from, groups, r.Locked)
+	if err != nil {
+		return err
 	}
-	img, err := req.Images.Open(ctx, ref, platform)
+	if r.Parent, err = inspect(ctx, req, from, pin); err != nil {
+		return err
+	}
+	given, err := req.Lock.resolution(known, req.Index, r.Parent, groups)
+	if err != nil {
+		return err
+	}
+	if known != nil {
+		r.Locked = known
+	}
+	r.Resolution, err = requirements(ctx, req, r.Parent, groups, given)
+	return err
+}
+
+// A parentName is how the settings, or the default, name the parent.
+type parentName struct {
+	name     string
+	ref      source.Reference
+	platform string // asked for; "" takes what there is
+}
+
+func nameParent(req Request) (parentName, error) {
+	s := req.Settings
+	p := parentName{name: s.ParentImage, platform: s.Platform}
+	if p.name == "" {
+		var why string
+		if p.name, why = req.Default(); p.name == "" {
+			return p, s.FieldError("parent_image", "is missing", "add `parent_image: IMAGE` or give `--parent-image IMAGE`")
+		}
+		req.note("parent image %s: %s", p.name, why)
+	}
+	var err error
+	if p.ref, err = source.Parse(p.name); err != nil {
+		return p, s.FieldError("parent_image", err.Error(), hint(err))
+	}
+	if p.platform == "" && p.ref.Transport == "docker" {
+		p.platform = req.Platform
+	}
+	return p, nil
+}
+
+// inspect pins the parent, to the digest given if it isn't "", and lists what it
+// holds.
+func inspect(ctx context.Context, req Request, from parentName, pin string) (*parent.Inventory, error) {
+	ref := from.ref
+	if pin != "" {
+		ref = ref.Pinned(pin)
+	}
+	img, err := req.Images.Open(ctx, ref, from.platform)
+	if pin != "" && isGone(err) {
+		return nil, req.Lock.gone(ref)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the parent image: %w", err)
 	}
 	inv, err := parent.Inspect(ctx, parent.Options{
-		Image: img, Name: name, Reference: img.Reference, Platform: platform, Python: s.Python,
+		Image: img, Name: from.name, Reference: img.Reference, Platform: from.platform, Python: req.Settings.Python,
 		Store: req.Store, Jobs: req.Jobs, Progress: req.Progress,
 	})
 	if err != nil {
@@ -151,8 +200,9 @@ func inspect(ctx context.Context, req Request) (*parent.Inventory, error) {
 	return inv, nil
 }
 
-// requirements resolves what the parent lacks.
-func requirements(ctx context.Context, req Request, inv *parent.Inventory, groups []python.Group) (*python.Resolution, error) {
+// requirements resolves what the parent lacks; given is the answer if it is
+// known.
+func requirements(ctx context.Context, req Request, inv *parent.Inventory, groups []python.Group, given *python.Resolution) (*python.Resolution, error) {
 	if len(groups) == 0 {
 		return nil, nil
 	}
@@ -160,7 +210,7 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 		return nil, err
 	}
 	r, err := req.Python.Resolve(ctx, python.Request{
-		Inventory: inv, View: inv.View, Groups: groups, Index: req.Index, Refresh: req.Refresh, Offline: req.Offline,
+		Inventory: inv, View: inv.View, Groups: groups, Index: req.Index, Locked: given, Refresh: req.Refresh, Offline: req.Offline,
 	})
 	if err != nil {
 		return nil, unresolved(req, err)
@@ -181,7 +231,7 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 
 func snapshot(ctx context.Context, req Request, rules *ignore.Rules) (*plan.Files, error) {
 	files, err := tree.Snapshot(ctx, tree.Options{
-		FS: req.Source, Rules: rules, Written: req.Written, Target: target, ModTime: req.Created,
+		FS: req.Source, Rules: rules, Written: req.Written, Own: req.Own, Target: target, ModTime: req.Created,
 		Cache: req.Digests, Jobs: req.Jobs, Note: req.Note, Progress: req.Progress,
 	})
 	if err != nil {

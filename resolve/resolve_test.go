@@ -73,11 +73,12 @@ func rootFS(img v1.Image) v1.RootFS {
 // answers is a resolver that has one answer.
 type answers struct {
 	python.Resolution
-	got []python.Group
+	got   []python.Group
+	given *python.Resolution // by a lock file
 }
 
 func (a *answers) Resolve(_ context.Context, req python.Request) (*python.Resolution, error) {
-	a.got = req.Groups
+	a.got, a.given = req.Groups, req.Locked
 	return &a.Resolution, nil
 }
 

@@ -64,6 +64,7 @@ cmd/inlay -> layers/leak
 cmd/inlay -> resolve
 cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/index
+cmd/inlay -> resolve/lock
 cmd/inlay -> resolve/parent
 cmd/inlay -> resolve/plan
 cmd/inlay -> resolve/pyproject
@@ -80,9 +81,11 @@ ignore -> nothing
 layers -> layers/inflate
 layers/inflate -> nothing
 layers/leak -> nothing
+resolve -> cache/registry
 resolve -> ignore
 resolve -> layers
 resolve -> resolve/index
+resolve -> resolve/lock
 resolve -> resolve/parent
 resolve -> resolve/plan
 resolve -> resolve/pyproject
@@ -94,6 +97,7 @@ resolve -> resolve/tree
 resolve/compare -> layers
 resolve/compare -> resolve/parent
 resolve/index -> nothing
+resolve/lock -> nothing
 resolve/parent -> layers
 resolve/parent -> resolve/plan
 resolve/parent/parenttest -> nothing

@@ -100,7 +100,7 @@ func permute(args []string, flags []cli.Flag) ([]string, error) {
 // What the commands and flags of versions to come are called, so that somebody
 // who read of them isn't told that there is no such thing.
 var (
-	laterCommands = []string{"bootstrap", "builds", "lock", "rebase", "run"}
+	laterCommands = []string{"bootstrap", "builds", "rebase", "run"}
 	laterFlags    = []string{
 		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression",
 		"installer", "metadata-file", "provenance", "sandbox", "sbom", "step", "v",

@@ -53,6 +53,8 @@ type job struct {
 	index    *index.Set
 	show     progress.Display
 	site     *site
+	locked   resolve.Lock    // what the lock file said
+	resolved *resolve.Result // nil until then, and of a plan from a file
 }
 
 // newJob reads the command line and the settings.
@@ -112,11 +114,16 @@ func (j *job) close() {
 
 // resolve returns the plan.
 func (j *job) resolve(ctx context.Context, c *cli.Context) (*resolve.Result, error) {
+	var err error
+	if j.locked, err = j.readLock(c); err != nil {
+		return nil, err
+	}
 	req, err := j.request(c)
 	if err != nil {
 		return nil, err
 	}
-	return resolve.Resolve(ctx, req)
+	j.resolved, err = resolve.Resolve(ctx, req)
+	return j.resolved, err
 }
 
 // prepare returns what to build. That an output is out of reach it finds out at
@@ -189,6 +196,11 @@ func build(c *cli.Context) error {
 	})
 	if err != nil {
 		return err
+	}
+	if c.Bool("refresh") && j.resolved != nil {
+		if err := j.renewLock(j.resolved); err != nil {
+			return err
+		}
 	}
 	if err := j.site.records.Save(j.recordName(), record.Record{Plan: p, Digest: img.Digest.String()}); err != nil {
 		// The image is where it was asked for; a record only helps to explain.

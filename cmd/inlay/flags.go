@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -34,7 +35,7 @@ func planFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "push", Usage: "push the image: the same as --output registry"},
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "deliver the image to `OUTPUT`: registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE; may be given several times"},
 		pathFlag{&cli.StringSliceFlag{Name: "set", Usage: "set any other setting, `PATH=YAML`; may be given several times"}},
-		&cli.BoolFlag{Name: "refresh", Usage: "resolve the requirements anew"},
+		&cli.BoolFlag{Name: "refresh", Usage: "resolve anew; build and lock then renew the lock file"},
 		&cli.BoolFlag{Name: "strict", Usage: "fail where later requirements break earlier ones or the parent's packages, in place of a warning"},
 		&cli.BoolFlag{Name: "offline", Usage: "use what the cache has, and no network"},
 		&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"},
@@ -95,7 +96,7 @@ func given(c *cli.Context, name string) []string {
 
 // isFile reports whether a setting's flag names a file.
 func isFile(name string) bool {
-	return name == "requirements" || name == "pyproject" || name == "dockerignore"
+	return slices.Contains([]string{"requirements", "pyproject", "dockerignore", "lock"}, name)
 }
 
 // usage describes the flag of a setting in one line. The first words in
@@ -157,7 +158,7 @@ func overrides(c *cli.Context) []settings.Override {
 		for _, long := range f.Flags {
 			name := strings.TrimPrefix(long, "--")
 			values := given(c, name)
-			if isFile(name) {
+			if isFile(name) && !slices.Equal(values, []string{"false"}) { // --lock false
 				values = absolute(values)
 			}
 			all = append(all, settings.Override{Flag: long, Values: values})

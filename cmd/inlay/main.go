@@ -79,7 +79,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
-			buildCommand(), planCommand(),
+			buildCommand(), planCommand(), lockCommand(),
 			inspectCommand(), diffCommand(), doctorCommand(),
 			cacheCommand(), schemaCommand(), completionCommand(), completeCommand(), versionCommand(),
 		},

@@ -171,7 +171,11 @@ func (j *job) written() []string {
 			paths = append(paths, t.path)
 		}
 	}
-	var inside []string
+	return j.inContext(paths)
+}
+
+// inContext returns those of paths that lie in the context, as from there.
+func (j *job) inContext(paths []string) (inside []string) {
 	root := realPath(j.context)
 	for _, p := range paths {
 		if rel, err := filepath.Rel(root, realPath(p)); err == nil && rel != "." && filepath.IsLocal(rel) {

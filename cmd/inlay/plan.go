@@ -55,6 +55,9 @@ func explain(c *cli.Context) error {
 	if err := assemble.CheckPlan(r.Plan, j.secrets(r.Plan)); err != nil {
 		return err
 	}
+	if c.Bool("refresh") && j.locked.File != nil {
+		j.show.Note("a plan writes nothing: " + j.locked.Name + " stays, and `inlay lock --refresh` or a build with --refresh renews it")
+	}
 	if c.String("format") == "json" {
 		j.show.Close()
 		return r.Plan.Encode(c.App.Writer)

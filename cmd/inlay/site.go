@@ -151,6 +151,8 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Context:  j.context,
 		Source:   j.source,
 		Written:  j.written(),
+		Own:      j.inContext([]string{j.lockPath()}),
+		Lock:     j.locked,
 		Digests:  &tree.Cache{Store: values(j.site.cache, cache.Inventories), Name: j.treeName(), Now: j.begun},
 		Created:  date,
 		Refresh:  c.Bool("refresh"),

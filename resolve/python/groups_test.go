@@ -14,7 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"inlay/layers"
 	"inlay/resolve/parent"
+	"inlay/resolve/plan"
 	"inlay/resolve/python"
 	"inlay/resolve/python/reqfile"
 )
@@ -264,5 +266,35 @@ func TestGroups(t *testing.T) {
 	slices.Reverse(req.Groups)
 	if _, err := r.Resolve(t.Context(), req); err != nil || len(run.calls) == 0 {
 		t.Errorf("asked in another order: %v, %d calls, want some", err, len(run.calls))
+	}
+}
+
+// A locked answer is given without asking anybody, with what the parent's own
+// files add to it.
+func TestLocked(t *testing.T) {
+	old := dist("numpy", "1.23.0")
+	r := resolver(t, nil) // runs nothing
+	opened := 0
+	open := view(t, metadata(old))
+	req := python.Request{
+		Inventory: debian(old), Groups: group(t, "numpy"), Offline: true,
+		View:   func(ctx context.Context) (*layers.View, error) { opened++; return open(ctx) },
+		Locked: &python.Resolution{Wheels: []plan.Wheel{numpyWheel()}, Remove: []parent.Dist{old}, Broken: []string{"x"}},
+	}
+	for range 2 {
+		got, err := r.Resolve(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(got.RemovePaths, old.Path) || !got.Recalled {
+			t.Errorf("Resolve = %+v, want the paths of what is removed", got)
+		}
+		got.RemovePaths, got.Recalled = nil, false
+		if diff := cmp.Diff(req.Locked, got); diff != "" {
+			t.Errorf("Resolve (-want +got):\n%s", diff)
+		}
+	}
+	if opened != 1 {
+		t.Errorf("the view was opened %d times in two calls, want once", opened)
 	}
 }

@@ -75,6 +75,9 @@ type Request struct {
 	// Lines of requirements files add to it.
 	Index   *index.Set
 	indexes []*index.Set // of each group with requirements, those of its lines too
+	// Locked is the answer that a lock file gives, nil if there is none: nobody
+	// is asked.
+	Locked *Resolution
 	// Refresh resolves anew, with what the index says now.
 	Refresh bool
 	// Offline uses only what the caches have.
@@ -109,6 +112,9 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 	}
 	if req.indexes, err = indexes(req.Index, groups); err != nil {
 		return nil, err
+	}
+	if req.Locked != nil {
+		return r.locked(ctx, req)
 	}
 	if req.locals, err = readLocals(ctx, groups); err != nil {
 		return nil, err

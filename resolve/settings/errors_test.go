@@ -365,6 +365,11 @@ func TestErrors(t *testing.T) {
 			"write, for example, `target_repository: team/train`",
 		},
 		{
+			"lock: true",
+			"inlay.yaml:1: lock: want the path of a file or false, got a boolean",
+			"write, for example, `lock: locks/train.lock`",
+		},
+		{
 			"registry: https://registry.example.com",
 			`inlay.yaml:1: registry: "https://registry.example.com" is not a registry: a host, perhaps with a port and a path, without a scheme`,
 			"write, for example, `registry: registry.example.com/team`",
@@ -597,7 +602,7 @@ func TestErrors(t *testing.T) {
 		{
 			"name: a\n? a\n b\n",
 			"inlay.yaml:2: a b: unknown field",
-			"the fields here are name, registry, settings, steps",
+			"the fields here are lock, name, registry, settings, steps",
 		},
 		{
 			docker(`"\e[31m\n": a`),

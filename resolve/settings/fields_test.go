@@ -62,9 +62,9 @@ func TestZenMLFields(t *testing.T) {
 // TestOwnFields does the same for the fields of spec/cli.md.
 func TestOwnFields(t *testing.T) {
 	want := map[settings.Status]string{
-		settings.Supported: `name registry settings.docker.python settings.docker.cmd settings.docker.entrypoint
+		settings.Supported: `name registry lock settings.docker.python settings.docker.cmd settings.docker.entrypoint
 			settings.docker.workdir settings.docker.indexes settings.docker.keep_secrets_in_env settings.docker.labels settings.docker.annotations`,
-		settings.NotYet: `zenml_version stack lock build settings.docker.platforms
+		settings.NotYet: `zenml_version stack build settings.docker.platforms
 			settings.docker.exposed_ports settings.docker.volumes settings.docker.healthcheck settings.docker.stop_signal
 			settings.docker.compression settings.docker.bytecode
 			steps.*.settings.docker steps.*.step_operator`,

@@ -168,6 +168,22 @@ func requirements(l *loader, s setting) (err error) {
 	return err
 }
 
+// lockFile reads where the lock file is, or that none counts.
+func lockFile(l *loader, s setting) error {
+	t, err := s.scalar("path of a file, or false")
+	if err != nil {
+		return err
+	}
+	if t == "true" || t == "" {
+		return s.errorf("want the path of a file or false, got %s", s.describe())
+	}
+	l.docker.Lock, l.docker.NoLock = t, false
+	if t == "false" {
+		l.docker.Lock, l.docker.NoLock = "", true
+	}
+	return nil
+}
+
 // python reads where the parent's interpreter is.
 func python(l *loader, s setting) error {
 	t, err := s.scalar(s.field.Type)

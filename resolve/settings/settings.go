@@ -44,6 +44,8 @@ type Docker struct {
 	Platform     string // "linux/arch" or "linux/arch/variant"
 	Target       Target // zero if the settings name none
 	SkipBuild    bool   // the image is ParentImage as it is
+	Lock         string // path of the lock file; "" is inlay.lock, if there is one
+	NoLock       bool   // no lock file counts
 
 	file string
 	at   map[string]position

@@ -44,6 +44,7 @@ func docker(fields string) string {
 const every = `
 name: my pipe/1
 registry: registry.example.com:5000/team/
+lock: locks/every.lock
 settings:
   docker:
     parent_image: oci:parent
@@ -111,6 +112,7 @@ func TestLoad(t *testing.T) {
 			Dockerignore:       "train.dockerignore",
 			Platform:           "linux/arm64/v8",
 			Target:             settings.Target{Registry: "registry.example.com:5000/team", Repository: "team/train", Tag: "1.10"},
+			Lock:               "locks/every.lock",
 		}},
 		{"a number where a string is wanted", docker("user: 1000\nimage_tag: 1.0\nparent_image: 0x10"), settings.Docker{
 			User: "1000", ParentImage: "0x10", Target: settings.Target{Repository: "zenml", Tag: "1.0"},
@@ -261,5 +263,29 @@ func TestFieldErrorOfLaterSteps(t *testing.T) {
 	var none settings.Docker
 	if got, want := none.FieldError("user", "gone", "").Error(), "settings.docker.user: gone"; got != want {
 		t.Errorf("FieldError of a zero Docker = %q, want %q", got, want)
+	}
+}
+
+// `false` is no path, whether the file or a flag says it; the stronger wins.
+func TestNoLock(t *testing.T) {
+	for _, tt := range []struct {
+		yaml  string
+		flags []settings.Override
+		want  settings.Docker
+	}{
+		{"lock: false", nil, settings.Docker{NoLock: true}},
+		{"lock: 'false'", nil, settings.Docker{NoLock: true}},
+		{"lock: x.lock", []settings.Override{flag("--lock", "false")}, settings.Docker{NoLock: true}},
+		{"lock: false", []settings.Override{flag("--lock", "x.lock")}, settings.Docker{Lock: "x.lock"}},
+		{"lock: null", nil, settings.Docker{}},
+	} {
+		got, _, err := load(tt.yaml, tt.flags...)
+		if err != nil {
+			t.Errorf("Load(%q, %v): %v", tt.yaml, tt.flags, err)
+			continue
+		}
+		if diff := cmp.Diff(&tt.want, got, ignorePositions); diff != "" {
+			t.Errorf("Load(%q, %v) (-want +got):\n%s", tt.yaml, tt.flags, diff)
+		}
 	}
 }

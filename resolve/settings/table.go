@@ -36,7 +36,11 @@ func supported() []field {
 		field{Field{
 			Name: "registry", Type: "string", Example: "registry.example.com/team",
 			Doc: "The registry of the image, perhaps with a path.",
-		}, "", registry})
+		}, "", registry},
+		field{Field{
+			Name: "lock", Type: "path of a file or boolean", Default: "inlay.lock", Example: "locks/train.lock", Flags: []string{"--lock"},
+			Doc: "The lock file, by its path in the context; `false` for none.",
+		}, "", lockFile})
 	for i := range all {
 		all[i].Status = Supported
 	}
@@ -234,7 +238,6 @@ func notYet() []field {
 	add(d+"bytecode", "any value", "", "Whether and how modules are compiled.", "")
 	add("zenml_version", "string", "", "The ZenML whose image is the default parent.", "name the parent in `parent_image`")
 	add("stack", "string", "", "A file that describes the stack.", "")
-	add("lock", "any value", "", "The lock file.", "")
 	add("build", "any value", "", "An existing build.", "")
 	add("steps.*.settings.docker", "mapping", "{}", "Settings of one step's image.", "build it from a file of its own with `--file`")
 	add("steps.*.step_operator", "any value", "false", "The operator that runs the step.", "")

@@ -46,6 +46,12 @@ func parsePlatform(s string) (v1.Platform, error) {
 	return normal(p), nil
 }
 
+// Platform returns "OS/ARCH[/VARIANT]" in the one form that Image.Platform has.
+func Platform(s string) (string, error) {
+	p, err := parsePlatform(s)
+	return p.String(), err
+}
+
 // normal returns p in the one form that engines know it by: the variant that
 // goes without saying is left out, and without a variant 32-bit ARM is v7.
 func normal(p v1.Platform) v1.Platform {

@@ -197,10 +197,15 @@ func (r Reference) String() string {
 	return s
 }
 
+// Pinned returns r with a digest that decides which image it names.
+func (r Reference) Pinned(digest string) Reference {
+	r.Tag, r.Digest = "", digest
+	return r
+}
+
 // pinned returns r with the digest that decides which image it names.
 func (r Reference) pinned(h v1.Hash) string {
-	r.Tag, r.Digest = "", h.String()
-	return r.String()
+	return r.Pinned(h.String()).String()
 }
 
 // distance returns how many characters must be added, removed or replaced to

@@ -59,16 +59,24 @@ func (r Remembered) Open(ctx context.Context, ref Reference, platform string) (*
 	if ref.Transport != transportRegistry {
 		return r.Images.Open(ctx, ref, platform)
 	}
-	sum := sha256.Sum256([]byte(ref.String() + "\n" + platform + "\n" + r.Images.Platform))
-	name := fmt.Sprintf("image-%x", sum)
 	if r.Offline {
-		return r.recall(name, ref)
+		return r.recall(r.name(ref, platform), ref)
 	}
 	img, err := r.Images.Open(ctx, ref, platform)
 	if err != nil {
 		return nil, err
 	}
-	return img, r.remember(name, img)
+	if h, err := img.Digest(); err == nil { // a lock file names it so
+		if err := r.remember(r.name(ref.Pinned(h.String()), platform), img); err != nil {
+			return nil, err
+		}
+	}
+	return img, r.remember(r.name(ref, platform), img)
+}
+
+// name names the memory of what ref stands for.
+func (r Remembered) name(ref Reference, platform string) string {
+	return fmt.Sprintf("image-%x", sha256.Sum256([]byte(ref.String()+"\n"+platform+"\n"+r.Images.Platform)))
 }
 
 func (r Remembered) remember(name string, img *Image) error {

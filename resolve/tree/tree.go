@@ -25,6 +25,7 @@ type Options struct {
 	FS       fs.FS         // the context, a *Dir as a rule
 	Rules    *ignore.Rules // what is left out of it; nil keeps everything
 	Written  []string      // paths that the build itself writes to, relative to the context: left out, and noted
+	Own      []string      // files of inlay's own in it: left out, and not noted
 	Target   string        // absolute path of the context's root in the image
 	UID, GID int           // who owns everything
 	ModTime  int64         // of everything, in seconds since 1970
@@ -107,6 +108,9 @@ func list(ctx context.Context, o Options) ([]item, error) {
 // writes reports whether the build writes to path: an image that held its own
 // last build would grow with each one, and never be the same.
 func (o Options) writes(path string) bool {
+	if slices.Contains(o.Own, path) {
+		return true
+	}
 	for _, w := range o.Written {
 		switch {
 		case path == w:

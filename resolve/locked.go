@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"inlay/cache/registry"
+	"inlay/resolve/index"
+	"inlay/resolve/lock"
+	"inlay/resolve/parent"
+	"inlay/resolve/plan"
+	"inlay/resolve/python"
+	"inlay/resolve/python/reqfile"
+	"inlay/resolve/source"
+)
+
+// A Lock says what a build knows of its lock file.
+type Lock struct {
+	File  *lock.File // nil: there is none
+	Name  string     // of the file, for messages
+	Dir   string     // where it is, absolute: paths in it start there
+	Renew bool       // what doesn't fit is resolved anew, and no error
+}
+
+// question returns what the lock file must be an answer to.
+func question(req Request, from parentName, groups []python.Group) *lock.Image {
+	im := &lock.Image{Parent: lock.Parent{Image: from.name}, Interpreter: req.Settings.Python}
+	for _, g := range groups {
+		im.Groups = append(im.Groups, lock.Group{
+			Name:         strings.ReplaceAll(g.Name, req.Lock.Dir+string(filepath.Separator), ""),
+			Requirements: req.Lock.lines(g, g.Lines),
+			Constraints:  req.Lock.lines(g, g.Constraints),
+		})
+	}
+	return im
+}
+
+// lines returns lines as they are locked: without secrets, and without the path
+// of this machine.
+func (l Lock) lines(g python.Group, lines []python.Line) []string {
+	var out []string
+	for _, line := range lines {
+		switch {
+		case line.Path() != "":
+			out = append(out, strings.Replace(line.Text, line.URL, l.relative(line.Path()), 1))
+		case line.URL != "":
+			out = append(out, g.Redact(line.Text))
+		default:
+			out = append(out, line.Text)
+		}
+	}
+	return out
+}
+
+func (l Lock) relative(file string) string {
+	if rel, err := filepath.Rel(l.Dir, file); err == nil {
+		file = rel
+	}
+	return filepath.ToSlash(file)
+}
+
+// answer returns what the lock file says of now, nil if nothing, and the digest
+// to which it pins the parent, if it does. A file that doesn't fit is a
+// *lock.StaleError.
+func answer(req Request, from parentName, groups []python.Group, now *lock.Image) (im *lock.Image, pin string, err error) {
+	l := req.Lock
+	if l.File == nil || req.Refresh {
+		return nil, "", nil
+	}
+	im, err = l.image(req, from)
+	if err != nil || im == nil {
+		return nil, "", err
+	}
+	changes := im.Changes(now)
+	if len(changes) == 0 {
+		changes, err = l.wheelChanges(im, groups)
+	}
+	switch {
+	case err != nil:
+		return nil, "", err
+	case len(changes) == 0:
+		return im, im.Parent.Digest, nil
+	case !l.Renew:
+		return nil, "", &lock.StaleError{File: l.Name, Changes: changes}
+	case im.Parent.Image == now.Parent.Image:
+		return nil, im.Parent.Digest, nil
+	default:
+		return nil, "", nil
+	}
+}
+
+// isGone reports whether err says that there is no such image.
+func isGone(err error) bool {
+	var reference *source.ReferenceError
+	var notFound *registry.NotFoundError
+	return errors.As(err, &reference) || errors.As(err, &notFound)
+}
+
+// gone is the error that there is no such parent any more.
+func (l Lock) gone(ref source.Reference) error {
+	return &lock.StaleError{File: l.Name, Changes: []string{"there is no parent image " + ref.String() + " any more"}, Fix: "inlay lock --refresh"}
+}
+
+// image returns what the file has for the platform of the build. Where nothing
+// names one, it is that of the only image with this parent, or this machine's.
+func (l Lock) image(req Request, from parentName) (*lock.Image, error) {
+	platform := from.platform
+	if platform == "" {
+		var of []string
+		for _, im := range l.File.Images {
+			if im.Parent.Image == from.name {
+				of = append(of, im.Platform)
+			}
+		}
+		switch {
+		case len(of) == 1:
+			platform = of[0]
+		case len(of) == 0 && len(l.File.Images) == 1:
+			platform = l.File.Images[0].Platform // it tells what changed
+		default:
+			platform = req.Platform
+		}
+	}
+	platform, err := source.Platform(platform)
+	if err != nil {
+		return nil, err
+	}
+	im := l.File.Image(platform)
+	if im == nil && !l.Renew {
+		return nil, &lock.StaleError{File: l.Name, Changes: []string{"it has nothing for " + platform}, Fix: "inlay lock --platform " + platform}
+	}
+	return im, nil
+}
+
+// wheelChanges says which wheels of this machine are other files than when they
+// were locked, and which URLs name another one by way of a variable.
+func (l Lock) wheelChanges(im *lock.Image, groups []python.Group) (changes []string, err error) {
+	for _, w := range im.Wheels {
+		if w.Path == "" {
+			if names := filesOf(groups, w.Name); len(names) > 0 && !slices.Contains(names, w.File) {
+				changes = append(changes, fmt.Sprintf("the URL of %s names another file than %s", w.Name, w.File))
+			}
+			continue
+		}
+		sum, err := sumOf(l.absolute(w.Path))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			changes = append(changes, "there is no file "+w.Path)
+		case err != nil:
+			return nil, fmt.Errorf("reading a wheel that %s names: %w", l.Name, err)
+		case sum != w.SHA256:
+			changes = append(changes, w.Path+" is another file")
+		}
+	}
+	return changes, nil
+}
+
+func (l Lock) absolute(file string) string {
+	file = filepath.FromSlash(file)
+	if filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(l.Dir, file)
+}
+
+func sumOf(file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}
+
+// resolution returns what im says of the requirements, nil without im.
+func (l Lock) resolution(im *lock.Image, set *index.Set, inv *parent.Inventory, groups []python.Group) (*python.Resolution, error) {
+	if im == nil {
+		return nil, nil
+	}
+	r := &python.Resolution{Broken: im.Broken}
+	for _, w := range im.Wheels {
+		at := restored(w.URL, set.WithFiles(), groups)
+		if w.Path != "" {
+			at = (&url.URL{Scheme: "file", Path: filepath.ToSlash(l.absolute(w.Path))}).String()
+		}
+		r.Wheels = append(r.Wheels, plan.Wheel{Name: w.Name, Version: w.Version, File: w.File, URL: at, Digest: "sha256:" + w.SHA256, Size: w.Size})
+	}
+	for _, d := range im.Removed {
+		dist := parent.Dist{Name: d.Name, Version: d.Version, Path: d.Path}
+		if !slices.Contains(inv.Python.Dists, dist) {
+			return nil, &lock.StaleError{File: l.Name, Changes: []string{fmt.Sprintf("the parent image has no %s %s to remove", d.Name, d.Version)}}
+		}
+		r.Remove = append(r.Remove, dist)
+	}
+	return r, nil
+}
+
+// filesOf returns the names of the files that URLs give for a distribution.
+func filesOf(groups []python.Group, name string) (names []string) {
+	for _, g := range groups {
+		for _, l := range slices.Concat(g.Lines, g.Constraints) {
+			if u, err := url.Parse(l.URL); err == nil && l.URL != "" && l.Name == name {
+				names = append(names, path.Base(u.Path))
+			}
+		}
+	}
+	return names
+}
+
+// public returns a wheel's URL as it is locked.
+func public(raw string, groups []python.Group) string {
+	var secrets []string
+	for _, g := range groups {
+		secrets = append(secrets, g.Secrets...)
+	}
+	return reqfile.Hide(lock.Public(raw), secrets)
+}
+
+// restored returns a locked URL with what of its query may stand in a plan,
+// where a requirement says it; set learns what may not.
+func restored(locked string, set *index.Set, groups []python.Group) string {
+	for _, g := range groups {
+		for _, l := range slices.Concat(g.Lines, g.Constraints) {
+			if l.URL != "" && public(l.URL, groups) == locked {
+				return set.Public(l.URL)
+			}
+		}
+	}
+	return locked
+}
+
+// locked returns now with the answer that r is.
+func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *lock.Image {
+	now.Platform, now.Parent.Digest = r.Plan.Platform, r.Parent.Digest
+	if p, err := source.Platform(now.Platform); err == nil {
+		now.Platform = p
+	}
+	if r.Resolution == nil {
+		return now
+	}
+	now.Python = &lock.Python{Version: r.Parent.Python.Version, Installer: "uv"}
+	for _, x := range req.Index.Indexes() {
+		now.Python.Indexes = append(now.Python.Indexes, lock.Public(x.URL))
+	}
+	now.Broken = r.Resolution.Broken
+	for _, d := range r.Resolution.Remove {
+		now.Removed = append(now.Removed, lock.Dist{Name: d.Name, Version: d.Version, Path: d.Path})
+	}
+	for _, w := range r.Resolution.Wheels {
+		lw := lock.Wheel{Name: w.Name, Version: w.Version, File: w.File, SHA256: strings.TrimPrefix(w.Digest, "sha256:"), Size: w.Size}
+		if file := (reqfile.Line{URL: w.URL}).Path(); file != "" {
+			lw.Path = req.Lock.relative(file)
+		} else {
+			lw.URL = public(w.URL, groups)
+		}
+		now.Wheels = append(now.Wheels, lw)
+	}
+	return now
+}
