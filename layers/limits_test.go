@@ -103,6 +103,9 @@ func TestScanLimits(t *testing.T) {
 	if err := errors.Join(compressed(&bomb, 1<<20, 256<<20, 256<<20), compressed(&wide, 256<<20, 160<<20)); err != nil {
 		t.Fatal(err)
 	}
+	if bomb.Len() > 100_000 {
+		t.Errorf("the bomb has %d bytes", bomb.Len())
+	}
 	tests := []struct {
 		name  string
 		layer io.Reader
