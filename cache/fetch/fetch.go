@@ -2,7 +2,8 @@
 
 // Package fetch downloads a file once and keeps it by its digest. Every byte of
 // a file it hands out was checked against the digest the caller asked for on
-// that very call, whether it came from the network or from the store. No
+// that very call, whether it came from the network or from the store; only what
+// Read returns has no digest, and is for callers who check signatures. No
 // credential of a URL gets into a file name or an error.
 package fetch
 
