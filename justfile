@@ -40,6 +40,7 @@ parents:
 e2e *args: parents build
     INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 30m -v -run '^TestE2E' {{ args }} ./cmd/inlay
     INLAY_TEST_UV="$(ls "$PWD"/bin/e2e/cache/uv/*/uv 2>/dev/null | tail -1)" go test -count=1 -v -run '^TestUV' ./resolve/python
+    INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2E' ./resolve/apt
 
 # Check that it builds for every platform it is for.
 cross:

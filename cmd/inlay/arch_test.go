@@ -94,6 +94,18 @@ resolve -> resolve/python/reqfile
 resolve -> resolve/settings
 resolve -> resolve/source
 resolve -> resolve/tree
+resolve/apt -> cache/fetch
+resolve/apt -> resolve/apt/archive
+resolve/apt -> resolve/apt/deb822
+resolve/apt -> resolve/apt/setup
+resolve/apt -> resolve/apt/version
+resolve/apt/archive -> cache/fetch
+resolve/apt/archive -> resolve/apt/deb822
+resolve/apt/archive -> resolve/apt/setup
+resolve/apt/archive/archivetest -> nothing
+resolve/apt/deb822 -> nothing
+resolve/apt/setup -> resolve/apt/deb822
+resolve/apt/version -> nothing
 resolve/compare -> layers
 resolve/compare -> resolve/parent
 resolve/index -> nothing
@@ -185,7 +197,7 @@ func TestArchitectureNamesPackages(t *testing.T) {
 	}
 	named := map[string]bool{}
 	for _, row := range regexp.MustCompile("(?m)^\\| (`.*`) \\|").FindAllStringSubmatch(string(b), -1) {
-		for _, name := range regexp.MustCompile("`([a-z/]+)`").FindAllStringSubmatch(row[1], -1) {
+		for _, name := range regexp.MustCompile("`([a-z0-9/]+)`").FindAllStringSubmatch(row[1], -1) {
 			named[name[1]] = true
 		}
 	}

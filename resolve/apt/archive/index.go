@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package archive
+
+import (
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
+
+	"inlay/resolve/apt/deb822"
+	"inlay/resolve/apt/setup"
+)
+
+// An Index lists the packages of a component for an architecture.
+type Index struct {
+	Source    *setup.Source
+	Release   *Release
+	Component string
+	SHA256    string // of the file it was read from, in hex
+	text      string // stanzas, reduced
+}
+
+// Stanzas yields the packages, in the order of the index. They have the fields
+// of Fields, in that order, and no others.
+func (x *Index) Stanzas() iter.Seq[deb822.Stanza] { return deb822.Split(x.text) }
+
+// Fields returns the fields that count for choosing and fetching packages. The
+// relations stand in the order in which apt reads them: it decides ties.
+func Fields() []string {
+	return []string{
+		"Package", "Version", "Architecture", "Multi-Arch", "Status", "Essential", "Important", "Protected", "Priority", "Source",
+		"Installed-Size", "Size", "SHA256", "Filename", "Pre-Depends", "Depends", "Conflicts", "Breaks", "Recommends", "Suggests",
+		"Replaces", "Enhances", "Provides",
+	}
+}
+
+// Reduce reads an index, or a status file of dpkg, and returns its stanzas with
+// the fields that count.
+func Reduce(r io.Reader) (string, error) {
+	names := Fields()
+	slots := map[string]int{}
+	for i, name := range names {
+		slots[name] = i
+	}
+	var b strings.Builder
+	values := make([]string, len(names))
+	for in := deb822.NewReader(r); ; {
+		stanza, err := in.Next()
+		if err == io.EOF {
+			return b.String(), nil
+		}
+		if err != nil {
+			return "", err
+		}
+		clear(values)
+		for name, value := range stanza.Fields() {
+			if i, ok := slots[name]; ok {
+				values[i] = value
+			}
+		}
+		if values[0] == "" {
+			return "", fmt.Errorf("the stanza of line %d names no package", in.Line())
+		}
+		writeFields(&b, names, values)
+	}
+}
+
+// writeFields writes a stanza of the fields that have a value.
+func writeFields(b *strings.Builder, names, values []string) {
+	for i, name := range names {
+		if values[i] != "" {
+			b.WriteString(name + ": " + values[i] + "\n")
+		}
+	}
+	b.WriteString("\n")
+}
+
+// extensions are those of compressed indexes, the best first: xz needs the
+// least transfer.
+func extensions() []string { return []string{".xz", ".zst", ".gz", ".bz2", ""} }
+
+// decompress opens a file by its extension.
+func decompress(r io.Reader, extension string) (io.Reader, error) {
+	switch extension {
+	case ".xz":
+		return xz.NewReader(r, 0)
+	case ".zst":
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	case ".gz":
+		return gzip.NewReader(r)
+	case ".bz2":
+		return bzip2.NewReader(r), nil
+	default:
+		return r, nil
+	}
+}
+
+// Bounds of indexes. Debian's largest has 50 MB.
+const (
+	maxIndex  = 1 << 30   // bytes, decompressed
+	maxWindow = 128 << 20 // of zstd, bytes
+)
+
+var errTooLarge = errors.New("it is larger than it may be")
+
+// A bounded reader fails where there is more to read than the limit.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err
+}
+
+// pack and unpack are the form in which the cache keeps reduced stanzas.
+func pack(text string) ([]byte, error) {
+	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	return e.EncodeAll([]byte(text), nil), e.Close()
+}
+
+func unpack(b []byte) (string, error) {
+	d, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return "", err
+	}
+	defer d.Close()
+	var text strings.Builder
+	var head zstd.Header
+	if err := head.Decode(b); err == nil && head.HasFCS && head.FrameContentSize < maxIndex {
+		text.Grow(int(head.FrameContentSize))
+	}
+	_, err = io.Copy(&text, &bounded{d, maxIndex})
+	return text.String(), err
+}
