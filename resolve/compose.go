@@ -57,7 +57,7 @@ func pythonSteps(inv *parent.Inventory, r *python.Resolution, room int) []plan.S
 		for i, j := range group {
 			wheels[i] = r.Wheels[j]
 		}
-		steps = append(steps, plan.Step{Name: wheelsName(wheels), Python: &plan.Python{Base: base, Scheme: s, Wheels: wheels}})
+		steps = append(steps, plan.Step{Name: wheelsName(r, wheels), Python: &plan.Python{Base: base, Scheme: s, Wheels: wheels}})
 	}
 	return steps
 }
@@ -70,10 +70,16 @@ func removalName(dists []parent.Dist) string {
 	return "remove " + list(names)
 }
 
-func wheelsName(ws []plan.Wheel) string {
+// wheelsName is what the history says of a layer of wheels. It names pip, where
+// that chose them, but no version of uv or pip: those may differ from machine
+// to machine where the wheels don't.
+func wheelsName(r *python.Resolution, ws []plan.Wheel) string {
 	names := make([]string, len(ws))
 	for i, w := range ws {
 		names[i] = w.Name + " " + w.Version
+	}
+	if strings.HasPrefix(r.Installer, "pip ") {
+		return list(names) + " (by pip)"
 	}
 	return list(names)
 }

@@ -210,7 +210,8 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 		return nil, err
 	}
 	r, err := req.Python.Resolve(ctx, python.Request{
-		Inventory: inv, View: inv.View, Groups: groups, Index: req.Index, Locked: given, Refresh: req.Refresh, Offline: req.Offline,
+		Inventory: inv, View: inv.View, Installer: req.Settings.Installer, Groups: groups, Index: req.Index, Locked: given,
+		Refresh: req.Refresh, Offline: req.Offline,
 	})
 	if err != nil {
 		return nil, unresolved(req, err)

@@ -172,6 +172,13 @@ func TestSteps(t *testing.T) {
 	if diff := cmp.Diff([]string{"remove numpy 1.0", "numpy 2.1.0", "six 1.17.0", "source"}, names); diff != "" {
 		t.Errorf("the steps (-want +got):\n%s", diff)
 	}
+	answer.Installer = "pip 26.3"
+	if r, err = resolve.Resolve(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Plan.Image().Steps[1].Name; got != "numpy 2.1.0 (by pip)" {
+		t.Errorf("where pip decides the step is %q", got)
+	}
 	if diff := cmp.Diff([]string{"remove", "python", "python", "files"}, kinds); diff != "" {
 		t.Errorf("their kinds (-want +got):\n%s", diff)
 	}

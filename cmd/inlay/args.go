@@ -103,7 +103,7 @@ var (
 	laterCommands = []string{"bootstrap", "builds", "rebase", "run"}
 	laterFlags    = []string{
 		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression",
-		"installer", "metadata-file", "provenance", "sandbox", "sbom", "step", "v",
+		"metadata-file", "provenance", "sandbox", "sbom", "step", "v",
 	}
 )
 

@@ -95,24 +95,25 @@ func (s *site) close() { s.release() }
 // values keeps the small values of a kind.
 func values(dir *cache.Dir, k cache.Kind) disk.Values { return disk.Values{Dir: dir.Path(k)} }
 
-// resolver returns what resolves requirements, with this machine's uv or one
-// of inlay's own.
+// resolver returns what resolves requirements, with this machine's uv or pip or
+// with inlay's own.
 func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set) *python.Resolver {
-	uv := dir.Path(cache.UV)
-	return &python.Resolver{
-		UV: func(ctx context.Context) (python.UV, error) {
-			return python.FindUV(ctx, python.FindOptions{
-				LookPath: exec.LookPath,
-				Runner:   python.Exec{},
-				Env:      os.Environ(),
-				Dir:      uv,
-				Index:    set,
-				Files:    s.wheels,
-			})
-		},
+	tools := dir.Path(cache.UV)
+	find := python.FindOptions{
+		LookPath: exec.LookPath,
 		Runner:   python.Exec{},
 		Env:      os.Environ(),
-		Dir:      filepath.Join(uv, "cache"),
+		Dir:      tools,
+		Index:    set,
+		Files:    s.wheels,
+	}
+	return &python.Resolver{
+		UV:       func(ctx context.Context) (python.UV, error) { return python.FindUV(ctx, find) },
+		Pip:      func(ctx context.Context) (python.Pip, error) { return python.FindPip(ctx, find) },
+		Runner:   find.Runner,
+		Env:      find.Env,
+		Dir:      filepath.Join(tools, "cache"),
+		PipDir:   filepath.Join(tools, "pip"),
 		Temp:     dir.Scratch(),
 		Store:    values(dir, cache.Resolutions),
 		Files:    s.wheels,

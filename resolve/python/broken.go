@@ -38,11 +38,10 @@ var (
 // standIn names the distribution that stands for a line while uv checks.
 const standIn = "inlay-requirement-"
 
-// check lets uv say which requirements don't hold in the skeleton: those of the
-// distributions in it, which are dists, and those that groups list. The answer
-// is in the words of `pip check`.
-func (s *session) check(ctx context.Context, dists []parent.Dist, groups []Group) ([]string, error) {
-	who := map[string]string{} // that require something
+// standIns puts distributions into a session that require what groups list, and
+// returns who requires something, by the names of distributions.
+func standIns(s installer, purelib string, dists []parent.Dist, groups []Group) (who map[string]string, err error) {
+	who = map[string]string{}
 	for _, d := range dists {
 		who[d.Name] = d.Name + " " + d.Version
 	}
@@ -50,12 +49,23 @@ func (s *session) check(ctx context.Context, dists []parent.Dist, groups []Group
 		for _, l := range g.Lines {
 			name := fmt.Sprintf("%s%d", standIn, len(who))
 			who[name] = fmt.Sprintf("%s:%d", l.Source, l.Number)
-			d := parent.Dist{Name: name, Version: "0", Path: s.skeleton.purelib + "/" + strings.ReplaceAll(name, "-", "_") + "-0.dist-info"}
+			d := parent.Dist{Name: name, Version: "0", Path: purelib + "/" + strings.ReplaceAll(name, "-", "_") + "-0.dist-info"}
 			metadata := append(minimal(d), "Requires-Dist: "+requires(l)+"\n"...)
-			if err := s.skeleton.change(nil, []parent.Dist{d}, []installedFiles{{metadata: metadata}}); err != nil {
+			if err := s.change(nil, []parent.Dist{d}, []installedFiles{{metadata: metadata}}); err != nil {
 				return nil, err
 			}
 		}
+	}
+	return who, nil
+}
+
+// check lets uv say which requirements don't hold in the skeleton: those of the
+// distributions in it, which are dists, and those that groups list. The answer
+// is in the words of `pip check`.
+func (s *session) check(ctx context.Context, dists []parent.Dist, groups []Group) ([]string, error) {
+	who, err := standIns(s, s.skeleton.purelib, dists, groups)
+	if err != nil {
+		return nil, err
 	}
 	log := &logWriter{keep: relevant}
 	exit, err := s.run(ctx, log, log, "pip", "check")

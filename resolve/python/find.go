@@ -119,8 +119,18 @@ var versionLine = regexp.MustCompile(`^uv (\d+\.\d+\.\d+)(?:\s|$)`)
 
 // tested reports whether version is from oldestUV up to newestUV.
 func tested(version string) bool {
-	v, oldest, newest := numbers(version), numbers(oldestUV), numbers(newestUV)
-	return slices.Compare(v, oldest) >= 0 && slices.Compare(v[:len(newest)], newest) <= 0
+	return between(version, oldestUV, newestUV)
+}
+
+// between reports whether version is from oldest up to newest, of which only
+// the first numbers may be given.
+func between(version, oldest, newest string) bool {
+	v, last := numbers(version), numbers(newest)
+	return atLeast(version, oldest) && slices.Compare(v[:min(len(v), len(last))], last) <= 0
+}
+
+func atLeast(version, oldest string) bool {
+	return slices.Compare(numbers(version), numbers(oldest)) >= 0
 }
 
 func numbers(version string) []int {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python/reqfile"
@@ -90,20 +91,36 @@ func installed(dists []parent.Dist, p Package) (found []parent.Dist) {
 	return found
 }
 
+// An installer is a session with uv or pip, which is shown the parent and what
+// groups changed of it.
+type installer interface {
+	// ask makes what follows ask the indexes of set.
+	ask(set *index.Set)
+	// decide says what installing g would change.
+	decide(ctx context.Context, g Group, refresh bool) (*delta, error)
+	// check says which requirements don't hold, in the words of `pip check`:
+	// those of dists, which are installed, and those that groups list.
+	check(ctx context.Context, dists []parent.Dist, groups []Group) ([]string, error)
+	// change takes out what is gone and puts in what has come.
+	change(gone, come []parent.Dist, files []installedFiles) error
+	// hide keeps secrets out of what the session says.
+	hide(secrets []string)
+}
+
 // An installation installs groups into what a session shows of the parent.
 type installation struct {
 	*environment
 	resolver *Resolver
-	session  *session
+	session  installer
 	replaced bool
 	before   []string // what was broken before anything was replaced
 }
 
 // install installs groups, one after the other, and says in a what came of it.
-func (r *Resolver) install(ctx context.Context, req Request, s *session, groups []Group, a *answer) error {
+func (r *Resolver) install(ctx context.Context, req Request, s installer, groups []Group, a *answer) error {
 	in := &installation{environment: newEnvironment(req.Inventory.Python), resolver: r, session: s}
 	for i, g := range groups {
-		s.secrets = append(s.secrets, g.Secrets...)
+		s.hide(g.Secrets)
 		s.ask(req.indexes[i])
 		d, err := s.decide(ctx, g, req.Refresh)
 		if err != nil {
@@ -148,7 +165,7 @@ func (in *installation) apply(ctx context.Context, d *delta, last bool) (err err
 			files[i].metadata = all[i]
 		}
 	}
-	return in.session.skeleton.change(gone, come, files)
+	return in.session.change(gone, come, files)
 }
 
 // broken returns what holds no longer of the parent and of earlier groups. What

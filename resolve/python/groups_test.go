@@ -135,20 +135,19 @@ func netted(dists []parent.Dist, r *python.Resolution) (left []string) {
 	return left
 }
 
-// Groups are installed one after the other and the later wins, exactly as
-// `uv pip install` does it once for each: a twin of the parent into which it
-// really installs has the same in the end.
-func TestUVGroups(t *testing.T) {
-	ix := newIndex(t, groupPackages())
-	url := "beta @ " + ix.URL + "/files/beta-1.0-py3-none-any.whl"
-	tests := []struct {
-		name   string
-		dists  []parent.Dist
-		groups []string
-		want   string // the wheels
-		remove string
-		broken string
-	}{
+// A grouping is groups of requirements and what installing them comes to.
+type grouping struct {
+	name   string
+	dists  []parent.Dist // of the parent
+	groups []string
+	want   string // the wheels
+	remove string
+	broken string
+}
+
+// groupings are those on which uv and pip agree; url is that of a wheel of beta.
+func groupings(url string) []grouping {
+	return []grouping{
 		{"the later wins", nil, []string{"beta>=1.5", "beta<1.5"}, "beta-1.0", "", "first:1 has requirement beta>=1.5, but you have beta 1.0"},
 		{"a dependency of the first", nil, []string{"alpha==1.0", "beta<1.5"}, "alpha-1.0 beta-1.0", "", ""},
 		{"a broken dependency", nil, []string{"native\nalpha==2.0", "beta<1"}, "alpha-2.0 beta-0.5 native-1.0", "", "alpha 2.0 has requirement beta>=1, but you have beta 0.5"},
@@ -165,9 +164,38 @@ func TestUVGroups(t *testing.T) {
 		{"three groups", nil, []string{"beta==1.5", "beta==1.0", "beta==0.5"}, "beta-0.5", "", "first:1 has requirement beta==1.5, but you have beta 0.5; second:1 has requirement beta==1.0, but you have beta 0.5"},
 		{"a marker that doesn't hold", nil, []string{`beta>=1.5; sys_platform == "win32"`, "beta==1.0"}, "beta-1.0", "", ""},
 	}
+}
+
+// check compares got with what is wanted.
+func (g grouping) check(t *testing.T, got *python.Resolution) {
+	t.Helper()
+	var wheels, removed []string
+	for _, w := range got.Wheels {
+		wheels = append(wheels, w.Name+"-"+w.Version)
+	}
+	for _, d := range got.Remove {
+		removed = append(removed, d.Name+" "+d.Version)
+	}
+	for _, c := range [][3]string{
+		{"wheels", g.want, strings.Join(wheels, " ")},
+		{"removed", g.remove, strings.Join(removed, " ")},
+		{"broken", g.broken, strings.Join(got.Broken, "; ")},
+	} {
+		if diff := cmp.Diff(c[1], c[2]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c[0], diff)
+		}
+	}
+}
+
+// Groups are installed one after the other and the later wins, exactly as
+// `uv pip install` does it once for each: a twin of the parent into which it
+// really installs has the same in the end.
+func TestUVGroups(t *testing.T) {
+	ix := newIndex(t, groupPackages())
+	url := "beta @ " + ix.URL + "/files/beta-1.0-py3-none-any.whl"
 	for _, bare := range []bool{false, true} {
 		ix.bare = bare
-		for _, tt := range tests {
+		for _, tt := range groupings(url) {
 			t.Run(fmt.Sprintf("%s, bare %v", tt.name, bare), func(t *testing.T) {
 				r := ask(t)
 				w := &twin{t: t}
@@ -178,22 +206,7 @@ func TestUVGroups(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var wheels, removed []string
-				for _, w := range got.Wheels {
-					wheels = append(wheels, w.Name+"-"+w.Version)
-				}
-				for _, d := range got.Remove {
-					removed = append(removed, d.Name+" "+d.Version)
-				}
-				for _, c := range [][3]string{
-					{"wheels", tt.want, strings.Join(wheels, " ")},
-					{"removed", tt.remove, strings.Join(removed, " ")},
-					{"broken", tt.broken, strings.Join(got.Broken, "; ")},
-				} {
-					if diff := cmp.Diff(c[1], c[2]); diff != "" {
-						t.Errorf("%s (-want +got):\n%s", c[0], diff)
-					}
-				}
+				tt.check(t, got)
 				if diff := cmp.Diff(w.left(), netted(tt.dists, got)); diff != "" {
 					t.Errorf("installed in the end (-by uv +by Resolve):\n%s", diff)
 				}

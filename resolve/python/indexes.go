@@ -93,7 +93,7 @@ func (s *session) ask(set *index.Set) {
 var (
 	// unauthorized matches what uv says of a server that wants credentials, or
 	// others. uv goes on without that index, and says that it lacks packages.
-	unauthorized = regexp.MustCompile(`\b40[13] (?:Unauthorized|Forbidden)`)
+	unauthorized = regexp.MustCompile(`\b40[13] (?:Client Error: )?(?:Unauthorized|Forbidden)`)
 	anyURL       = regexp.MustCompile("https?://[^\\s`'\"()]+")
 )
 

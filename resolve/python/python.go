@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package python turns requirements into the exact wheels that a parent image
-// lacks. uv decides which: it is shown the parent's own interpreter and
-// installed packages, so that it decides as `uv pip install` would inside the
-// image. Nothing of the parent and nothing of a package is ever executed, the
-// host needs no Python, and every file in the answer has a sha256.
+// lacks. uv decides which, or pip: it is shown the parent's own interpreter and
+// installed packages, so that it decides as `uv pip install`, or `pip install`,
+// would inside the image. Nothing of the parent and nothing of a package is ever
+// executed, the host needs no Python but for pip, and every file in the answer
+// has a sha256.
 package python
 
 import (
@@ -41,7 +42,9 @@ type Resolver struct {
 	// UV finds the uv to ask; FindUV does. It is called only when the Store has
 	// no answer.
 	UV func(context.Context) (UV, error)
-	// Runner runs it.
+	// Pip finds the pip to ask where that is the installer; FindPip does.
+	Pip func(context.Context) (Pip, error)
+	// Runner runs them.
 	Runner Runner
 	// Env is the user's environment as KEY=VALUE. uv sees those that say how to
 	// reach the network and where the user's files are, and no others.
@@ -50,6 +53,8 @@ type Resolver struct {
 	// credentials. It must be inlay's alone: uv reuses what it has built there, and
 	// what was built for this machine doesn't fit the parent.
 	Dir string
+	// PipDir is pip's cache.
+	PipDir string
 	// Temp is the directory for files that live as long as a call. It must allow
 	// executing scripts. It is made if need be.
 	Temp string
@@ -68,6 +73,8 @@ type Request struct {
 	// View opens the parent's file tree; nil means Inventory.View. It is called
 	// only when the Store has no answer, or packages of the parent are removed.
 	View func(context.Context) (*layers.View, error)
+	// Installer decides: "uv", or "pip". "" is uv.
+	Installer string
 	// Groups are the requirements. They are installed one after the other, and
 	// the later wins.
 	Groups []Group
@@ -93,15 +100,15 @@ type Resolution struct {
 	RemovePaths []string      `json:"removePaths,omitempty"` // what to white out for that: absolute, sorted
 	Broken      []string      `json:"broken,omitempty"`      // what no longer holds of what was there before, in the words of `pip check`
 	Notes       []string      `json:"notes,omitempty"`       // for people
-	UVVersion   string        `json:"uvVersion,omitempty"`   // of the uv that was asked
+	Installer   string        `json:"installer,omitempty"`   // that decided, with its version: "uv 0.13.9"
 	Recalled    bool          `json:"-"`                     // the answer was known: nothing was asked
 }
 
 // Resolve says which wheels meet the requirements on top of the parent. The
 // same request gives the same answer until it is refreshed. Mistakes in the
 // request are a *RequirementError, *parent.NoPythonError, *UnsatisfiableError,
-// *SdistError or *HashError; *IndexError, *OfflineError and *NoUVError mean
-// that the question could not be answered.
+// *SdistError or *HashError; *IndexError, *OfflineError, *NoUVError and
+// *NoPipError mean that the question could not be answered.
 func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error) {
 	groups, err := req.check()
 	if err != nil {
@@ -219,12 +226,23 @@ func (req Request) storeName(groups []Group) string {
 		Libc      parent.Libc
 		Python    parent.Python
 		Locals    map[string]plan.Wheel
-	}{storeFormat, "uv", lines, keys, realms, req.Inventory.Libc, py, req.locals})
+		Parent    string `json:",omitempty"`
+	}{
+		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, req.parentSeen(),
+	})
 	if err != nil {
 		panic(err) // strings, numbers and booleans
 	}
 	sum := sha256.Sum256(question)
 	return "python-" + hex.EncodeToString(sum[:])
+}
+
+// parentSeen names the parent if the installer sees more of it than its Python.
+func (req Request) parentSeen() string {
+	if req.Installer == installerPip && req.Inventory.Python.Kind == "debian" { // what apt has installed
+		return req.Inventory.Digest
+	}
+	return ""
 }
 
 // An answer is a resolution as it is stored. Paths and notes depend on the
@@ -282,18 +300,31 @@ func (a *answer) finish(ctx context.Context, req Request) error {
 	return nil
 }
 
-// ask asks uv.
+// installerPip is the installer that isn't the default.
+const installerPip = "pip"
+
+// ask asks the installer.
 func (r *Resolver) ask(ctx context.Context, req Request, groups []Group) (_ *answer, err error) {
 	if r.Progress != nil {
 		_, done := r.Progress("resolving requirements", 0)
 		defer func() { done(err) }()
+	}
+	a := &answer{}
+	if req.Installer == installerPip {
+		s, err := r.pipSession(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		defer s.remove()
+		a.Installer = "pip " + s.pip.Version
+		return a, r.install(ctx, req, s, groups, a)
 	}
 	s, err := r.session(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	defer s.remove()
-	a := &answer{Resolution: Resolution{UVVersion: s.uv.Version}}
+	a.Installer = "uv " + s.uv.Version
 	return a, r.install(ctx, req, s, groups, a)
 }
 

@@ -93,7 +93,7 @@ func TestResolveUpgrade(t *testing.T) {
 		t.Errorf("Notes are %q, want one about PEP 668", got.Notes)
 	}
 	got.RemovePaths, got.Notes = nil, nil
-	want := &python.Resolution{Wheels: []plan.Wheel{numpyWheel()}, Remove: []parent.Dist{old}, UVVersion: "0.13.9"}
+	want := &python.Resolution{Wheels: []plan.Wheel{numpyWheel()}, Remove: []parent.Dist{old}, Installer: "uv 0.13.9"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Resolve (-want +got):\n%s", diff)
 	}
@@ -113,7 +113,7 @@ func TestResolveSatisfied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(&python.Resolution{UVVersion: "0.13.9"}, got); diff != "" {
+	if diff := cmp.Diff(&python.Resolution{Installer: "uv 0.13.9"}, got); diff != "" {
 		t.Errorf("Resolve (-want +got):\n%s", diff)
 	}
 }

@@ -66,12 +66,14 @@ func hashes(g Group, name string) (sums []string) {
 	return sums
 }
 
+const fixSyntax = "write it as PEP 508 does, as in `numpy>=2; python_version < \"3.14\"`"
+
 // syntaxError names the line that uv can't parse. uv counts the bytes of what
 // it was given, where each requirement is a line.
 func syntaxError(g Group, position int, problem string) error {
 	for _, l := range g.Lines {
 		if position -= len(l.Text) + 1; position < 0 {
-			return l.Refuse(problem, "write it as PEP 508 does, as in `numpy>=2; python_version < \"3.14\"`")
+			return l.Refuse(problem, fixSyntax)
 		}
 	}
 	return fmt.Errorf("uv can't parse %s: %s", g.Name, problem)

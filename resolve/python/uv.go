@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"inlay/resolve/index"
+	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python/reqfile"
 )
@@ -88,6 +89,14 @@ func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, er
 	return d, nil
 }
 
+// change shows uv what groups changed of the parent.
+func (s *session) change(gone, come []parent.Dist, files []installedFiles) error {
+	return s.skeleton.change(gone, come, files)
+}
+
+// hide keeps secrets out of what uv says.
+func (s *session) hide(secrets []string) { s.secrets = append(s.secrets, secrets...) }
+
 // install asks uv what `uv pip install` of g would do to the skeleton.
 func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, error) {
 	file, err := s.write("requirements.txt", texts(g.Lines))
@@ -159,7 +168,11 @@ func (s *session) lock(ctx context.Context, c *choice, g Group) (*lockFile, erro
 }
 
 func (s *session) write(name string, lines []string) (string, error) {
-	file := filepath.Join(s.dir, name)
+	return writeLines(s.dir, name, lines)
+}
+
+func writeLines(dir, name string, lines []string) (string, error) {
+	file := filepath.Join(dir, name)
 	return file, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
 }
 

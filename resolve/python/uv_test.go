@@ -27,6 +27,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inlay/resolve/parent"
+	"inlay/resolve/plan"
 	"inlay/resolve/python"
 )
 
@@ -242,19 +243,21 @@ func names(r *python.Resolution) (names []string) {
 	return names
 }
 
-func TestUVChooses(t *testing.T) {
-	r := ask(t)
-	ix := newIndex(t, packages())
+// A choosing is a request and the files of packages() that meet it.
+type choosing struct {
+	name  string
+	inv   *parent.Inventory
+	lines []string
+	want  []string
+}
+
+// choices are those on which uv and pip agree; server has the files.
+func choices(server string) []choosing {
 	musl, arm, arm32, threaded := debian(), debian(), debian(), debian()
 	musl.Libc = parent.Libc{Family: "musl", Major: 1, Minor: 2}
 	arm.Python.Arch, arm32.Python.Arch = "aarch64", "armv7l"
 	threaded.Python.Version, threaded.Python.FreeThreaded = "3.14.0", true
-	tests := []struct {
-		name  string
-		inv   *parent.Inventory
-		lines []string
-		want  []string
-	}{
+	return []choosing{
 		{"markers and the newest", debian(), []string{"alpha"}, []string{"alpha-2.0-py3-none-any.whl", "beta-1.5-py3-none-any.whl", "native-1.0-cp311-cp311-manylinux_2_35_x86_64.whl"}},
 		{"a pin", debian(), []string{"Alpha==1.0", "beta<1.5"}, []string{"alpha-1.0-py3-none-any.whl", "beta-1.0-py3-none-any.whl"}},
 		{"a marker that doesn't hold", debian(), []string{`alpha; python_version < "3"`, "beta"}, []string{"beta-1.5-py3-none-any.whl"}},
@@ -263,15 +266,35 @@ func TestUVChooses(t *testing.T) {
 		{"aarch64", arm, []string{"native"}, []string{"native-1.0-cp311-cp311-manylinux_2_17_aarch64.whl"}},
 		{"32 bits", arm32, []string{"native"}, []string{"native-1.0-cp311-cp311-linux_armv7l.whl"}},
 		{"free-threaded", threaded, []string{"native"}, []string{"native-1.0-cp314-cp314t-manylinux_2_17_x86_64.whl"}},
-		{"a URL", debian(), []string{"beta @ " + ix.URL + "/files/beta-1.0-py3-none-any.whl", "alpha==1.0"}, []string{"alpha-1.0-py3-none-any.whl", "beta-1.0-py3-none-any.whl"}},
+		{"a URL", debian(), []string{"beta @ " + server + "/files/beta-1.0-py3-none-any.whl", "alpha==1.0"}, []string{"alpha-1.0-py3-none-any.whl", "beta-1.0-py3-none-any.whl"}},
 		{"two URLs, one holds", debian(), []string{
-			"beta @ " + ix.URL + "/files/beta-1.0-py3-none-any.whl ; sys_platform == 'win32'",
-			"beta @ " + ix.URL + "/files/beta-1.5-py3-none-any.whl ; sys_platform == 'linux'",
+			"beta @ " + server + "/files/beta-1.0-py3-none-any.whl ; sys_platform == 'win32'",
+			"beta @ " + server + "/files/beta-1.5-py3-none-any.whl ; sys_platform == 'linux'",
 		}, []string{"beta-1.5-py3-none-any.whl"}},
 	}
+}
+
+// check compares w with the file that the index has.
+func (ix *site) check(t *testing.T, test string, w plan.Wheel) {
+	t.Helper()
+	content := ix.files[w.File]
+	if want := fmt.Sprintf("sha256:%x", sha256.Sum256(content)); w.Digest != want {
+		t.Errorf("%s: %s has the digest %s, want %s", test, w.File, w.Digest, want)
+	}
+	if want := ix.URL + "/files/" + strings.ReplaceAll(w.File, "+", "%2B"); strings.ReplaceAll(w.URL, "+", "%2B") != want {
+		t.Errorf("%s: the URL is %s, want %s", test, w.URL, want)
+	}
+	if w.Size != int64(len(content)) && w.Size != 0 {
+		t.Errorf("%s: %s has %d bytes, want %d or 0", test, w.File, w.Size, len(content))
+	}
+}
+
+func TestUVChooses(t *testing.T) {
+	r := ask(t)
+	ix := newIndex(t, packages())
 	for _, html := range []bool{false, true} {
 		ix.html = html
-		for _, tt := range tests {
+		for _, tt := range choices(ix.URL) {
 			got, err := r.Resolve(t.Context(), python.Request{
 				Inventory: tt.inv, View: view(t, nil), Groups: group(t, tt.lines...), Index: at(t, ix.url()), Refresh: true,
 			})
@@ -283,16 +306,7 @@ func TestUVChooses(t *testing.T) {
 				t.Errorf("%s, html %v (-want +got):\n%s", tt.name, html, diff)
 			}
 			for _, w := range got.Wheels {
-				content := ix.files[w.File]
-				if want := fmt.Sprintf("sha256:%x", sha256.Sum256(content)); w.Digest != want {
-					t.Errorf("%s: %s has the digest %s, want %s", tt.name, w.File, w.Digest, want)
-				}
-				if want := ix.URL + "/files/" + strings.ReplaceAll(w.File, "+", "%2B"); strings.ReplaceAll(w.URL, "+", "%2B") != want {
-					t.Errorf("%s: the URL is %s, want %s", tt.name, w.URL, want)
-				}
-				if w.Size != int64(len(content)) && w.Size != 0 {
-					t.Errorf("%s: %s has %d bytes, want %d or 0", tt.name, w.File, w.Size, len(content))
-				}
+				ix.check(t, tt.name, w)
 			}
 		}
 	}
@@ -327,17 +341,26 @@ func TestUVWithoutCache(t *testing.T) {
 	}
 }
 
-// uv keeps what satisfies the requirements and replaces what doesn't.
-func TestUVSeesTheParent(t *testing.T) {
-	r := ask(t)
-	ix := newIndex(t, packages())
-	tests := []struct {
-		name   string
-		dists  []parent.Dist
-		lines  []string
-		want   []string
-		remove []parent.Dist
-	}{
+// An inParent is a request for a parent that has some packages.
+type inParent struct {
+	name   string
+	dists  []parent.Dist
+	lines  []string
+	want   []string
+	remove []parent.Dist
+}
+
+// files are those of the parent.
+func (p inParent) files() map[string]string {
+	if p.name == "installed for editing" {
+		return map[string]string{distPackages[1:] + "beta.egg-link": "/src/beta\n.", "src/beta/beta.egg-info/PKG-INFO": "Metadata-Version: 1.0\nName: beta\nVersion: 1.2\n"}
+	}
+	return metadata(p.dists...)
+}
+
+// inParents are those on which uv and pip agree.
+func inParents() []inParent {
+	return []inParent{
 		{"an older one that satisfies", []parent.Dist{dist("beta", "1.0")}, []string{"alpha==1.0"}, []string{"alpha-1.0-py3-none-any.whl"}, nil},
 		{"all satisfied", []parent.Dist{dist("beta", "1.0")}, []string{"beta"}, nil, nil},
 		{"a version that no index has", []parent.Dist{dist("beta", "1.9a0+git")}, []string{"beta"}, nil, nil},
@@ -345,13 +368,15 @@ func TestUVSeesTheParent(t *testing.T) {
 		{"too old", []parent.Dist{dist("beta", "0.5"), dist("native", "1.0")}, []string{"alpha"}, []string{"alpha-2.0-py3-none-any.whl", "beta-1.5-py3-none-any.whl"}, []parent.Dist{dist("beta", "0.5")}},
 		{"another version is asked for", []parent.Dist{dist("beta", "1.0")}, []string{"beta==1.5"}, []string{"beta-1.5-py3-none-any.whl"}, []parent.Dist{dist("beta", "1.0")}},
 	}
-	for _, tt := range tests {
-		files := metadata(tt.dists...)
-		if tt.name == "installed for editing" {
-			files = map[string]string{distPackages[1:] + "beta.egg-link": "/src/beta\n.", "src/beta/beta.egg-info/PKG-INFO": "Metadata-Version: 1.0\nName: beta\nVersion: 1.2\n"}
-		}
+}
+
+// uv keeps what satisfies the requirements and replaces what doesn't.
+func TestUVSeesTheParent(t *testing.T) {
+	r := ask(t)
+	ix := newIndex(t, packages())
+	for _, tt := range inParents() {
 		got, err := r.Resolve(t.Context(), python.Request{
-			Inventory: debian(tt.dists...), View: view(t, files), Groups: group(t, tt.lines...), Index: at(t, ix.url()),
+			Inventory: debian(tt.dists...), View: view(t, tt.files()), Groups: group(t, tt.lines...), Index: at(t, ix.url()),
 		})
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)

@@ -125,14 +125,9 @@ func TestErrors(t *testing.T) {
 			"remove `pull`",
 		},
 		{
-			docker("python_package_installer: pip"),
-			"inlay.yaml:3: settings.docker.python_package_installer: not supported yet",
-			"write `python_package_installer: uv`",
-		},
-		{
 			docker("python_package_installer: conda"),
 			`inlay.yaml:3: settings.docker.python_package_installer: want uv or pip, got "conda"`,
-			"write, for example, `python_package_installer: uv`",
+			"write, for example, `python_package_installer: pip`",
 		},
 		{
 			docker("prevent_build_reuse: maybe"),
@@ -618,4 +613,4 @@ func TestErrors(t *testing.T) {
 
 const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, annotations, build_config, " +
 	"cmd, disable_automatic_requirements_detection, entrypoint, environment, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
-	"parent_image, pyproject_export_command, pyproject_path, python, requirements, runtime_environment, skip_build, target_repository, user, workdir"
+	"parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, requirements, runtime_environment, skip_build, target_repository, user, workdir"

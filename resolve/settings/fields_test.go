@@ -35,9 +35,9 @@ func TestZenMLFields(t *testing.T) {
 		settings.Supported: `parent_image skip_build target_repository image_tag requirements environment runtime_environment user
 			install_stack_requirements install_deployment_requirements
 			allow_download_from_code_repository allow_download_from_artifact_store
-			pyproject_path pyproject_export_command disable_automatic_requirements_detection
+			pyproject_path pyproject_export_command disable_automatic_requirements_detection python_package_installer
 			build_config.dockerignore build_config.build_options.platform build_config.build_options.labels`,
-		settings.NotYet: `dockerfile build_context_root parent_image_build_config prevent_build_reuse python_package_installer
+		settings.NotYet: `dockerfile build_context_root parent_image_build_config prevent_build_reuse
 			python_package_installer_args replicate_local_python_environment
 			required_integrations local_project_install_command apt_packages
 			allow_including_files_in_images
@@ -113,8 +113,6 @@ func TestEveryFieldHasItsEffect(t *testing.T) {
 				t.Errorf("%s has a type the test does not know, %q", f.Name, f.Type)
 			case f.Type == "boolean":
 				value = map[string]string{"true": "no", "false": "yes"}[f.Default]
-			case strings.HasSuffix(f.Name, "installer"):
-				value = "pip"
 			case strings.HasSuffix(f.Name, "compression"):
 				value = "zstd"
 			}

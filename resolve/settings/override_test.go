@@ -212,13 +212,18 @@ func TestFlags(t *testing.T) {
 		"--env": "environment", "--runtime-env": "runtime_environment", "--user": "user", "--label": "labels",
 		"--annotation": "annotations", "--dockerignore": "build_config.dockerignore",
 		"--platform": "build_config.build_options.platform", "--pyproject": "pyproject_path",
-		"--lock": "lock",
+		"--lock":      "lock",
+		"--installer": "python_package_installer",
 	}
+	values := map[string]string{"--platform": "linux/amd64", "--installer": "pip"}
 	got := map[string]string{}
 	for _, f := range settings.Fields() {
 		for _, name := range f.Flags {
 			got[name] = strings.TrimPrefix(f.Name, "settings.docker.")
-			value := map[bool]string{true: "linux/amd64", false: "x=y"}[name == "--platform"]
+			value := values[name]
+			if value == "" {
+				value = "x=y"
+			}
 			d, _, err := settings.Load("", nil, settings.Options{Overrides: []settings.Override{flag(name, value)}})
 			if name == "--lock" && d != nil && d.Lock == value {
 				continue // a field of the project, not of the image

@@ -2,8 +2,13 @@
 
 package settings
 
+import (
+	"slices"
+	"strings"
+)
+
 // projects are the fields that say where requirements come from, beside
-// requirements itself.
+// requirements itself, and what resolves them.
 func projects() []field {
 	return []field{
 		{
@@ -22,6 +27,14 @@ func projects() []field {
 			Name: "disable_automatic_requirements_detection", Type: "boolean", Default: "true", Example: "false",
 			Doc: "If `false`, and nothing else names requirements: `requirements.txt` of CONTEXT, else its `pyproject.toml`.",
 		}, "", detection},
+		{
+			Field{
+				Name: "python_package_installer", Type: "string", Default: "uv", Example: "pip", Flags: []string{"--installer"},
+				Doc: "The program that resolves requirements: uv or pip.", Values: []string{"uv", "pip"},
+			},
+			"",
+			choiceOf(func(l *loader) *string { return &l.docker.Installer }),
+		},
 	}
 }
 
@@ -35,6 +48,21 @@ func exportCommand(l *loader, s setting) (err error) {
 		l.docker.PyprojectCommand = nil
 	}
 	return err
+}
+
+// choiceOf reads one of the values that a field takes.
+func choiceOf(dst func(*loader) *string) func(*loader, setting) error {
+	return func(l *loader, s setting) error {
+		t, err := s.scalar(s.field.Type)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(s.field.Values, t) {
+			return s.errorf("want %s, got %s", strings.Join(s.field.Values, " or "), s.shown())
+		}
+		*dst(l) = t
+		return nil
+	}
 }
 
 // detection reads whether requirements are not looked for in the source.

@@ -25,6 +25,7 @@ type Docker struct {
 	Pyproject        string   // path of a pyproject.toml, whose dependencies come before them
 	PyprojectCommand []string // words of the shell's command that exports it; nil: the default
 	Detection        Detection
+	Installer        string // that resolves requirements: "uv" or "pip"; "" is uv
 	Python           string // absolute path of the parent's interpreter
 	Indexes          []Index
 	KeepSecrets      bool // credentials in Environment and RuntimeEnvironment stay in the image

@@ -52,6 +52,7 @@ settings:
     pyproject_path: sub/pyproject.toml
     pyproject_export_command: [pdm, export, "--project={directory}", 7]
     disable_automatic_requirements_detection: "no"
+    python_package_installer: pip
     indexes:
       - https://u:p${TAG}@a.example/simple
       - {name: corp, url: https://b.example/simple, default: "on", auth: env:CORP}
@@ -95,6 +96,7 @@ func TestLoad(t *testing.T) {
 			Pyproject:        "sub/pyproject.toml",
 			PyprojectCommand: []string{"pdm", "export", "--project={directory}", "7"},
 			Detection:        settings.DetectionOn,
+			Installer:        "pip",
 			Indexes: []settings.Index{
 				{Field: "indexes[0]", URL: "https://u:p1.2@a.example/simple"},
 				{Field: "indexes[1]", Name: "corp", URL: "https://b.example/simple", Default: true, Auth: "env:CORP"},

@@ -243,11 +243,6 @@ func notYet() []field {
 	add("steps.*.step_operator", "any value", "false", "The operator that runs the step.", "")
 	all = append(all,
 		field{Field{
-			Name: d + "python_package_installer", Type: "string", Default: "uv", Example: "uv",
-			Doc: "The program that resolves requirements: uv or pip.", Status: NotYet,
-			Values: []string{"uv", "pip"},
-		}, "write `python_package_installer: uv`", oneOf},
-		field{Field{
 			Name: d + "compression", Type: "string", Default: "gzip", Example: "gzip",
 			Doc: "How layers are compressed: gzip or zstd.", Status: NotYet,
 			Values: []string{"gzip", "zstd"},
