@@ -136,12 +136,15 @@ func (e env) uv(t *testing.T) string {
 	return path
 }
 
-// reference installs requirements with uv in the parent, run by podman, and
-// returns what it locked and the tree it left.
-func (e env) reference(t *testing.T, uv string, requirements []string) (locked string, left map[string]node) {
+// reference installs groups of requirements with uv in the parent, run by podman,
+// one after the other, and returns what it locked and the tree it left.
+func (e env) reference(t *testing.T, uv string, groups ...[]string) (locked string, left map[string]node) {
 	t.Helper()
-	script := "uv pip install -q --system --break-system-packages --link-mode copy " + strings.Join(requirements, " ") +
-		" >&2 && uv -q pip freeze --system >/out/locked.txt && " + listing
+	script := ""
+	for _, requirements := range groups {
+		script += "uv pip install -q --system --break-system-packages --link-mode copy " + strings.Join(requirements, " ") + " >&2 && "
+	}
+	script += "uv -q pip freeze --system >/out/locked.txt && " + listing
 	out := t.TempDir()
 	extra := append(e.store(), "NETWORK=host", "RUN_ARGS="+strings.Join([]string{
 		"-v " + uv + ":/bin/uv:ro", "-v " + out + ":/out", "-v " + path.Join(e.dir, "uvcache") + ":/uvcache",
