@@ -78,7 +78,7 @@ func wheelsName(r *python.Resolution, ws []plan.Wheel) string {
 	for i, w := range ws {
 		names[i] = w.Name + " " + w.Version
 	}
-	if strings.HasPrefix(r.Installer, "pip ") {
+	if strings.HasPrefix(r.Installer, "pip") {
 		return list(names) + " (by pip)"
 	}
 	return list(names)

@@ -3,6 +3,7 @@
 package resolve
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -35,7 +36,10 @@ type Lock struct {
 
 // question returns what the lock file must be an answer to.
 func question(req Request, from parentName, groups []python.Group) *lock.Image {
-	im := &lock.Image{Parent: lock.Parent{Image: from.name}, Interpreter: req.Settings.Python}
+	im := &lock.Image{Parent: lock.Parent{Image: from.name}, Interpreter: req.Settings.Python, Arguments: req.decisive()}
+	if req.Settings.Installer != "uv" {
+		im.Installer = req.Settings.Installer
+	}
 	for _, g := range groups {
 		im.Groups = append(im.Groups, lock.Group{
 			Name:         strings.ReplaceAll(g.Name, req.Lock.Dir+string(filepath.Separator), ""),
@@ -192,7 +196,7 @@ func (l Lock) resolution(im *lock.Image, set *index.Set, inv *parent.Inventory, 
 	if im == nil {
 		return nil, nil
 	}
-	r := &python.Resolution{Broken: im.Broken}
+	r := &python.Resolution{Broken: im.Broken, Installer: im.Installer}
 	for _, w := range im.Wheels {
 		at := restored(w.URL, set.WithFiles(), groups)
 		if w.Path != "" {
@@ -253,7 +257,7 @@ func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *loc
 	if r.Resolution == nil {
 		return now
 	}
-	now.Python = &lock.Python{Version: r.Parent.Python.Version, Installer: "uv"}
+	now.Python = &lock.Python{Version: r.Parent.Python.Version, Installer: cmp.Or(req.Settings.Installer, "uv")}
 	for _, x := range req.Index.Indexes() {
 		now.Python.Indexes = append(now.Python.Indexes, lock.Public(x.URL))
 	}

@@ -36,7 +36,9 @@ type Request struct {
 	Offline  bool     // no network
 	Lock     Lock     // the lock file
 
-	Index    *index.Set // the package indexes; nil asks the installer's own
+	Index     *index.Set       // the package indexes; nil asks the installer's own
+	arguments python.Arguments // of the settings, for the installer
+
 	Images   Images
 	Python   Python
 	Projects Projects
@@ -84,6 +86,9 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	if req, err = detect(req); err != nil {
+		return nil, err
+	}
+	if req.arguments, req.Index, err = installerArguments(req); err != nil {
 		return nil, err
 	}
 	groups, err := readRequirements(req)
@@ -210,7 +215,7 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 		return nil, err
 	}
 	r, err := req.Python.Resolve(ctx, python.Request{
-		Inventory: inv, View: inv.View, Installer: req.Settings.Installer, Groups: groups, Index: req.Index, Locked: given,
+		Inventory: inv, View: inv.View, Installer: req.Settings.Installer, Arguments: req.arguments, Groups: groups, Index: req.Index, Locked: given,
 		Refresh: req.Refresh, Offline: req.Offline,
 	})
 	if err != nil {
@@ -221,6 +226,9 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 	}
 	for _, b := range r.Broken {
 		req.note("warning: %s", b)
+	}
+	if r.Torch != "" {
+		req.note("note: %s", r.Torch)
 	}
 	if !r.Recalled { // else an earlier build has said them
 		for _, n := range r.Notes {

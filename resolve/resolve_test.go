@@ -73,12 +73,13 @@ func rootFS(img v1.Image) v1.RootFS {
 // answers is a resolver that has one answer.
 type answers struct {
 	python.Resolution
-	got   []python.Group
-	given *python.Resolution // by a lock file
+	got     []python.Group
+	given   *python.Resolution // by a lock file
+	request python.Request
 }
 
 func (a *answers) Resolve(_ context.Context, req python.Request) (*python.Resolution, error) {
-	a.got, a.given = req.Groups, req.Locked
+	a.got, a.given, a.request = req.Groups, req.Locked, req
 	return &a.Resolution, nil
 }
 

@@ -90,6 +90,7 @@ resolve -> resolve/parent
 resolve -> resolve/plan
 resolve -> resolve/pyproject
 resolve -> resolve/python
+resolve -> resolve/python/arguments
 resolve -> resolve/python/reqfile
 resolve -> resolve/settings
 resolve -> resolve/source
@@ -123,6 +124,7 @@ resolve/python -> resolve/index
 resolve/python -> resolve/parent
 resolve/python -> resolve/plan
 resolve/python -> resolve/python/reqfile
+resolve/python/arguments -> nothing
 resolve/python/reqfile -> nothing
 resolve/settings -> nothing
 resolve/source -> cache/registry

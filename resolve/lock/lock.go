@@ -34,6 +34,8 @@ type Image struct {
 	Platform    string   `yaml:"platform"` // "linux/amd64"
 	Parent      Parent   `yaml:"parent"`
 	Interpreter string   `yaml:"interpreter,omitempty"` // that the settings name
+	Installer   string   `yaml:"installer,omitempty"`   // if it isn't uv
+	Arguments   []string `yaml:"arguments,omitempty"`   // of the settings for it, as far as they decide
 	Groups      []Group  `yaml:"groups,omitempty"`
 	Python      *Python  `yaml:"python,omitempty"` // nil without requirements
 	Removed     []Dist   `yaml:"removed,omitempty"`
@@ -139,6 +141,10 @@ func (im *Image) Changes(now *Image) []string {
 	if im.Interpreter != now.Interpreter {
 		out = append(out, fmt.Sprintf("`python` was %q and is %q", im.Interpreter, now.Interpreter))
 	}
+	if was, is := cmp.Or(im.Installer, "uv"), cmp.Or(now.Installer, "uv"); was != is {
+		out = append(out, fmt.Sprintf("the installer was %s and is %s", was, is))
+	}
+	out = append(out, listChanges("argument ", im.Arguments, now.Arguments)...)
 	return append(out, groupChanges(im.Groups, now.Groups)...)
 }
 

@@ -132,6 +132,8 @@ func TestChanges(t *testing.T) {
 		{"the answers", func(im *lock.Image) { im.Wheels, im.Removed, im.Python, im.Parent.Digest = nil, nil, nil, "" }, ""},
 		{"the parent", func(im *lock.Image) { im.Parent.Image = "debian" }, "the parent image was python:3.11-slim and is debian"},
 		{"the interpreter", func(im *lock.Image) { im.Interpreter = "" }, "`python` was \"/opt/bin/python3\" and is \"\""},
+		{"the installer", func(im *lock.Image) { im.Installer = "pip" }, "the installer was uv and is pip"},
+		{"an argument", func(im *lock.Image) { im.Arguments = []string{"--pre"} }, "argument --pre added"},
 		{"a requirement", func(im *lock.Image) { im.Groups[0].Requirements[0] = "six>=2" }, `requirements: six>=2 added; requirements: six>=1; python_version < "4" removed`},
 		{"a constraint", func(im *lock.Image) { im.Groups[0].Constraints = nil }, "requirements: constraint idna<4 removed"},
 		{"the order", func(im *lock.Image) {

@@ -39,6 +39,9 @@ const (
 	pinnedUV = "0.13.9"
 )
 
+// stableTorch is the first uv that takes --torch-backend without --preview.
+const stableTorch = "0.7.14"
+
 // A UV is a uv executable.
 type UV struct {
 	Path    string

@@ -23,6 +23,7 @@ func (r *Resolver) locked(ctx context.Context, req Request) (*Resolution, error)
 	a, err := r.recall(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		a = &answer{Resolution: *req.Locked}
+		a.Torch = describeTorch(a.Wheels)
 		if err = a.finish(ctx, req); err == nil {
 			err = r.remember(name, a)
 		}

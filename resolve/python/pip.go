@@ -43,20 +43,21 @@ type target struct {
 
 // A pipSession is one resolution with pip.
 type pipSession struct {
-	pip      Pip
-	runner   Runner
-	common   []string // of the environment of all calls
-	env      []string // of the next call: ask says
-	cache    string
-	index    *index.Set
-	dir      string // holds what lives as long as the session
-	remove   func() // removes it
-	skeleton *skeleton
-	target   target
-	fits     string        // what a wheel must fit, in words
-	dists    []parent.Dist // what is installed and would be replaced
-	secrets  []string      // that what pip says may hold
-	locals   map[string]plan.Wheel
+	pip       Pip
+	runner    Runner
+	common    []string // of the environment of all calls
+	env       []string // of the next call: ask says
+	cache     string
+	arguments []string // of the user, for the call that decides
+	index     *index.Set
+	dir       string // holds what lives as long as the session
+	remove    func() // removes it
+	skeleton  *skeleton
+	target    target
+	fits      string        // what a wheel must fit, in words
+	dists     []parent.Dist // what is installed and would be replaced
+	secrets   []string      // that what pip says may hold
+	locals    map[string]plan.Wheel
 }
 
 // aptLib is where Debian's own packages are, which pip counts as installed and
@@ -98,7 +99,8 @@ func (r *Resolver) pipSession(ctx context.Context, req Request) (s *pipSession, 
 	if err := s.lay(req.Inventory, view); err != nil {
 		return nil, err
 	}
-	s.common = pick(r.Env, hostPythonEnv, "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(dir, "tmp"), "NO_COLOR=1")
+	s.arguments = slices.Concat(req.Arguments.Flags, req.Arguments.Both)
+	s.common = pick(r.Env, hostPythonEnv, append(slices.Clone(req.Arguments.Env), "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(dir, "tmp"), "NO_COLOR=1")...)
 	return s, nil
 }
 
@@ -241,7 +243,7 @@ func (s *pipSession) install(ctx context.Context, g Group) (*pipReport, string, 
 		args = append(args, f.option, file)
 	}
 	out, log := &logWriter{}, &logWriter{}
-	exit, err := s.run(ctx, out, log, args...)
+	exit, err := s.run(ctx, out, log, append(args, s.arguments...)...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -75,6 +75,9 @@ type Request struct {
 	View func(context.Context) (*layers.View, error)
 	// Installer decides: "uv", or "pip". "" is uv.
 	Installer string
+	// Arguments are what it is told beside that.
+	Arguments Arguments
+	torch     string // the build that uv is told to take, "" if it isn't told
 	// Groups are the requirements. They are installed one after the other, and
 	// the later wins.
 	Groups []Group
@@ -93,6 +96,16 @@ type Request struct {
 	locals map[string]plan.Wheel // of this machine that Groups name, by URL
 }
 
+// Arguments are the user's for the installer, in its own words.
+type Arguments struct {
+	Flags       []string // for the call that decides
+	Both        []string // for that one, and for the one that looks files up
+	Env         []string // NAME=VALUE: how the network is asked
+	Constraints []Line   // of every group
+	Overrides   []Line   // of uv, in place of what packages require
+	Torch       string   // the build of torch as uv names it; "none" for what the index has; "" or "auto" for the parent's
+}
+
 // A Resolution is the difference that requirements make to a parent.
 type Resolution struct {
 	Wheels      []plan.Wheel  `json:"wheels"`                // to install, sorted by name; none if the parent satisfies all
@@ -100,6 +113,7 @@ type Resolution struct {
 	RemovePaths []string      `json:"removePaths,omitempty"` // what to white out for that: absolute, sorted
 	Broken      []string      `json:"broken,omitempty"`      // what no longer holds of what was there before, in the words of `pip check`
 	Notes       []string      `json:"notes,omitempty"`       // for people
+	Torch       string        `json:"torch,omitempty"`       // which torch is among Wheels: "torch 2.9.0: CPU"
 	Installer   string        `json:"installer,omitempty"`   // that decided, with its version: "uv 0.13.9"
 	Recalled    bool          `json:"-"`                     // the answer was known: nothing was asked
 }
@@ -173,6 +187,7 @@ func (req Request) check() ([]Group, error) {
 			return nil, err
 		}
 		if len(g.Lines) > 0 {
+			g.Constraints = slices.Concat(g.Constraints, req.Arguments.Constraints)
 			groups = append(groups, g)
 		}
 	}
@@ -204,7 +219,7 @@ func (req Request) checkPython() error {
 
 // storeFormat is part of the name under which an answer is stored. It grows
 // when the same question may get another answer from this program.
-const storeFormat = 3
+const storeFormat = 4
 
 // storeName names all that decides what uv answers, but for the index's content
 // and uv's own version: an answer stays what it is until it is refreshed.
@@ -226,9 +241,11 @@ func (req Request) storeName(groups []Group) string {
 		Libc      parent.Libc
 		Python    parent.Python
 		Locals    map[string]plan.Wheel
-		Parent    string `json:",omitempty"`
+		Parent    string
+		Arguments [][]string
 	}{
 		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, req.parentSeen(),
+		[][]string{req.Arguments.Flags, req.Arguments.Both, texts(req.Arguments.Overrides), {req.Arguments.Torch, string(wantedTorch(req.Inventory))}},
 	})
 	if err != nil {
 		panic(err) // strings, numbers and booleans
@@ -303,12 +320,8 @@ func (a *answer) finish(ctx context.Context, req Request) error {
 // installerPip is the installer that isn't the default.
 const installerPip = "pip"
 
-// ask asks the installer.
-func (r *Resolver) ask(ctx context.Context, req Request, groups []Group) (_ *answer, err error) {
-	if r.Progress != nil {
-		_, done := r.Progress("resolving requirements", 0)
-		defer func() { done(err) }()
-	}
+// askOnce asks the installer.
+func (r *Resolver) askOnce(ctx context.Context, req Request, groups []Group) (*answer, error) {
 	a := &answer{}
 	if req.Installer == installerPip {
 		s, err := r.pipSession(ctx, req)
@@ -362,8 +375,16 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		return nil, err
 	}
-	s.common = pick(r.Env, uvEnv,
-		"UV_CACHE_DIR="+cache, "TMPDIR="+temp, "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never")
+	s.common = pick(r.Env, uvEnv, slices.Concat(req.Arguments.Env, []string{
+		"UV_CACHE_DIR=" + cache, "TMPDIR=" + temp, "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
+	})...)
+	s.decides, s.both, s.overrides = req.Arguments.Flags, slices.Clone(req.Arguments.Both), req.Arguments.Overrides
+	if req.torch != "" {
+		s.both = append(s.both, "--torch-backend="+req.torch)
+	}
+	if req.torch != "" && !atLeast(uv.Version, stableTorch) {
+		s.both = append(s.both, "--preview")
+	}
 	if req.Offline {
 		s.flags = append(s.flags, "--offline")
 	}

@@ -23,20 +23,23 @@ import (
 
 // A session is one resolution with uv.
 type session struct {
-	uv       UV
-	runner   Runner
-	common   []string // of the environment of all calls
-	env      []string // of the next call: ask says
-	flags    []string // of both calls
-	dir      string   // holds what lives as long as the session
-	remove   func()   // removes it
-	skeleton *skeleton
-	index    *index.Set
-	offline  bool
-	target   string         // what a wheel must fit, in words
-	tags     map[string]int // and by its tags, each with its rank
-	secrets  []string       // that what uv says may hold
-	locals   map[string]plan.Wheel
+	uv        UV
+	runner    Runner
+	common    []string // of the environment of all calls
+	env       []string // of the next call: ask says
+	flags     []string // of all calls
+	decides   []string // arguments of the user for the call that decides
+	both      []string // and for that and the one that looks files up
+	overrides []Line
+	dir       string // holds what lives as long as the session
+	remove    func() // removes it
+	skeleton  *skeleton
+	index     *index.Set
+	offline   bool
+	target    string         // what a wheel must fit, in words
+	tags      map[string]int // and by its tags, each with its rank
+	secrets   []string       // that what uv says may hold
+	locals    map[string]plan.Wheel
 }
 
 // A choice is what uv would do with a group of requirements.
@@ -111,6 +114,14 @@ func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, 
 		}
 		args = append(args, "--constraint", bounds)
 	}
+	if len(s.overrides) > 0 {
+		file, err := s.write("overrides.txt", texts(s.overrides))
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--override", file)
+	}
+	args = slices.Concat(args, s.decides, s.both)
 	if refresh {
 		args = append(args, "--refresh")
 	}
@@ -146,6 +157,7 @@ func (s *session) lock(ctx context.Context, c *choice, g Group) (*lockFile, erro
 		return nil, err
 	}
 	args := []string{"pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate", "--format", "pylock.toml", file}
+	args = append(args, s.both...)
 	if !s.offline && !direct {
 		out := &boundedBuffer{limit: maxLock}
 		exit, err := s.run(ctx, out, &logWriter{keep: relevant}, append(slices.Clone(args), "--offline")...)

@@ -36,9 +36,9 @@ func TestZenMLFields(t *testing.T) {
 			install_stack_requirements install_deployment_requirements
 			allow_download_from_code_repository allow_download_from_artifact_store
 			pyproject_path pyproject_export_command disable_automatic_requirements_detection python_package_installer
+			python_package_installer_args
 			build_config.dockerignore build_config.build_options.platform build_config.build_options.labels`,
-		settings.NotYet: `dockerfile build_context_root parent_image_build_config prevent_build_reuse
-			python_package_installer_args replicate_local_python_environment
+		settings.NotYet: `dockerfile build_context_root parent_image_build_config prevent_build_reuse replicate_local_python_environment
 			required_integrations local_project_install_command apt_packages
 			allow_including_files_in_images
 			build_config.build_options.pull build_config.build_options.no_cache build_config.build_options.nocache

@@ -35,6 +35,10 @@ func projects() []field {
 			"",
 			choiceOf(func(l *loader) *string { return &l.docker.Installer }),
 		},
+		{Field{
+			Name: "python_package_installer_args", Type: "mapping", Default: "{}", Example: "{no-deps: null, constraint: constraints.txt}",
+			Doc: "Arguments of the installer: names without dashes; null for a bare flag, else a value or a list of values.",
+		}, "", installerArgs},
 	}
 }
 
@@ -63,6 +67,38 @@ func choiceOf(dst func(*loader) *string) func(*loader, setting) error {
 		*dst(l) = t
 		return nil
 	}
+}
+
+// installerArgs reads arguments of the installer, in their order. What they may
+// be, the installer's table says.
+func installerArgs(l *loader, s setting) error {
+	if s.kind != mapping {
+		return s.wrongType()
+	}
+	l.docker.InstallerArgs = nil
+	for i, key := range s.keys {
+		at := s.item(i)
+		l.docker.at[at.path] = at.position
+		arg := InstallerArg{Name: strings.TrimLeft(key.text, "-"), Null: at.kind == null}
+		switch {
+		case arg.Name == "":
+			return setting{key, s.field, s.path}.errorf("%q is not the name of an argument", key.raw)
+		case at.kind == list:
+			values, err := at.strings()
+			if err != nil {
+				return err
+			}
+			arg.Values = values
+		case at.kind != null:
+			value, err := at.scalar("value or a list of values")
+			if err != nil {
+				return err
+			}
+			arg.Values = []string{value}
+		}
+		l.docker.InstallerArgs = append(l.docker.InstallerArgs, arg)
+	}
+	return nil
 }
 
 // detection reads whether requirements are not looked for in the source.

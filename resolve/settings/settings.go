@@ -25,6 +25,7 @@ type Docker struct {
 	Pyproject        string   // path of a pyproject.toml, whose dependencies come before them
 	PyprojectCommand []string // words of the shell's command that exports it; nil: the default
 	Detection        Detection
+	InstallerArgs    []InstallerArg
 	Installer        string // that resolves requirements: "uv" or "pip"; "" is uv
 	Python           string // absolute path of the parent's interpreter
 	Indexes          []Index
@@ -50,6 +51,13 @@ type Docker struct {
 
 	file string
 	at   map[string]position
+}
+
+// An InstallerArg is an argument of the installer, as it is written.
+type InstallerArg struct {
+	Name   string // without dashes
+	Values []string
+	Null   bool // it has none
 }
 
 // Detection says whether requirements are looked for in the source where the

@@ -53,6 +53,7 @@ settings:
     pyproject_export_command: [pdm, export, "--project={directory}", 7]
     disable_automatic_requirements_detection: "no"
     python_package_installer: pip
+    python_package_installer_args: {no-deps: null, --timeout: 5, upgrade-package: [a, "b${EMPTY}"], pre: true}
     indexes:
       - https://u:p${TAG}@a.example/simple
       - {name: corp, url: https://b.example/simple, default: "on", auth: env:CORP}
@@ -96,7 +97,11 @@ func TestLoad(t *testing.T) {
 			Pyproject:        "sub/pyproject.toml",
 			PyprojectCommand: []string{"pdm", "export", "--project={directory}", "7"},
 			Detection:        settings.DetectionOn,
-			Installer:        "pip",
+			InstallerArgs: []settings.InstallerArg{
+				{Name: "no-deps", Null: true}, {Name: "timeout", Values: []string{"5"}},
+				{Name: "upgrade-package", Values: []string{"a", "b"}}, {Name: "pre", Values: []string{"true"}},
+			},
+			Installer: "pip",
 			Indexes: []settings.Index{
 				{Field: "indexes[0]", URL: "https://u:p1.2@a.example/simple"},
 				{Field: "indexes[1]", Name: "corp", URL: "https://b.example/simple", Default: true, Auth: "env:CORP"},

@@ -222,7 +222,6 @@ func notYet() []field {
 	add(d+"build_context_root", "string", "", "The context of `dockerfile`.", "")
 	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
 	add(d+"prevent_build_reuse", "boolean", "false", "Never use an earlier build.", "")
-	add(d+"python_package_installer_args", "mapping", "{}", "Arguments of the installer.", "")
 	add(d+"replicate_local_python_environment", "boolean, list of strings or string", "false", "Install what the host's Python has.",
 		"write what `pip freeze` prints into a file and name it in `requirements`")
 	add(d+"required_integrations", "list of strings", "[]", "ZenML integrations whose requirements are installed.",
