@@ -20,6 +20,10 @@ type Entry struct {
 	UID, GID int
 	Link     string // target, if Mode is a symlink
 	Size     int64  // bytes of the content, if Mode is regular
+
+	// What only a Writer looks at; an Index doesn't keep it.
+	Time       int64  // in seconds since 1970; 0: that of the layer
+	Capability string // value of the attribute security.capability; "": none
 }
 
 // check tells why a layer can't hold e.
@@ -40,6 +44,10 @@ func (e *Entry) problem() string {
 		return fmt.Sprintf("is neither a file nor a directory nor a link, but %v", t)
 	case t == fs.ModeSymlink && !isTarget(e.Link):
 		return "is a link to nowhere, or its target is not UTF-8"
+	case e.Time < 0 || e.Time > maxOctal11:
+		return fmt.Sprintf("has a time out of range, %d", e.Time)
+	case e.Capability != "" && t != 0:
+		return "has capabilities, but is not a regular file"
 	case t == 0 && e.Size < 0:
 		return fmt.Sprintf("has a size of %d bytes", e.Size)
 	case e.UID < 0 || e.GID < 0 || int64(e.UID) > maxID || int64(e.GID) > maxID:
@@ -65,23 +73,35 @@ const (
 )
 
 // appendHeader appends the tar header of e to b: ustar where that can say it
-// all, else with pax records before it.
-func appendHeader(b []byte, e *Entry, mtime int64) ([]byte, error) {
+// all, else with pax records before it. Another is the file that e is a second
+// name of, or "".
+func appendHeader(b []byte, e *Entry, another string, mtime int64) ([]byte, error) {
 	name, flag, size, link := e.Path, byte(tar.TypeReg), e.Size, ""
 	switch e.Mode.Type() {
 	case fs.ModeDir:
 		name, flag, size = name+"/", tar.TypeDir, 0
 	case fs.ModeSymlink:
 		flag, size, link = tar.TypeSymlink, 0, e.Link
+	default:
+		if another != "" {
+			flag, size, link = tar.TypeLink, 0, another
+		}
+	}
+	if e.Time != 0 {
+		mtime = e.Time
 	}
 	prefix, rest, fits := splitName(name)
 	fits = fits && len(link) <= nameField && isASCII(link) && e.UID <= maxOctal7 && e.GID <= maxOctal7 &&
 		size <= maxOctal11 && mtime >= 0 && mtime <= maxOctal11
-	if !fits {
-		return appendPAX(b, &tar.Header{
+	if !fits || e.Capability != "" {
+		h := &tar.Header{
 			Name: name, Typeflag: flag, Mode: tarMode(e.Mode), Uid: e.UID, Gid: e.GID,
 			Size: size, Linkname: link, ModTime: time.Unix(mtime, 0), Format: tar.FormatPAX,
-		})
+		}
+		if e.Capability != "" {
+			h.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": e.Capability}
+		}
+		return appendPAX(b, h)
 	}
 	var h [blockSize]byte
 	copy(h[0:nameField], rest)

@@ -100,6 +100,20 @@ func (w *Writer) Add(e Entry, body io.Reader) error {
 	})
 }
 
+// Link adds e, a regular file, as another name of the file target, which was
+// added before and says what both are: of e only the path counts.
+func (w *Writer) Link(e Entry, target string) error {
+	return w.do("linking", e.Path, func() error {
+		if !e.Mode.IsRegular() || w.placed[target] != aFile {
+			return &EntryError{Name: shorten(e.Path), Problem: fmt.Sprintf("is a hard link, but %q is no file added before", shorten(target))}
+		}
+		if err := w.admit(&e); err != nil {
+			return err
+		}
+		return w.write(&e, target)
+	})
+}
+
 // Deflated is a file's content as a zip holds it: one raw deflate stream.
 type Deflated struct {
 	Stream io.Reader
@@ -143,7 +157,7 @@ func (w *Writer) Remove(p string) error {
 			return err
 		}
 		dir, base := path.Split(p)
-		return w.write(&Entry{Path: dir + whiteoutPrefix + base, Mode: 0o644})
+		return w.write(&Entry{Path: dir + whiteoutPrefix + base, Mode: 0o644}, "")
 	})
 }
 
@@ -187,6 +201,14 @@ func (w *Writer) do(verb, p string, f func() error) error {
 
 // header checks e and writes its header.
 func (w *Writer) header(e *Entry) error {
+	if err := w.admit(e); err != nil {
+		return err
+	}
+	return w.write(e, "")
+}
+
+// admit checks e and notes that it is there.
+func (w *Writer) admit(e *Entry) error {
 	if err := e.check(); err != nil {
 		return err
 	}
@@ -194,10 +216,7 @@ func (w *Writer) header(e *Entry) error {
 	if e.Mode.IsDir() {
 		kind = aDirectory
 	}
-	if err := w.place(e.Path, kind); err != nil {
-		return err
-	}
-	return w.write(e)
+	return w.place(e.Path, kind)
 }
 
 // place notes what becomes of a path.
@@ -222,9 +241,9 @@ func (w *Writer) place(p string, now place) error {
 	}
 }
 
-// write writes the header of e.
-func (w *Writer) write(e *Entry) error {
-	b, err := appendHeader(w.buf[:0], e, w.mtime)
+// write writes the header of e, which may be another name of a file.
+func (w *Writer) write(e *Entry, another string) error {
+	b, err := appendHeader(w.buf[:0], e, another, w.mtime)
 	if err != nil {
 		return err
 	}
