@@ -39,6 +39,7 @@ parents:
 # Run the end-to-end tests: real wheels, a real registry, real engines. Their report is bin/e2e/report.md.
 e2e *args: parents build
     INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 30m -v -run '^TestE2E' {{ args }} ./cmd/inlay
+    INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run "^TestE2E" ./assemble/dpkg
     INLAY_TEST_UV="$(ls "$PWD"/bin/e2e/cache/uv/*/uv 2>/dev/null | tail -1)" go test -count=1 -v -run '^TestUV' ./resolve/python
     INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2E' ./resolve/apt
 

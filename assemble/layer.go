@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inlay/assemble/step"
+	"inlay/layers"
 	"inlay/resolve/plan"
 )
 
@@ -46,7 +47,7 @@ func (w *work) layer(ctx context.Context, s plan.Step) (v1.Layer, error) {
 	}
 	defer release()
 	tools := w.o.Tools
-	tools.Wheel = wheels.open
+	tools.Wheel, tools.Parent = wheels.open, w.below
 	return w.makeLayer(ctx, s, tools)
 }
 
@@ -71,6 +72,38 @@ func (w *work) makeLayer(ctx context.Context, s plan.Step, tools step.Tools) (_ 
 		return nil, err
 	}
 	return l, remember(s, made.Dirs, w.o.Dirs)
+}
+
+// below reads the tree of the parent, for a step that changes it.
+func (w *work) below(ctx context.Context) (*layers.View, error) {
+	parent, err := w.o.Images.Parent(ctx, w.plan.Image().Parent, w.plan.Platform)
+	if err != nil {
+		return nil, err
+	}
+	all, err := parent.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the parent's layers: %w", err)
+	}
+	indexes := make([]*layers.Index, len(all))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(w.o.Jobs, 1))
+	for i, l := range all {
+		g.Go(func() error {
+			r, err := l.Compressed()
+			if err != nil {
+				return fmt.Errorf("reading layer %d of the parent: %w", i+1, err)
+			}
+			defer r.Close() //nolint:errcheck // only read
+			if indexes[i], err = layers.Scan(ctx, r, step.Keep); err != nil {
+				return fmt.Errorf("reading layer %d of the parent: %w", i+1, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return layers.Stack(indexes...)
 }
 
 // watched tells of the bytes written.

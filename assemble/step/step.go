@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"inlay/assemble/deb"
 	"inlay/layers"
 	"inlay/layers/leak"
 	"inlay/resolve/plan"
@@ -32,6 +33,12 @@ type Tools struct {
 	// says, and removes that when it is told to. It is asked for wheels whose form
 	// this program doesn't read; nil refuses them. The file's digest was checked.
 	Install func(context.Context, *os.File, plan.Wheel) (tree fs.FS, remove func(), err error)
+	// Parent opens the tree below an Apt step, of which Keep says what is at hand.
+	Parent func(context.Context) (*layers.View, error)
+	// Deb opens a Debian package whose digest was checked, and Debs keeps those
+	// that were unpacked.
+	Deb  func(context.Context, plan.Deb) (*os.File, error)
+	Debs *deb.Store
 	// Secrets are what no layer may hold.
 	Secrets *leak.Scanner
 	// Note is told what the user should know and may ignore; nil drops it.
@@ -61,6 +68,9 @@ func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, erro
 	case s.Remove != nil:
 		l.open(dst, s.Remove.Base, packaged)
 		err = l.remove(s.Remove.Paths)
+	case s.Apt != nil:
+		l.open(dst, plan.Base{}, epoch(s.Apt.Created))
+		err = l.packages(ctx, *s.Apt)
 	case s.Python != nil:
 		l.open(dst, s.Python.Base, packaged)
 		err = l.wheels(ctx, *s.Python)

@@ -23,7 +23,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"inlay/assemble/deb"
+	"inlay/assemble/deb/debtest"
 	"inlay/assemble/step"
+	"inlay/layers"
 	"inlay/resolve/plan"
 )
 
@@ -289,5 +292,59 @@ func TestCancelled(t *testing.T) {
 	f := &plan.Files{Target: "/app", Files: []plan.File{{Path: "a.py", Size: 1, Digest: digest("a")}}}
 	if _, err := step.Write(ctx, io.Discard, plan.Step{Files: f}, step.Tools{Context: source}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Write = %v, want context.Canceled", err)
+	}
+}
+
+// TestApt installs a package on a parent, and gives the same layer again from
+// what is kept unpacked.
+func TestApt(t *testing.T) {
+	ix, err := layers.Scan(t.Context(), bytes.NewReader(debtest.Tar([]debtest.File{
+		{Name: "bin", Link: "usr/bin"}, {Name: "usr/"}, {Name: "usr/bin/", Mode: 0o711}, {Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"},
+		{Name: "var/lib/dpkg/info/"}, {Name: "var/lib/dpkg/status"},
+	})), step.Keep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkg := debtest.Deb{Name: "hi", Control: map[string]string{"postinst": "#!/bin/sh\nexit 1\n"}, Files: []debtest.File{
+		{Name: "./"}, {Name: "./bin/"}, {Name: "./bin/hi", Body: "hello", Mode: 0o755},
+	}}.Bytes()
+	opened := 0
+	var notes []string
+	tools := step.Tools{
+		Debs:   deb.NewStore(t.TempDir()),
+		Parent: func(context.Context) (*layers.View, error) { return layers.Stack(ix) },
+		Note:   func(s string) { notes = append(notes, s) },
+		Deb: func(_ context.Context, d plan.Deb) (*os.File, error) {
+			opened++
+			name := filepath.Join(t.TempDir(), d.File)
+			if err := os.WriteFile(name, pkg, 0o600); err != nil {
+				return nil, err
+			}
+			return os.Open(name)
+		},
+	}
+	sum := sha256.Sum256(pkg)
+	s := plan.Step{Name: "hi", Apt: &plan.Apt{Scripts: "native", Debs: []plan.Deb{
+		{Name: "hi", Version: "1", Arch: "all", File: "hi.deb", Digest: "sha256:" + hex.EncodeToString(sum[:])},
+	}}}
+	first := list(t, s, tools)
+	want := []string{
+		"0755 0:0 315532800 usr/", "0711 0:0 315532800 usr/bin/", "0755 0:0 315532800 var/", "0755 0:0 315532800 var/lib/",
+		"0755 0:0 315532800 var/lib/dpkg/", "0755 0:0 315532800 var/lib/dpkg/info/", "0644 0:0 315532800 var/lib/dpkg/info/hi.list: /.\n/bin\n/bin/hi\n",
+	}
+	if got := strings.Join(first, "\n"); !strings.Contains(got, "0755 0:0 1000000000 usr/bin/hi") || !strings.Contains(got, "var/lib/dpkg/info/hi.postinst") {
+		t.Errorf("the layer holds\n%s\nwant among others\n%s", got, strings.Join(want[:2], "\n"))
+	}
+	if diff := cmp.Diff(want[:6], first[:6]); diff != "" {
+		t.Errorf("the layer's directories (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(first, list(t, s, tools)); diff != "" {
+		t.Errorf("the layer made again (-first +second):\n%s", diff)
+	}
+	if opened != 1 {
+		t.Errorf("the .deb was opened %d times, want once", opened)
+	}
+	if len(notes) < 2 || !strings.Contains(notes[1], "apt: hi: postinst NOT run") {
+		t.Errorf("the notes are %q", notes)
 	}
 }

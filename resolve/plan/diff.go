@@ -81,6 +81,8 @@ func (s Step) since(old Stage) []string {
 	switch {
 	case s.Remove != nil:
 		return s.Remove.since(old)
+	case s.Apt != nil:
+		return s.Apt.since(old)
 	case s.Python != nil:
 		return s.Python.since(old)
 	case s.Files != nil:

@@ -12,8 +12,8 @@ type Key = [sha256.Size]byte
 
 // Keys returns the key of each step of s. A key covers what decides the bytes
 // of the layer and nothing else: not the step's name, not where a file comes
-// from, not the parent. So a layer is shared by all images that want the same
-// content. Where the directories of a step aren't known, Step.Key is the more
+// from, not the parent, except for an Apt step. So a layer is shared by all images
+// that want the same content. Where the directories of a step aren't known, Step.Key is the more
 // exact one.
 func (s Stage) Keys() []Key {
 	keys := make([]Key, len(s.Steps))
@@ -80,6 +80,14 @@ func (s Step) inputs() Step {
 			py.Wheels[i] = Wheel{File: w.File, Digest: w.Digest} // the file name decides where headers go
 		}
 		s.Python = &py
+	}
+	if s.Apt != nil {
+		apt := *s.Apt
+		apt.Debs = make([]Deb, len(s.Apt.Debs))
+		for i, d := range s.Apt.Debs {
+			apt.Debs[i] = Deb{Name: d.Name, Arch: d.Arch, Digest: d.Digest, Auto: d.Auto}
+		}
+		s.Apt = &apt
 	}
 	return s
 }

@@ -45,6 +45,7 @@ type Parent struct {
 type Step struct {
 	Name   string  `json:"name"` // for people and the image's history
 	Remove *Remove `json:"remove,omitempty"`
+	Apt    *Apt    `json:"apt,omitempty"`
 	Python *Python `json:"python,omitempty"`
 	Files  *Files  `json:"files,omitempty"`
 }
@@ -137,11 +138,13 @@ type Config struct {
 	Annotations map[string]string `json:"annotations,omitempty"` // of the manifest
 }
 
-// Kind names the kind of s: "remove", "python" or "files".
+// Kind names the kind of s: "remove", "apt", "python" or "files".
 func (s Step) Kind() string {
 	switch {
 	case s.Remove != nil:
 		return "remove"
+	case s.Apt != nil:
+		return "apt"
 	case s.Python != nil:
 		return "python"
 	case s.Files != nil:
@@ -196,7 +199,7 @@ func (p Plan) check() error {
 }
 
 func (s Step) kinds() (n int) {
-	for _, set := range []bool{s.Remove != nil, s.Python != nil, s.Files != nil} {
+	for _, set := range []bool{s.Remove != nil, s.Apt != nil, s.Python != nil, s.Files != nil} {
 		if set {
 			n++
 		}

@@ -228,3 +228,36 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Errorf("%s differs (-want +got):\n%s", path, diff)
 	}
 }
+
+func apt(edit func(*plan.Apt)) plan.Stage {
+	a := &plan.Apt{Parent: plan.Tree([]string{"sha256:1"}), Scripts: "native", Debs: []plan.Deb{
+		{Name: "curl", Version: "1", Arch: "amd64", File: "curl_1.deb", URL: "http://a/curl_1.deb", Digest: "sha256:aa", Size: 1},
+		{Name: "libc6", Version: "1", Arch: "amd64", Digest: "sha256:bb", Auto: true},
+	}}
+	edit(a)
+	return plan.Stage{Steps: []plan.Step{{Name: "apt", Apt: a}}}
+}
+
+// TestApt changes what an apt layer is made from.
+func TestApt(t *testing.T) {
+	was := apt(func(*plan.Apt) {})
+	tests := []struct {
+		change string
+		edit   func(*plan.Apt)
+		want   []string // what Diff says; nil: the key stays
+	}{
+		{"a mirror", func(a *plan.Apt) { a.Debs[0].URL, a.Debs[0].Size = "http://b/curl_1.deb", 2 }, nil},
+		{"another file", func(a *plan.Apt) { a.Debs[0].Digest = "sha256:cc" }, []string{"curl 1 is another file"}},
+		{"an upgrade", func(a *plan.Apt) { a.Debs[0].Version, a.Debs[0].Digest = "2", "sha256:cc" }, []string{"curl 1 → 2"}},
+		{"one more, one less", func(a *plan.Apt) { a.Debs[1].Name = "libc7" }, []string{"libc7 1 added", "libc6 1 left"}},
+		{"who asked", func(a *plan.Apt) { a.Debs[1].Auto = false }, []string{"libc6: whether it was asked for"}},
+		{"the parent", func(a *plan.Apt) { a.Parent = plan.Tree([]string{"sha256:1", "sha256:2"}) }, []string{"the parent changed"}},
+		{"the scripts", func(a *plan.Apt) { a.Scripts = "none" }, []string{"scripts native → none"}},
+		{"the time", func(a *plan.Apt) { a.Created = 1 }, []string{"the time of the files changed (SOURCE_DATE_EPOCH)"}},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff([][]string{tt.want}, plan.Diff(was, apt(tt.edit))); diff != "" {
+			t.Errorf("Diff after changing %s (-want +got):\n%s", tt.change, diff)
+		}
+	}
+}

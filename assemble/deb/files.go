@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deb
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// A File is one that installing a package writes.
+type File struct {
+	Path    string      `json:"path"` // as the package spells it, relative and clean; "." is the root
+	Mode    fs.FileMode `json:"mode"` // type, permission, setuid, setgid and sticky bits
+	UID     int         `json:"uid,omitempty"`
+	GID     int         `json:"gid,omitempty"`
+	Owner   string      `json:"owner,omitempty"` // name of the user, which goes before the number
+	Group   string      `json:"group,omitempty"`
+	ModTime int64       `json:"modTime"` // in seconds since 1970
+	Size    int64       `json:"size,omitempty"`
+	// Link is the target of a symbolic link as it stands there, or the file of
+	// the same package that a hard link is another name of.
+	Link string `json:"link,omitempty"`
+	Hard bool   `json:"hard,omitempty"`
+
+	Offset int64 `json:"offset,omitempty"` // of the content in data.tar
+}
+
+// maxID is the largest user or group id that Linux knows.
+const maxID = 1<<32 - 2
+
+// files reads a data.tar once, to its end, and lists what it holds.
+func (a *archive) files(ctx context.Context, r io.Reader) ([]File, error) {
+	count := &counted{r: r}
+	tr := tar.NewReader(count)
+	seen := make(map[string]bool)
+	var out []File
+	for {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, a.wrap("data.tar", tarDamage(err))
+		}
+		if len(out) == maxFiles {
+			return nil, &FormatError{a.name, fmt.Sprintf("holds more than %d files", maxFiles)}
+		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		f, err := newFile(h, count.n, seen)
+		if err != nil {
+			return nil, &FormatError{a.name, err.Error()}
+		}
+		seen[f.Path] = f.Mode.IsRegular()
+		out = append(out, f)
+	}
+	_, err := io.Copy(io.Discard, count)
+	return out, err
+}
+
+// tarDamage tells the errors of the tar itself from those of what it is read
+// from, which know better.
+func tarDamage(err error) error {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return &FormatError{Problem: "is damaged: " + err.Error()}
+	}
+	return err
+}
+
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+// types maps the types of entries to their type bits.
+var types = map[byte]fs.FileMode{
+	tar.TypeReg: 0, tar.TypeLink: 0, tar.TypeDir: fs.ModeDir, tar.TypeSymlink: fs.ModeSymlink,
+}
+
+// newFile returns what h says, or why no package should say it. The content
+// begins at offset. Of seen, those that are files can have more names.
+func newFile(h *tar.Header, offset int64, seen map[string]bool) (File, error) {
+	name, ok := clean(h.Name)
+	t, known := types[h.Typeflag]
+	switch {
+	case len(h.Name) > maxName || len(h.Linkname) > maxName:
+		return File{}, fmt.Errorf("has a name of more than %d bytes", maxName)
+	case !ok:
+		return File{}, fmt.Errorf("holds %q, which leads out of the root", h.Name)
+	case !known:
+		return File{}, fmt.Errorf("holds %q, which is neither a file nor a directory nor a link", h.Name)
+	case name == "." && t != fs.ModeDir:
+		return File{}, errors.New("holds a root that is no directory")
+	case min(h.Uid, h.Gid) < 0 || int64(max(h.Uid, h.Gid)) > maxID:
+		return File{}, fmt.Errorf("holds %q with an owner out of range", h.Name)
+	}
+	const special = fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky
+	f := File{
+		Path: name, Mode: h.FileInfo().Mode()&special | t, UID: h.Uid, GID: h.Gid, Owner: h.Uname, Group: h.Gname,
+		ModTime: max(h.ModTime.Unix(), 0), Link: h.Linkname,
+	}
+	switch h.Typeflag {
+	case tar.TypeReg:
+		f.Size, f.Offset, f.Link = h.Size, offset, ""
+	case tar.TypeLink:
+		f.Hard = true
+		if f.Link, ok = clean(h.Linkname); !ok || !seen[f.Link] {
+			return File{}, fmt.Errorf("holds %q, a hard link to %q, which is no file of it before", h.Name, h.Linkname)
+		}
+	case tar.TypeSymlink:
+		if h.Linkname == "" {
+			return File{}, fmt.Errorf("holds %q, a link to nowhere", h.Name)
+		}
+	}
+	return f, nil
+}
+
+// clean returns name without what it may begin with, "./", and whether it is
+// relative and stays below the root.
+func clean(name string) (string, bool) {
+	if name == "" || strings.HasPrefix(name, "/") || strings.Contains(name, "\x00") {
+		return "", false
+	}
+	for elem := range strings.SplitSeq(name, "/") {
+		if elem == ".." {
+			return "", false
+		}
+	}
+	return path.Clean(name), true
+}

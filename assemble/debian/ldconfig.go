@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package debian
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"inlay/assemble/overlay"
+	"inlay/assemble/script"
+)
+
+const (
+	cacheFile  = "/etc/ld.so.cache"
+	cacheMagic = "glibc-ld.so.cache1.1"
+	cacheHead  = 48
+	cacheEntry = 24
+	extMagic   = 0xEAA42174
+	maxLibs    = 1 << 16
+)
+
+// A library is an entry of the dynamic linker's cache.
+type library struct {
+	name, path string
+	flags      uint32
+	osVersion  uint32
+	hwcap      uint64
+	dir        int // which of the directories
+}
+
+// ldFlags are those of libraries by machine: ELF of libc6, and which ABI.
+var ldFlags = map[elf.Machine]uint32{
+	elf.EM_X86_64: 0x0303, elf.EM_386: 0x0003, elf.EM_AARCH64: 0x0a03, elf.EM_ARM: 0x0903,
+	elf.EM_S390: 0x0403, elf.EM_PPC64: 0x0503, elf.EM_RISCV: 0x1003,
+}
+
+// ldconfig writes the dynamic linker's cache.
+func ldconfig(_ context.Context, c *script.Call) error {
+	set, rest, err := c.Flags("r:")
+	if err != nil {
+		return err
+	}
+	if root, ok := set["r"]; len(rest) > 0 || ok && root != "/" {
+		return c.Usage()
+	}
+	if err := Ldconfig(c.Tree); err != nil {
+		return c.Fail(err)
+	}
+	return nil
+}
+
+// Ldconfig writes the cache of the tree's dynamic linker as ldconfig(8) does:
+// of the libraries that were there before it knows by the cache before, of new
+// ones it reads the ELF header.
+func Ldconfig(tree *overlay.Tree) error {
+	old, generator, err := readCache(tree)
+	if err != nil {
+		return err
+	}
+	dirs, err := libraryDirs(tree)
+	if err != nil {
+		return err
+	}
+	var all []library
+	for i, d := range dirs {
+		libs, err := scanLibraries(tree, d, old)
+		if err != nil {
+			return err
+		}
+		for _, l := range libs {
+			l.dir = i
+			all = append(all, l)
+		}
+	}
+	all = append(all, hwcaps(tree, old)...)
+	slices.SortStableFunc(all, func(a, b library) int {
+		return cmp.Or(-compareLibraries(a.name, b.name), -cmp.Compare(a.flags, b.flags), -cmp.Compare(a.hwcap, b.hwcap), cmp.Compare(a.dir, b.dir))
+	})
+	return tree.WriteFile(cacheFile, encodeCache(all, generator), 0o644)
+}
+
+// hwcaps returns the entries for special processors, which lie in directories
+// of their own, that are still there.
+func hwcaps(tree *overlay.Tree, old []library) (out []library) {
+	for _, l := range old {
+		if _, err := tree.Stat(l.path); err == nil && l.hwcap != 0 {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// libraryDirs lists the directories in their order, each place once.
+func libraryDirs(tree *overlay.Tree) ([]string, error) {
+	var dirs []string
+	if err := readConf(tree, "/etc/ld.so.conf", &dirs, 0); err != nil {
+		return nil, err
+	}
+	dirs = append(dirs, "/lib", "/usr/lib")
+	seen := map[string]bool{}
+	return slices.DeleteFunc(dirs, func(d string) bool {
+		real, err := tree.Resolve(d)
+		if f, err2 := tree.Stat(d); err != nil || err2 != nil || !f.Mode.IsDir() || seen[real] {
+			return true
+		}
+		seen[real] = true
+		return false
+	}), nil
+}
+
+func readConf(tree *overlay.Tree, name string, dirs *[]string, depth int) error {
+	conf, err := text(tree, name)
+	if err != nil || depth > 10 {
+		return err
+	}
+	for line := range strings.Lines(conf) {
+		line, _, _ = strings.Cut(line, "#")
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+		case words[0] == "include":
+			for _, pattern := range words[1:] {
+				if err := includeConf(tree, path.Join(path.Dir(name), pattern), pattern, dirs, depth); err != nil {
+					return err
+				}
+			}
+		default:
+			*dirs = append(*dirs, strings.TrimRight(words[0], "/"))
+		}
+	}
+	return nil
+}
+
+func includeConf(tree *overlay.Tree, joined, pattern string, dirs *[]string, depth int) error {
+	if strings.HasPrefix(pattern, "/") {
+		joined = pattern
+	}
+	names, err := tree.ReadDir(path.Dir(joined))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if ok, _ := path.Match(path.Base(joined), n); ok { //nolint:errcheck // a bad pattern matches nothing
+			if err := readConf(tree, path.Join(path.Dir(joined), n), dirs, depth+1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scanLibraries lists the libraries of a directory.
+func scanLibraries(tree *overlay.Tree, dir string, old []library) ([]library, error) {
+	names, err := tree.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string]library{}
+	for _, n := range names {
+		if !strings.HasPrefix(n, "lib") && !strings.HasPrefix(n, "ld-") || !strings.Contains(n, ".so") {
+			continue
+		}
+		p := dir + "/" + n
+		if f, err := tree.Stat(p); err != nil || !f.Mode.IsRegular() {
+			continue
+		}
+		l, err := identify(tree, dir, p, old)
+		if err != nil {
+			return nil, err
+		}
+		if l.name != "" {
+			byName[l.name] = l
+		}
+	}
+	out := make([]library, 0, len(byName))
+	for _, l := range byName {
+		if !tree.Exists(l.path) { // ldconfig makes the link that programs look for
+			continue
+		}
+		out = append(out, l)
+	}
+	return out, nil
+}
+
+// identify says what the file p is. One that was there before is what the cache
+// says.
+func identify(tree *overlay.Tree, dir, p string, old []library) (library, error) {
+	body, err := tree.Body(p)
+	var notKept *overlay.NotKeptError
+	if errors.As(err, &notKept) {
+		for _, l := range old {
+			if l.path == p && l.hwcap == 0 {
+				return l, nil
+			}
+		}
+		return library{}, nil
+	}
+	if err != nil {
+		return library{}, err
+	}
+	name, flags := soname(body)
+	if flags == 0 {
+		return library{}, nil
+	}
+	if name == "" {
+		name = path.Base(p)
+	}
+	if strings.Contains(name, "/") {
+		return library{}, nil
+	}
+	return library{name: name, path: dir + "/" + name, flags: flags}, nil
+}
+
+// soname reads what a library calls itself. The flags are 0 if it is none.
+func soname(r io.ReaderAt) (name string, flags uint32) {
+	defer func() {
+		if recover() != nil { // debug/elf with a file made to harm
+			name, flags = "", 0
+		}
+	}()
+	f, err := elf.NewFile(r)
+	if err != nil || f.Type != elf.ET_DYN {
+		return "", 0
+	}
+	defer f.Close() //nolint:errcheck // only read
+	names, err := f.DynString(elf.DT_SONAME)
+	if err != nil {
+		return "", 0
+	}
+	if len(names) > 0 {
+		name = names[0]
+	}
+	return name, ldFlags[f.Machine]
+}
+
+// compareLibraries orders names as the dynamic linker does: runs of digits by
+// value, and after all letters.
+func compareLibraries(a, b string) int {
+	for a != "" && b != "" {
+		da, db := isDigit(a[0]), isDigit(b[0])
+		switch {
+		case da && db:
+			na, nb := digits(a), digits(b)
+			x, y := strings.TrimLeft(a[:na], "0"), strings.TrimLeft(b[:nb], "0")
+			if c := cmp.Or(len(x)-len(y), strings.Compare(x, y)); c != 0 {
+				return c
+			}
+			a, b = a[na:], b[nb:]
+		case da:
+			return 1
+		case db:
+			return -1
+		case a[0] != b[0]:
+			return int(a[0]) - int(b[0])
+		default:
+			a, b = a[1:], b[1:]
+		}
+	}
+	return len(a) - len(b)
+}
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
+
+// readCache returns the entries of the cache, and what it was made by.
+func readCache(tree *overlay.Tree) (libs []library, generator string, err error) {
+	b, err := tree.ReadFile(cacheFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	at := bytes.Index(b, []byte(cacheMagic)) // an older format may stand before it
+	if at < 0 {
+		return nil, "", fmt.Errorf("%s is of a format that is not known", cacheFile)
+	}
+	b = b[at:]
+	u32 := binary.LittleEndian.Uint32
+	bad := fmt.Errorf("%s is damaged", cacheFile)
+	if len(b) < cacheHead || u32(b[20:]) > maxLibs || len(b) < cacheHead+int(u32(b[20:]))*cacheEntry {
+		return nil, "", bad
+	}
+	for i := range int(u32(b[20:])) {
+		e := b[cacheHead+i*cacheEntry:]
+		name, ok1 := cString(b, u32(e[4:]))
+		p, ok2 := cString(b, u32(e[8:]))
+		if !ok1 || !ok2 {
+			return nil, "", bad
+		}
+		libs = append(libs, library{
+			name: name, path: p, flags: u32(e), osVersion: u32(e[12:]), hwcap: binary.LittleEndian.Uint64(e[16:]),
+		})
+	}
+	return libs, readGenerator(b, int(u32(b[32:]))), nil
+}
+
+func cString(b []byte, at uint32) (string, bool) {
+	if int(at) >= len(b) {
+		return "", false
+	}
+	end := bytes.IndexByte(b[at:], 0)
+	if end < 0 {
+		return "", false
+	}
+	return string(b[at : int(at)+end]), true
+}
+
+// readGenerator returns what the extension of a cache says it was made by.
+func readGenerator(b []byte, at int) string {
+	u32 := binary.LittleEndian.Uint32
+	if at == 0 || at+24 > len(b) || u32(b[at:]) != extMagic {
+		return ""
+	}
+	for i := range min(int(u32(b[at+4:])), 16) {
+		s := at + 8 + 16*i
+		if s+16 > len(b) {
+			break
+		}
+		from, size := int(u32(b[s+8:])), int(u32(b[s+12:]))
+		if u32(b[s:]) == 0 && from+size <= len(b) && size < 1024 {
+			return string(b[from : from+size])
+		}
+	}
+	return ""
+}
+
+// encodeCache writes the entries in their order. A name is the end of its path.
+func encodeCache(libs []library, generator string) []byte {
+	le := binary.LittleEndian
+	b := make([]byte, cacheHead+len(libs)*cacheEntry)
+	copy(b, cacheMagic)
+	le.PutUint32(b[20:], uint32(len(libs)))
+	b[28] = 2 // little-endian
+	places := map[string]int{}
+	for i, l := range libs {
+		at, ok := places[l.path]
+		if !ok {
+			at = len(b)
+			places[l.path] = at
+			b = append(append(b, l.path...), 0)
+		}
+		e := b[cacheHead+i*cacheEntry:]
+		le.PutUint32(e, l.flags)
+		le.PutUint32(e[4:], uint32(at+len(l.path)-len(l.name)))
+		le.PutUint32(e[8:], uint32(at))
+		le.PutUint32(e[12:], l.osVersion)
+		le.PutUint64(e[16:], l.hwcap)
+	}
+	le.PutUint32(b[24:], uint32(len(b)-cacheHead-len(libs)*cacheEntry))
+	if generator == "" {
+		return b
+	}
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	le.PutUint32(b[32:], uint32(len(b)))
+	ext := make([]byte, 24)
+	le.PutUint32(ext, extMagic)
+	le.PutUint32(ext[4:], 1)
+	le.PutUint32(ext[16:], uint32(len(b)+24))
+	le.PutUint32(ext[20:], uint32(len(generator)))
+	return append(append(b, ext...), generator...)
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package debian
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // what ucf's database holds
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+
+	"inlay/assemble/script"
+)
+
+const (
+	ucfHashes   = "/var/lib/ucf/hashfile"
+	ucfRegistry = "/var/lib/ucf/registry"
+)
+
+// ucf puts a configuration file into its place if nothing is there, and
+// remembers its sum. What is there and differs is for somebody to decide.
+func ucf(_ context.Context, c *script.Call) error {
+	set, rest, err := c.Flags("p", "three-way", "debconf-ok", "purge:p", "sum-file=", "src-dir=")
+	if err != nil {
+		return err
+	}
+	if _, purge := set["p"]; purge || set["sum-file"] != "" || len(rest) != 2 {
+		return c.Usage()
+	}
+	from, to := c.Abs(rest[0]), c.Abs(rest[1])
+	body, err := c.Tree.ReadFile(from)
+	if err != nil {
+		return c.Fail(err)
+	}
+	if real, err := c.Tree.Resolve(to); err == nil {
+		to = "/" + real
+	}
+	old, err := c.Tree.ReadFile(to)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		at, err := c.Tree.Stat(from)
+		if err != nil {
+			return c.Fail(err)
+		}
+		if err := c.Tree.MkdirAll(path.Dir(to), 0o755); err != nil {
+			return c.Fail(err)
+		}
+		if err := c.Tree.WriteFile(to, body, at.Mode); err != nil {
+			return c.Fail(err)
+		}
+	case err != nil:
+		return c.Fail(err)
+	case string(old) != string(body):
+		return &script.UnsupportedError{Needs: "ucf to decide about " + to}
+	}
+	sum := md5.Sum(body) //nolint:gosec // see above
+	_, threeWay := set["three-way"]
+	if threeWay {
+		cached := "/var/lib/ucf/cache/" + strings.ReplaceAll(to, "/", ":")
+		if err := c.Tree.MkdirAll(path.Dir(cached), 0o755); err != nil {
+			return c.Fail(err)
+		}
+		if err := c.Tree.WriteFile(cached, body, 0o644); err != nil {
+			return c.Fail(err)
+		}
+	}
+	if err := ucfLine(c, ucfHashes, hex.EncodeToString(sum[:])+"  "+to, to); err != nil {
+		return c.Fail(err)
+	}
+	return nil
+}
+
+// ucfr remembers which package a configuration file belongs to.
+func ucfr(_ context.Context, c *script.Call) error {
+	set, rest, err := c.Flags("fp", "force:f", "purge:p")
+	if err != nil {
+		return err
+	}
+	if _, purge := set["p"]; purge || len(rest) != 2 {
+		return c.Usage()
+	}
+	if err := ucfLine(c, ucfRegistry, rest[0]+"\t"+c.Abs(rest[1]), c.Abs(rest[1])); err != nil {
+		return c.Fail(err)
+	}
+	return nil
+}
+
+// ucfLine puts the line about a file into a database.
+func ucfLine(c *script.Call, db, line, file string) error {
+	old, err := text(c.Tree, db)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for l := range strings.Lines(old) {
+		if words := strings.Fields(l); len(words) < 2 || words[1] != file {
+			b.WriteString(l)
+		}
+	}
+	b.WriteString(line + "\n")
+	return c.Tree.WriteFile(db, []byte(b.String()), 0o644)
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package script
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// lines splits a text. The last line need not end.
+func lines(b []byte) []string {
+	text := strings.TrimSuffix(string(b), "\n")
+	if len(b) == 0 {
+		return nil
+	}
+	return strings.Split(text, "\n")
+}
+
+func (c *Call) printLines(all []string) {
+	if len(all) > 0 {
+		fmt.Fprintln(c.Out, strings.Join(all, "\n"))
+	}
+}
+
+func sortLines(_ context.Context, c *Call) error {
+	set, rest, err := c.Flags("urnz", "unique:u", "reverse:r", "numeric-sort:n")
+	if err != nil {
+		return err
+	}
+	if has(set, "z") {
+		return c.unknown("-z")
+	}
+	b, err := c.inputs(rest)
+	if err != nil {
+		return c.Fail(err)
+	}
+	all := lines(b)
+	number := func(s string) int {
+		s = strings.TrimLeft(s, " \t")
+		n, _ := strconv.Atoi(s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]) //nolint:errcheck // no number counts as 0
+		return n
+	}
+	slices.SortStableFunc(all, func(a, b string) int {
+		if has(set, "n") && number(a) != number(b) {
+			return number(a) - number(b)
+		}
+		return strings.Compare(a, b)
+	})
+	if has(set, "r") {
+		slices.Reverse(all)
+	}
+	if has(set, "u") {
+		all = slices.Compact(all)
+	}
+	c.printLines(all)
+	return nil
+}
+
+func uniq(_ context.Context, c *Call) error {
+	set, rest, err := c.Flags("cdu", "count:c", "repeated:d", "unique:u")
+	if err != nil {
+		return err
+	}
+	b, err := c.inputs(rest)
+	if err != nil {
+		return c.Fail(err)
+	}
+	all := lines(b)
+	for i := 0; i < len(all); {
+		n := 1
+		for i+n < len(all) && all[i+n] == all[i] {
+			n++
+		}
+		if !(has(set, "d") && n == 1) && !(has(set, "u") && n > 1) {
+			if has(set, "c") {
+				fmt.Fprintf(c.Out, "%7d ", n)
+			}
+			fmt.Fprintln(c.Out, all[i])
+		}
+		i += n
+	}
+	return nil
+}
+
+func translate(_ context.Context, c *Call) error {
+	set, rest, err := c.Flags("dscC", "delete:d", "squeeze-repeats:s", "complement:c")
+	if err != nil {
+		return err
+	}
+	if len(rest) < 1 || len(rest) > 2 || has(set, "d") != (len(rest) == 1) && !has(set, "s") || has(set, "s") && has(set, "d") {
+		return c.Usage()
+	}
+	from, ok := letters(rest[0])
+	if !ok {
+		return c.Usage()
+	}
+	to := from
+	if len(rest) == 2 {
+		if to, ok = letters(rest[1]); !ok || len(to) == 0 || has(set, "c") {
+			return c.Usage()
+		}
+	}
+	b, err := c.Input()
+	if err != nil {
+		return err
+	}
+	out := make([]byte, 0, len(b))
+	for _, ch := range b {
+		i := slices.Index(from, ch)
+		in := (i >= 0) != (has(set, "c") || has(set, "C"))
+		switch {
+		case in && has(set, "d"):
+			continue
+		case in && i >= 0:
+			ch = to[min(i, len(to)-1)]
+		}
+		if in && has(set, "s") && len(out) > 0 && out[len(out)-1] == ch {
+			continue
+		}
+		out = append(out, ch)
+	}
+	_, err = c.Out.Write(out)
+	return err
+}
+
+var classes = map[string]string{
+	"[:upper:]": "A-Z", "[:lower:]": "a-z", "[:digit:]": "0-9", "[:space:]": " \t-\r", "[:alpha:]": "A-Za-z", "[:alnum:]": "A-Za-z0-9",
+	"[:blank:]": "\t ",
+}
+
+// letters lists the characters of a set of tr(1).
+func letters(spec string) ([]byte, bool) {
+	for name, set := range classes {
+		spec = strings.ReplaceAll(spec, name, set)
+	}
+	if strings.Contains(spec, "[:") || strings.Contains(spec, "[=") {
+		return nil, false
+	}
+	var out []byte
+	for i := 0; i < len(spec); i++ {
+		ch := spec[i]
+		if ch == '\\' && i+1 < len(spec) {
+			i++
+			ch = spec[i]
+			if j := strings.IndexByte("ntr\\-0", ch); j >= 0 {
+				ch = "\n\t\r\\-\x00"[j]
+			} else if isDigit := ch >= '0' && ch <= '9'; isDigit {
+				return nil, false
+			}
+			out = append(out, ch)
+			continue
+		}
+		if ch == '-' && len(out) > 0 && i+1 < len(spec) {
+			i++
+			for x := int(out[len(out)-1]) + 1; x <= int(spec[i]); x++ {
+				out = append(out, byte(x))
+			}
+			continue
+		}
+		out = append(out, ch)
+	}
+	return out, true
+}
+
+func cut(_ context.Context, c *Call) error {
+	set, rest, err := c.Flags("d:f:c:s", "delimiter=:d", "fields=:f", "characters=:c", "only-delimited:s")
+	if err != nil {
+		return err
+	}
+	b, err := c.inputs(rest)
+	if err != nil {
+		return c.Fail(err)
+	}
+	spec, sep := set["f"], orElse(set["d"], "\t")
+	if has(set, "c") {
+		spec, sep = set["c"], ""
+	}
+	for _, line := range lines(b) {
+		parts := strings.Split(line, sep)
+		if len(parts) == 1 && has(set, "f") {
+			if !has(set, "s") {
+				fmt.Fprintln(c.Out, line)
+			}
+			continue
+		}
+		var out []string
+		for r := range strings.SplitSeq(spec, ",") {
+			from, to, ok := span(r, len(parts))
+			if !ok {
+				return c.Usage()
+			}
+			for i := from; i <= min(to, len(parts)); i++ {
+				out = append(out, parts[i-1])
+			}
+		}
+		fmt.Fprintln(c.Out, strings.Join(out, sep))
+	}
+	return nil
+}
+
+func span(r string, last int) (from, to int, ok bool) {
+	a, b, dash := strings.Cut(r, "-")
+	from, to = 1, last
+	var err error
+	if a != "" {
+		from, err = strconv.Atoi(a)
+	}
+	switch {
+	case !dash:
+		to = from
+	case b != "" && err == nil:
+		to, err = strconv.Atoi(b)
+	}
+	return from, to, err == nil && from >= 1
+}
+
+func head(_ context.Context, c *Call) error { return c.ends(true) }
+
+func tailLines(_ context.Context, c *Call) error { return c.ends(false) }
+
+func (c *Call) ends(first bool) error {
+	for i, a := range c.Args { // the old spelling, "-5"
+		if _, err := strconv.ParseUint(strings.TrimPrefix(a, "-"), 10, 31); err == nil && i > 0 && strings.HasPrefix(a, "-") {
+			c.Args = slices.Concat(c.Args[:i], []string{"-n", a[1:]}, c.Args[i+1:])
+			break
+		}
+	}
+	set, rest, err := c.Flags("n:q", "lines=:n")
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseUint(orElse(set["n"], "10"), 10, 31)
+	if err != nil || len(rest) > 1 {
+		return c.Usage()
+	}
+	b, err := c.inputs(rest)
+	if err != nil {
+		return c.Fail(err)
+	}
+	all := lines(b)
+	k := min(int(n), len(all))
+	if first {
+		c.printLines(all[:k])
+	} else {
+		c.printLines(all[len(all)-k:])
+	}
+	return nil
+}
+
+func count(_ context.Context, c *Call) error {
+	set, rest, err := c.Flags("lwc", "lines:l", "words:w", "bytes:c")
+	if err != nil {
+		return err
+	}
+	if len(set) != 1 || len(rest) > 0 {
+		return c.Usage()
+	}
+	b, err := c.Input()
+	if err != nil {
+		return err
+	}
+	switch {
+	case has(set, "l"):
+		fmt.Fprintln(c.Out, strings.Count(string(b), "\n"))
+	case has(set, "w"):
+		fmt.Fprintln(c.Out, len(strings.Fields(string(b))))
+	default:
+		fmt.Fprintln(c.Out, len(b))
+	}
+	return nil
+}
+
+func seq(_ context.Context, c *Call) error {
+	var n [2]int
+	rest := c.Args[1:]
+	if len(rest) < 1 || len(rest) > 2 {
+		return c.Usage()
+	}
+	n[0] = 1
+	for i, a := range rest {
+		v, err := strconv.Atoi(a)
+		if err != nil || v > maxCalls || v < -maxCalls {
+			return c.Usage()
+		}
+		n[2-len(rest)+i] = v
+	}
+	for i := n[0]; i <= n[1]; i++ {
+		fmt.Fprintln(c.Out, i)
+	}
+	return nil
+}
+
+// expr knows what scripts use of it: arithmetic and comparison of two, and the
+// match of a pattern.
+func expr(_ context.Context, c *Call) error {
+	a := c.Args[1:]
+	if len(a) != 3 {
+		return c.Usage()
+	}
+	out := ""
+	x, err1 := strconv.Atoi(a[0])
+	y, err2 := strconv.Atoi(a[2])
+	switch numbers := err1 == nil && err2 == nil; {
+	case a[1] == ":":
+		p, err := convert(a[2], false)
+		if err != nil {
+			return err
+		}
+		re, err := compile("^(?:" + p + ")")
+		if err != nil {
+			return err
+		}
+		m := re.FindStringSubmatch(a[0])
+		switch {
+		case len(m) > 1:
+			out = m[1]
+		case re.NumSubexp() == 0 && m != nil:
+			out = strconv.Itoa(len(m[0]))
+		case re.NumSubexp() == 0:
+			out = "0"
+		}
+	case numbers && a[1] == "+":
+		out = strconv.Itoa(x + y)
+	case numbers && a[1] == "-":
+		out = strconv.Itoa(x - y)
+	case numbers && a[1] == "*":
+		out = strconv.Itoa(x * y)
+	case a[1] == "=" && !numbers:
+		out = map[bool]string{true: "1", false: "0"}[a[0] == a[2]]
+	default:
+		return c.Usage()
+	}
+	fmt.Fprintln(c.Out, out)
+	if out == "" || out == "0" {
+		return Exit(1)
+	}
+	return nil
+}

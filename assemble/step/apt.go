@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package step
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"inlay/assemble/dpkg"
+	"inlay/assemble/overlay"
+	"inlay/layers"
+	"inlay/resolve/plan"
+)
+
+// unpacking bounds the packages of one layer that are fetched and decompressed
+// at a time. Large ones are decompressed in parts by themselves.
+const unpacking = 4
+
+// Keep says which files of the parent an Apt step has to have at hand.
+func Keep(e layers.Entry) func(io.Reader) ([]byte, error) { return dpkg.Keep(e) }
+
+// epoch is the time of what an Apt step writes that comes from no package.
+func epoch(created int64) time.Time {
+	if created > packaged.Unix() {
+		return time.Unix(created, 0)
+	}
+	return packaged
+}
+
+// packages installs the packages of a, and tells what was not done as dpkg
+// would.
+func (l *layer) packages(ctx context.Context, a plan.Apt) error {
+	if len(a.Debs) == 0 {
+		return nil
+	}
+	unpacked, err := l.unpack(ctx, a.Debs)
+	if err != nil {
+		return err
+	}
+	view, err := l.tools.Parent(ctx)
+	if err != nil {
+		return err
+	}
+	tree := overlay.New(view)
+	report, err := dpkg.Install(ctx, tree, unpacked, dpkg.Options{Scripts: a.Scripts, Unconfigured: a.Unconfigured, Time: a.Created})
+	if err != nil {
+		return err
+	}
+	for _, line := range report.Lines() {
+		l.note("apt: %s", line)
+	}
+	return tree.Write(ctx, named{l})
+}
+
+// named notes which file is being written, for errors.
+type named struct{ *layer }
+
+func (n named) Add(e layers.Entry, body io.Reader) error {
+	n.at = "/" + e.Path
+	return n.w.Add(e, body)
+}
+
+func (n named) Link(e layers.Entry, target string) error { return n.w.Link(e, target) }
+
+func (n named) Remove(path string) error { return n.w.Remove(path) }
+
+// unpack brings the packages into the store.
+func (l *layer) unpack(ctx context.Context, debs []plan.Deb) ([]dpkg.Package, error) {
+	out := make([]dpkg.Package, len(debs))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(unpacking)
+	for i, d := range debs {
+		g.Go(func() error {
+			hex, ok := strings.CutPrefix(d.Digest, "sha256:")
+			if !ok || len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
+				return fmt.Errorf("package %s has the digest %q, which is no sha256", d.Name, d.Digest)
+			}
+			p, err := l.tools.Debs.Package(ctx, d.Name, hex, func(ctx context.Context) (*os.File, error) { return l.tools.Deb(ctx, d) })
+			if err != nil {
+				return err
+			}
+			out[i] = dpkg.Package{Name: d.Name, Version: d.Version, Arch: d.Arch, Auto: d.Auto, Deb: p}
+			return nil
+		})
+	}
+	return out, g.Wait()
+}

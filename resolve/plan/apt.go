@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+)
+
+// Apt installs Debian packages. It is the first step of its stage.
+type Apt struct {
+	// Parent is the Tree of the parent. Maintainer scripts may read any file of
+	// it, and dpkg's database is a file of it that the layer replaces: so the
+	// layer belongs to this parent alone, unlike those of other steps.
+	Parent  string `json:"parent"`
+	Scripts string `json:"scripts"` // policy for maintainer scripts: "native", "none" or "require-all"
+	// Unconfigured are packages that count as configured even if their scripts
+	// did not run, sorted.
+	Unconfigured []string `json:"acceptUnconfigured,omitempty"`
+	Created      int64    `json:"created"` // no file is later, in seconds since 1970; 0: no bound
+	Debs         []Deb    `json:"debs"`    // sorted by name and architecture
+}
+
+// A Deb is a Debian package to download and install.
+type Deb struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Arch    string `json:"arch"`
+	File    string `json:"file"` // file name
+	URL     string `json:"url"`  // without a user or a password
+	Digest  string `json:"digest"`
+	Size    int64  `json:"size"`
+	Auto    bool   `json:"auto,omitempty"` // nobody asked for it: another needs it
+}
+
+// Tree names the tree that layers make, by the digests of their tars.
+func Tree(diffIDs []string) string {
+	h := sha256.New()
+	for _, d := range diffIDs {
+		fmt.Fprintln(h, d)
+	}
+	return fmt.Sprintf("sha256:%x", h.Sum(nil))
+}
+
+func (a *Apt) since(old Stage) []string {
+	for _, o := range old.Steps {
+		if o.Apt == nil {
+			continue
+		}
+		out := debDiff(o.Apt.Debs, a.Debs)
+		if o.Apt.Scripts != a.Scripts || !slices.Equal(o.Apt.Unconfigured, a.Unconfigured) {
+			out = append(out, "scripts "+o.Apt.Scripts+" → "+a.Scripts)
+		}
+		if o.Apt.Created != a.Created {
+			out = append(out, "the time of the files changed (SOURCE_DATE_EPOCH)")
+		}
+		if o.Apt.Parent != a.Parent {
+			out = append(out, "the parent changed")
+		}
+		return out
+	}
+	return []string{"new"}
+}
+
+// debDiff says which packages are not the ones of that name there were.
+func debDiff(old, now []Deb) (out []string) {
+	had := make(map[string]Deb, len(old))
+	for _, d := range old {
+		had[d.Name+":"+d.Arch] = d
+	}
+	for _, d := range now {
+		o, ok := had[d.Name+":"+d.Arch]
+		delete(had, d.Name+":"+d.Arch)
+		switch {
+		case !ok:
+			out = append(out, d.Name+" "+d.Version+" added")
+		case o.Version != d.Version:
+			out = append(out, d.Name+" "+o.Version+" → "+d.Version)
+		case o.Digest != d.Digest:
+			out = append(out, d.Name+" "+d.Version+" is another file")
+		case o.Auto != d.Auto:
+			out = append(out, d.Name+": whether it was asked for")
+		}
+	}
+	for _, d := range old {
+		if _, left := had[d.Name+":"+d.Arch]; left {
+			out = append(out, d.Name+" "+d.Version+" left")
+		}
+	}
+	return out
+}
