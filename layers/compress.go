@@ -25,6 +25,15 @@ const (
 	outBuffer = 64 << 10
 )
 
+// A stream is a layer's tar on its way through the hashes and a compressor.
+type stream interface {
+	io.Writer
+	// splice adds the content of s, which must have size bytes.
+	splice(s Deflated, size int64) error
+	close() error
+	summary() Summary // once it is closed
+}
+
 // A member is one gzip member (RFC 1952), made of runs of bytes that are
 // compressed here and, between them, deflate streams that came from elsewhere
 // and are not compressed again. A run ends with a sync flush, a foreign stream
@@ -57,12 +66,22 @@ func (b *blobSums) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// summary describes the layer, but for its media type.
+func (b *blobSums) summary(diffID hash.Hash) Summary {
+	return Summary{DiffID: sum(diffID), Digest: sum(b.digest), Size: b.size}
+}
+
+// seen returns what is written the tar: its hash and, unless it is nil, inspect.
+func seen(diffID hash.Hash, inspect io.Writer) io.Writer {
+	if inspect == nil {
+		return diffID
+	}
+	return io.MultiWriter(diffID, inspect)
+}
+
 func newMember(dst, inspect io.Writer) *member {
 	m := &member{blob: blobSums{dst: dst, digest: sha256.New()}, diffID: sha256.New()}
-	m.tar = m.diffID
-	if inspect != nil {
-		m.tar = io.MultiWriter(m.diffID, inspect)
-	}
+	m.tar = seen(m.diffID, inspect)
 	m.buf = bufio.NewWriterSize(&m.blob, outBuffer)
 	run, err := flate.NewWriter(m.buf, level)
 	if err != nil {
@@ -98,10 +117,18 @@ func (m *member) endRun() error {
 	return err
 }
 
-// recompress decodes s and compresses its content, which must have size bytes.
-func (m *member) recompress(s Deflated, size int64) error {
-	c := &content{to: m, size: size}
-	r, err := m.decode.Decode(c, nil, s.Stream, s.Size)
+// splice moves the stream of s as it is where that pays.
+func (m *member) splice(s Deflated, size int64) error {
+	if size < MinSplice {
+		return recompress(m, &m.decode, s, size)
+	}
+	return m.transplant(s, size)
+}
+
+// recompress decodes s and writes its content, which must have size bytes.
+func recompress(to io.Writer, d *inflate.Decoder, s Deflated, size int64) error {
+	c := &content{to: to, size: size}
+	r, err := d.Decode(c, nil, s.Stream, s.Size)
 	if err != nil {
 		return inflating(err)
 	}
@@ -149,6 +176,8 @@ func (m *member) close() error {
 	}
 	return m.buf.Flush()
 }
+
+func (m *member) summary() Summary { return m.blob.summary(m.diffID) }
 
 // content is what a foreign stream holds. It stops a stream that holds more
 // than was said, before a small one can become an endless one.

@@ -25,8 +25,8 @@ type Options struct {
 	// stands for the beginning of 1970.
 	ModTime time.Time
 
-	// MediaType is that of a layer compressed with gzip: types.OCILayer, which
-	// is also meant by "", or types.DockerLayer.
+	// MediaType says how the layer is compressed: types.OCILayer, which is also
+	// meant by "", or types.DockerLayer with gzip, types.OCILayerZStd with zstd.
 	MediaType types.MediaType
 
 	// Inspect, unless it is nil, is shown the tar as its DiffID's hash sees it.
@@ -34,10 +34,10 @@ type Options struct {
 	Inspect io.Writer
 }
 
-// A Writer writes one layer: a tar in one gzip member. What it returned as an
-// error it returns for every call after it.
+// A Writer writes one layer: a tar in one gzip member or one zstd frame. What it
+// returned as an error it returns for every call after it.
 type Writer struct {
-	member *member
+	out    stream
 	o      Options
 	mtime  int64
 	placed map[string]place // what the layer says of each path
@@ -56,7 +56,7 @@ const (
 )
 
 // MinSplice is the size of a content, in bytes, from which on Splice moves the
-// stream as it is. Smaller ones are compressed anew, together with what stands
+// stream as it is into a layer compressed with gzip. Smaller ones are compressed anew, together with what stands
 // beside them: a layer whose small files come first is smaller by 1 % (measured
 // on 289 wheels, 755 MB).
 const MinSplice = 16 << 10
@@ -65,17 +65,21 @@ const MinSplice = 16 << 10
 const copyBuffer = 64 << 10
 
 // NewWriter returns a Writer that writes the compressed layer to dst. It holds
-// about 1 MB, and 0.4 MB more from the first Splice on. The caller closes dst
-// itself.
+// about 1 MB, with zstd about 7 MB, and 0.4 MB more from the first Splice on. The
+// caller closes dst itself.
 func NewWriter(dst io.Writer, o Options) *Writer {
-	w := &Writer{member: newMember(dst, o.Inspect), o: o, placed: make(map[string]place)}
+	w := &Writer{o: o, placed: make(map[string]place)}
 	if !o.ModTime.IsZero() {
 		w.mtime = o.ModTime.Unix()
 	}
 	switch o.MediaType {
 	case "":
 		w.o.MediaType = types.OCILayer
+		w.out = newMember(dst, o.Inspect)
 	case types.OCILayer, types.DockerLayer:
+		w.out = newMember(dst, o.Inspect)
+	case types.OCILayerZStd:
+		w.out = newFrame(dst, o.Inspect)
 	default:
 		w.err = fmt.Errorf("a layer of the media type %q can't be written", o.MediaType)
 	}
@@ -122,7 +126,7 @@ type Deflated struct {
 }
 
 // Splice adds e, a regular file with the content of s, and where possible moves
-// the compressed stream as it is. The content is decoded all the same, and what
+// the compressed stream as it is; zstd has no place for it. The content is decoded all the same, and what
 // s and e say of it checked: another length than e.Size is a *SizeError. The
 // rules for e are those of Add.
 func (w *Writer) Splice(e Entry, s Deflated) error {
@@ -133,11 +137,7 @@ func (w *Writer) Splice(e Entry, s Deflated) error {
 		if err := w.header(&e); err != nil {
 			return err
 		}
-		move := w.member.transplant
-		if e.Size < MinSplice {
-			move = w.member.recompress
-		}
-		if err := move(s, e.Size); err != nil {
+		if err := w.out.splice(s, e.Size); err != nil {
 			return err
 		}
 		return w.pad(e.Size)
@@ -171,20 +171,17 @@ func (w *Writer) Close() (Summary, error) {
 		w.err = fmt.Errorf("finishing layer: %w", err)
 		return Summary{}, w.err
 	}
-	return Summary{
-		DiffID:    sum(w.member.diffID),
-		Digest:    sum(w.member.blob.digest),
-		Size:      w.member.blob.size,
-		MediaType: w.o.MediaType,
-	}, nil
+	s := w.out.summary()
+	s.MediaType = w.o.MediaType
+	return s, nil
 }
 
-// finish writes the end of the tar, two empty blocks, and of the member.
+// finish writes the end of the tar, two empty blocks, and of the stream.
 func (w *Writer) finish() error {
-	if _, err := w.member.Write(zeros[:]); err != nil {
+	if _, err := w.out.Write(zeros[:]); err != nil {
 		return err
 	}
-	return w.member.close()
+	return w.out.close()
 }
 
 // do runs f unless something went wrong before.
@@ -248,7 +245,7 @@ func (w *Writer) write(e *Entry, another string) error {
 		return err
 	}
 	w.buf = b
-	_, err = w.member.Write(b)
+	_, err = w.out.Write(b)
 	return err
 }
 
@@ -262,7 +259,7 @@ func (w *Writer) copy(body io.Reader, size int64) error {
 	}
 	// One byte more than there should be, so that too many are seen, and that
 	// a reader that checks what it read gets to its end.
-	n, err := io.CopyBuffer(w.member, io.LimitReader(body, size+1), w.buf[:cap(w.buf)])
+	n, err := io.CopyBuffer(w.out, io.LimitReader(body, size+1), w.buf[:cap(w.buf)])
 	if err == nil && n != size {
 		err = &SizeError{Want: size, Got: n}
 	}
@@ -277,7 +274,7 @@ var zeros [2 * blockSize]byte
 
 // pad fills the last block of a content up.
 func (w *Writer) pad(size int64) error {
-	_, err := w.member.Write(zeros[:-size&(blockSize-1)])
+	_, err := w.out.Write(zeros[:-size&(blockSize-1)])
 	return err
 }
 

@@ -111,10 +111,8 @@ func TestMediaType(t *testing.T) {
 		{"", "application/vnd.oci.image.layer.v1.tar+gzip", "<nil>"},
 		{"application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar+gzip", "<nil>"},
 		{"application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.docker.image.rootfs.diff.tar.gzip", "<nil>"},
-		{
-			"application/vnd.oci.image.layer.v1.tar+zstd", "",
-			`a layer of the media type "application/vnd.oci.image.layer.v1.tar+zstd" can't be written`,
-		},
+		{"application/vnd.oci.image.layer.v1.tar+zstd", "application/vnd.oci.image.layer.v1.tar+zstd", "<nil>"},
+		{"application/vnd.oci.image.layer.v1.tar", "", `a layer of the media type "application/vnd.oci.image.layer.v1.tar" can't be written`},
 	}
 	for _, tt := range tests {
 		s, err := layers.NewWriter(io.Discard, layers.Options{MediaType: tt.option}).Close()
