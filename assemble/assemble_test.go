@@ -115,6 +115,37 @@ func TestBuild(t *testing.T) {
 	}
 }
 
+// A layer compressed otherwise is another layer of the same content, and both
+// are kept.
+func TestCompression(t *testing.T) {
+	o := options(t, t.TempDir())
+	zstd := files("a")
+	zstd.Compression = plan.Zstd
+	for i, s := range []plan.Step{files("a"), zstd, files("a"), zstd} {
+		r, err := assemble.Build(t.Context(), demo(s), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := r.Image.Manifest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar+zstd"}[i%2]
+		if got := string(m.Layers[2].MediaType); got != want || r.Layers[0].Reused != (i > 1) {
+			t.Errorf("build %d: the layer is %s, reused %v, want %s", i, got, r.Layers[0].Reused, want)
+		}
+		config, err := r.Image.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id := config.RootFS.DiffIDs[2].String(); id != filesDiffID {
+			t.Errorf("build %d: the layer's DiffID is %s, want %s", i, id, filesDiffID)
+		}
+	}
+}
+
+const filesDiffID = "sha256:7beddd62ac9e281a596a60db0c3f4d20593a93ae7b66ecc438a88bfc3e90e214"
+
 func TestBuildAgain(t *testing.T) {
 	dir := t.TempDir()
 	o := options(t, dir)

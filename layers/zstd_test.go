@@ -112,3 +112,21 @@ func TestZstdRefused(t *testing.T) {
 		t.Errorf("content of another CRC-32 gave %v", err)
 	}
 }
+
+// A secret must not slip in by another compression: what is inspected is the
+// same tar.
+func TestZstdInspect(t *testing.T) {
+	var seen bytes.Buffer
+	o := zstdLayer
+	o.Inspect = &seen
+	layer(t, o, asIs, mixed()...)
+	if _, gz := layer(t, layers.Options{}, asIs, mixed()...); !bytes.Equal(seen.Bytes(), gunzip(t, gz)) {
+		t.Errorf("%d bytes were shown, other ones than the tar's", seen.Len())
+	}
+	for _, p := range []part{plain("a", text(100)), spliced("a", noise(2*layers.MinSplice))} {
+		o.Inspect = stopping{512, errors.New("stop")}
+		if err := put(t, layers.NewWriter(io.Discard, o), p, asIs); err == nil || !strings.Contains(err.Error(), "stop") {
+			t.Errorf("adding %d bytes: %v, want the inspector's error", p.Size, err)
+		}
+	}
+}

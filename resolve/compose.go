@@ -35,6 +35,11 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 	if source != nil {
 		stage.Steps = append(stage.Steps, *source)
 	}
+	if req.Settings.Compression == plan.Zstd {
+		for i := range stage.Steps {
+			stage.Steps[i].Compression = plan.Zstd
+		}
+	}
 	stage.Config = config(req, r.Parent)
 	return plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, Stages: []plan.Stage{stage}}, nil
 }

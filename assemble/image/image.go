@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"inlay/resolve/plan"
@@ -41,33 +42,18 @@ func (e *LayerLimitError) Error() string {
 // Hint says how to have fewer layers.
 func (e *LayerLimitError) Hint() string { return "name a parent image with fewer layers" }
 
-// A MediaTypeError reports a layer of a kind that the manifest's format has no
-// name for, such as zstd in Docker's.
-type MediaTypeError struct {
-	Layer    string // what the history says of it
-	Type     types.MediaType
-	Manifest types.MediaType
-}
-
-func (e *MediaTypeError) Error() string {
-	return fmt.Sprintf("layer %q of media type %s can't stand in a manifest of media type %s", e.Layer, e.Type, e.Manifest)
-}
-
-// Hint says how to come by a layer that can.
-func (e *MediaTypeError) Hint() string {
-	return "use gzip for the layers, or a parent image in OCI format"
-}
-
 // Stack puts ls on parent, changes the configuration as c says and dates the
 // image created. The formats of manifest and configuration are the parent's
-// and decide what the layers' media types are called. The parent's annotations
-// describe the parent and are left behind; c's annotations become the image's.
+// and decide what the layers' media types are called. But Docker's has no name
+// for zstd: with such a layer on top, the parent's layers get OCI's names too.
+// The parent's annotations describe the parent and are left behind; c's
+// annotations become the image's.
 //
 // A parent's history that doesn't match its layers is made to. What its
 // configuration says about running containers is kept even where this program
 // doesn't know the field; what it says about how the parent was built is not.
 //
-// The layers of the result are those of parent.Layers and ls themselves.
+// The layers of the result are those of parent.Layers and ls, under these names.
 func Stack(parent v1.Image, ls []Layer, c plan.Config, created time.Time) (v1.Image, error) {
 	mt, err := parent.MediaType()
 	if err != nil {
@@ -91,6 +77,14 @@ func Stack(parent v1.Image, ls []Layer, c plan.Config, created time.Time) (v1.Im
 		Layers:        slices.Clone(m.Layers),
 		Annotations:   maps.Clone(c.Annotations),
 	}
+	if needsOCI(ls) && mt != types.OCIManifestSchema1 {
+		mt = types.OCIManifestSchema1
+		next.MediaType = mt
+		for i, d := range next.Layers {
+			next.Layers[i].MediaType = called(d.MediaType, mt)
+			s.layers[i] = retype(s.layers[i], next.Layers[i].MediaType)
+		}
+	}
 	var diffIDs []v1.Hash
 	for _, l := range ls {
 		d, err := describe(l, mt)
@@ -103,12 +97,20 @@ func Stack(parent v1.Image, ls []Layer, c plan.Config, created time.Time) (v1.Im
 		}
 		next.Layers = append(next.Layers, d)
 		diffIDs = append(diffIDs, diffID)
-		s.layers = append(s.layers, &retyped{l.Layer, d.MediaType})
+		s.layers = append(s.layers, retype(l.Layer, d.MediaType))
 	}
 	if s.config, err = configure(parent, ls, diffIDs, c, created); err != nil {
 		return nil, fmt.Errorf("writing the configuration: %w", err)
 	}
 	return s, s.finish(next)
+}
+
+// needsOCI reports whether one of ls has no name in Docker's format.
+func needsOCI(ls []Layer) bool {
+	return slices.ContainsFunc(ls, func(l Layer) bool {
+		kind, err := l.MediaType() // an error comes again when it is described
+		return err == nil && kind == types.OCILayerZStd
+	})
 }
 
 // describe returns the descriptor of a new layer in a manifest of format mt.
@@ -117,10 +119,7 @@ func describe(l Layer, mt types.MediaType) (v1.Descriptor, error) {
 	if err != nil {
 		return v1.Descriptor{}, fmt.Errorf("layer %q: %w", l.CreatedBy, err)
 	}
-	d := v1.Descriptor{}
-	if d.MediaType = called(kind, mt); d.MediaType == "" {
-		return v1.Descriptor{}, &MediaTypeError{l.CreatedBy, kind, mt}
-	}
+	d := v1.Descriptor{MediaType: called(kind, mt)}
 	if d.Digest, err = l.Digest(); err != nil {
 		return v1.Descriptor{}, fmt.Errorf("layer %q: %w", l.CreatedBy, err)
 	}
@@ -130,29 +129,25 @@ func describe(l Layer, mt types.MediaType) (v1.Descriptor, error) {
 	return d, nil
 }
 
+// names are the media types of the same bytes in Docker's format and OCI's.
+var names = map[types.MediaType]types.MediaType{
+	types.DockerLayer:             types.OCILayer,
+	types.DockerUncompressedLayer: types.OCIUncompressedLayer,
+	types.DockerForeignLayer:      types.OCIRestrictedLayer,
+}
+
 // called returns the media type of the same bytes in a manifest of format mt,
-// "" if it has none.
+// or kind where it has no other.
 func called(kind, mt types.MediaType) types.MediaType {
-	docker := mt == types.DockerManifestSchema2
-	switch kind {
-	case types.OCILayer, types.DockerLayer:
-		if docker {
-			return types.DockerLayer
+	for docker, oci := range names {
+		switch {
+		case kind == docker && mt != types.DockerManifestSchema2:
+			return oci
+		case kind == oci && mt == types.DockerManifestSchema2:
+			return docker
 		}
-		return types.OCILayer
-	case types.OCIUncompressedLayer, types.DockerUncompressedLayer:
-		if docker {
-			return types.DockerUncompressedLayer
-		}
-		return types.OCIUncompressedLayer
-	case types.OCILayerZStd:
-		if docker {
-			return ""
-		}
-		return types.OCILayerZStd
-	default:
-		return ""
 	}
+	return kind
 }
 
 // configType returns the media type of the configuration in a manifest of
@@ -162,6 +157,14 @@ func configType(mt types.MediaType) types.MediaType {
 		return types.DockerConfigJSON
 	}
 	return types.OCIConfigJSON
+}
+
+// retype returns l under another media type; it can still be mounted if it could.
+func retype(l v1.Layer, mt types.MediaType) v1.Layer {
+	if m, ok := l.(*remote.MountableLayer); ok {
+		return &remote.MountableLayer{Layer: &retyped{m.Layer, mt}, Reference: m.Reference}
+	}
+	return &retyped{l, mt}
 }
 
 // A retyped layer goes by the media type of its manifest's format.

@@ -47,7 +47,7 @@ func (a OCIArchive) Reach(context.Context) error {
 	return archive{a.File, "oci-archive", nil}.reach()
 }
 
-func (a OCIArchive) lay(it *item) (*item, []part, error) {
+func (a OCIArchive) lay(_ context.Context, it *item) (*item, []part, error) {
 	it, err := it.inOCI()
 	if err != nil {
 		return nil, nil, err
@@ -59,16 +59,17 @@ func (a OCIArchive) lay(it *item) (*item, []part, error) {
 
 // Tarball delivers to a file as docker save writes it and docker load and
 // podman load read it. A file that is there is replaced. Equal images give
-// equal files. The layers stay compressed; the archive also holds the manifest,
-// so that the image can be named by its digest.
+// equal files. The layers stay compressed with gzip; but if one is with zstd, all
+// are plain tars in it, as engines find out the compression by trying others. The
+// archive also holds the manifest, so that the image can be named by its digest,
+// which is another one than the image's own if there was such a layer.
 type Tarball struct {
 	File     string
 	Tags     []name.Tag // what the image is called once loaded; none: by its id
 	Progress Progress
 }
 
-// Begin starts a delivery. Layers compressed with zstd are refused with a
-// *FormatError.
+// Begin starts a delivery.
 func (t Tarball) Begin() (Delivery, error) {
 	return archive{t.File, "docker-archive", t.Progress}.begin(t.manifest)
 }
@@ -83,23 +84,12 @@ func (t Tarball) Reach(context.Context) error {
 	return archive{t.File, "docker-archive", nil}.reach()
 }
 
-// A FormatError reports a layer that a Docker archive can't hold: engines
-// know the compression of what is in one by trying gzip, bzip2 and xz.
-type FormatError struct {
-	File      string
-	Layer     v1.Hash
-	MediaType types.MediaType
-}
-
-func (e *FormatError) Error() string {
-	return fmt.Sprintf("layer %s of media type %s can't be loaded from a Docker archive", e.Layer, e.MediaType)
-}
-
-// Hint names a format that holds all layers.
-func (e *FormatError) Hint() string { return "write another format: --output oci-archive:" + e.File }
-
 // manifest returns manifest.json, the table of contents of a Docker archive.
-func (t Tarball) manifest(it *item) (*item, []part, error) {
+func (t Tarball) manifest(ctx context.Context, it *item) (*item, []part, error) {
+	it, err := it.withoutZstd(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	type entry struct {
 		Config   string
 		RepoTags []string
@@ -110,9 +100,6 @@ func (t Tarball) manifest(it *item) (*item, []part, error) {
 		e.RepoTags = append(e.RepoTags, familiar(tag))
 	}
 	for _, d := range it.parsed.Layers {
-		if d.MediaType == types.OCILayerZStd {
-			return nil, nil, &FormatError{t.File, d.Digest, d.MediaType}
-		}
 		e.Layers = append(e.Layers, blob{Descriptor: d}.file())
 	}
 	raw, err := json.Marshal([]entry{e})
@@ -143,7 +130,7 @@ type part struct {
 
 // A layouter says in which format an image stands in an archive, with what
 // beside it.
-type layouter func(*item) (*item, []part, error)
+type layouter func(context.Context, *item) (*item, []part, error)
 
 func (a archive) begin(lay layouter) (Delivery, error) {
 	if err := a.reach(); err != nil {
@@ -182,7 +169,7 @@ func (w *wrapping) write(ctx context.Context, img v1.Image) error {
 	if err != nil {
 		return err
 	}
-	it, parts, err := w.lay(it)
+	it, parts, err := w.lay(ctx, it)
 	if err != nil {
 		return err
 	}
@@ -190,7 +177,9 @@ func (w *wrapping) write(ctx context.Context, img v1.Image) error {
 	if w.pending, err = disk.Create(filepath.Dir(w.file)); err != nil {
 		return err
 	}
-	if err := w.fill(ctx, tar.NewWriter(w.pending), it, parts); err != nil {
+	add, done := w.progress.start("writing "+w.transport+":"+w.file, it.size())
+	err = it.fill(ctx, tar.NewWriter(w.pending), parts, add)
+	if done(err); err != nil {
 		return err
 	}
 	w.done = it.delivered(w.transport + ":" + w.file)
@@ -227,9 +216,8 @@ func (a archive) check() error {
 	return nil
 }
 
-func (a archive) fill(ctx context.Context, w *tar.Writer, it *item, parts []part) (err error) {
-	add, done := a.progress.start("writing "+a.transport+":"+a.file, it.size())
-	defer func() { done(err) }()
+// fill writes an archive of the blobs and then the parts.
+func (it *item) fill(ctx context.Context, w *tar.Writer, parts []part, add func(int64)) error {
 	blobs := append([]blob{it.manifest}, it.blobs...)
 	var dirs []string
 	for _, b := range blobs {

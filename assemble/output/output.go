@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package output delivers images to registries, OCI layouts and archives. An
-// image appears at its destination whole or not at all, whenever the delivery
+// Package output delivers images to registries, OCI layouts, archives and
+// container engines. An image appears at its destination whole or not at all, whenever the delivery
 // ends: what names it comes last. Content that is there already is not moved,
 // and of what is moved every byte is checked against the digest it goes by.
 // Layers can be on their way before the image is complete.
@@ -28,11 +28,13 @@ import (
 // blobs of an image are its layers and its configuration.
 type Delivered struct {
 	// Reference names the image by its digest: "registry/repository@sha256:…",
-	// or a transport, a path and "@sha256:…".
+	// or a transport, a path and "@sha256:…", or as an engine knows it.
 	Reference string
 	// Digest is the manifest's, which is not the image's own where a layout
-	// needs another format.
+	// or an archive needs another format.
 	Digest v1.Hash
+	// Program is that of the engine that was given the image, "" elsewhere.
+	Program string
 	// Bytes is the size of the blobs that were moved.
 	Bytes int64
 	// Moved, Mounted and Present count the blobs that were moved, that the
@@ -100,6 +102,7 @@ type item struct {
 	blobs    []blob // the configuration and the layers, each once
 	parsed   *v1.Manifest
 	platform *v1.Platform
+	diffIDs  []v1.Hash // of the layers
 }
 
 // A blob is a part of an image.
@@ -148,7 +151,7 @@ func itemOf(img v1.Image) (*item, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parsing the configuration: %w", err)
 	}
-	it.platform = c.Platform()
+	it.platform, it.diffIDs = c.Platform(), c.RootFS.DiffIDs
 	ls, err := img.Layers()
 	if err != nil {
 		return nil, fmt.Errorf("reading the layers: %w", err)
@@ -191,7 +194,7 @@ func (it *item) inOCI() (*item, error) {
 	if err != nil {
 		return nil, err
 	}
-	next := &item{blobs: it.blobs, platform: it.platform}
+	next := &item{blobs: it.blobs, platform: it.platform, diffIDs: it.diffIDs}
 	return next, next.describe(m.MediaType, raw)
 }
 

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
 	"inlay/assemble/deb"
 	"inlay/layers"
 	"inlay/layers/leak"
@@ -63,6 +65,9 @@ type Made struct {
 // files is a *leak.Error that names the file.
 func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, error) {
 	l := &layer{tools: t}
+	if s.Compression == plan.Zstd {
+		l.mediaType = types.OCILayerZStd
+	}
 	var err error
 	switch {
 	case s.Remove != nil:
@@ -97,6 +102,8 @@ type layer struct {
 	base  plan.Base
 	w     *layers.Writer
 	at    string // the path of the file that is being added
+	// mediaType says how the layer is compressed; "" is gzip.
+	mediaType types.MediaType
 	// outside are the directories of a wheel's files that are not below purelib
 	// or platlib.
 	outside map[string]bool
@@ -106,7 +113,7 @@ type layer struct {
 
 func (l *layer) open(dst io.Writer, b plan.Base, mtime time.Time) {
 	l.base = b
-	o := layers.Options{ModTime: mtime}
+	o := layers.Options{ModTime: mtime, MediaType: l.mediaType}
 	if watch := l.tools.Secrets.Watch(); watch != nil {
 		o.Inspect = watch
 	}

@@ -102,7 +102,7 @@ func permute(args []string, flags []cli.Flag) ([]string, error) {
 var (
 	laterCommands = []string{"bootstrap", "builds", "rebase", "run"}
 	laterFlags    = []string{
-		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to", "compression",
+		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to",
 		"metadata-file", "provenance", "sandbox", "sbom", "step", "v",
 	}
 )

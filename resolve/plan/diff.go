@@ -25,11 +25,20 @@ func Diff(old, now Stage) [][]string {
 		if had[k] {
 			continue
 		}
-		if out[i] = now.Steps[i].since(old); len(out[i]) == 0 {
+		out[i] = now.Steps[i].since(old)
+		if len(out[i]) == 0 && !compressed(old, now.Steps[i].Compression) {
+			out[i] = []string{"compression"}
+		}
+		if len(out[i]) == 0 {
 			out[i] = []string{ParentChanged}
 		}
 	}
 	return out
+}
+
+// compressed reports whether old has a layer compressed that way.
+func compressed(old Stage, how string) bool {
+	return slices.ContainsFunc(old.Steps, func(s Step) bool { return s.Compression == how })
 }
 
 // Around says what else of now isn't old's: the parent, the time and the

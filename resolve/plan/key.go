@@ -23,9 +23,11 @@ func (s Stage) Keys() []Key {
 	return keys
 }
 
-// Contents returns the key of what s holds, wherever a parent's links lead it.
+// Contents returns the key of what s holds, wherever a parent's links lead it
+// and however it is compressed.
 func (s Step) Contents() Key {
 	s = s.inputs()
+	s.Compression = ""
 	if s.Python != nil {
 		py := *s.Python
 		py.Base = Base{}

@@ -41,14 +41,18 @@ type Parent struct {
 	Digest string `json:"digest"` // of its manifest: "sha256:…"
 }
 
-// A Step becomes one layer. Exactly one of its fields after Name is set.
+// A Step becomes one layer. Exactly one of its fields after Compression is set.
 type Step struct {
-	Name   string  `json:"name"` // for people and the image's history
-	Remove *Remove `json:"remove,omitempty"`
-	Apt    *Apt    `json:"apt,omitempty"`
-	Python *Python `json:"python,omitempty"`
-	Files  *Files  `json:"files,omitempty"`
+	Name        string  `json:"name"`                  // for people and the image's history
+	Compression string  `json:"compression,omitempty"` // of the layer: "" is gzip, or Zstd
+	Remove      *Remove `json:"remove,omitempty"`
+	Apt         *Apt    `json:"apt,omitempty"`
+	Python      *Python `json:"python,omitempty"`
+	Files       *Files  `json:"files,omitempty"`
 }
+
+// Zstd is the compression that only manifests in OCI's format can name.
+const Zstd = "zstd"
 
 // Base is what a step reads of the tree below it: the little that decides
 // where its files land and what the directories on the way look like. All
@@ -167,7 +171,7 @@ func (p Plan) Encode(w io.Writer) error {
 
 // Decode reads a plan written by Encode. It refuses one of another version,
 // with unknown fields, of no stage, or with a step that is not of exactly one
-// kind.
+// kind or is compressed in an unknown way.
 func Decode(r io.Reader) (Plan, error) {
 	d := json.NewDecoder(io.LimitReader(r, MaxSize))
 	d.DisallowUnknownFields()
@@ -192,6 +196,9 @@ func (p Plan) check() error {
 		for j, s := range stage.Steps {
 			if s.kinds() != 1 {
 				return fmt.Errorf("step %d of stage %d is of %d kinds, want exactly one", j, i, s.kinds())
+			}
+			if s.Compression != "" && s.Compression != Zstd {
+				return fmt.Errorf("step %d of stage %d has a compression that is unknown, %q", j, i, s.Compression)
 			}
 		}
 	}

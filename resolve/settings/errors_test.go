@@ -612,5 +612,5 @@ func TestErrors(t *testing.T) {
 }
 
 const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, annotations, build_config, " +
-	"cmd, disable_automatic_requirements_detection, entrypoint, environment, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
+	"cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
 	"parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, requirements, runtime_environment, skip_build, target_repository, user, workdir"

@@ -212,10 +212,11 @@ func TestFlags(t *testing.T) {
 		"--env": "environment", "--runtime-env": "runtime_environment", "--user": "user", "--label": "labels",
 		"--annotation": "annotations", "--dockerignore": "build_config.dockerignore",
 		"--platform": "build_config.build_options.platform", "--pyproject": "pyproject_path",
-		"--lock":      "lock",
-		"--installer": "python_package_installer",
+		"--lock":        "lock",
+		"--installer":   "python_package_installer",
+		"--compression": "compression",
 	}
-	values := map[string]string{"--platform": "linux/amd64", "--installer": "pip"}
+	values := map[string]string{"--platform": "linux/amd64", "--installer": "pip", "--compression": "zstd"}
 	got := map[string]string{}
 	for _, f := range settings.Fields() {
 		for _, name := range f.Flags {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -305,18 +304,6 @@ func later(_ *loader, s setting) error {
 	}
 	_, name := cutLast(s.path)
 	return s.fault(s.path, "not supported yet", cmp.Or(s.field.instead, fmt.Sprintf("remove `%s`", name)))
-}
-
-// oneOf is later for a field with a fixed set of values.
-func oneOf(l *loader, s setting) error {
-	t, err := s.scalar(s.field.Type)
-	if err != nil {
-		return err
-	}
-	if !slices.Contains(s.field.Values, t) {
-		return s.errorf("want %s, got %s", strings.Join(s.field.Values, " or "), s.shown())
-	}
-	return later(l, s)
 }
 
 // noEffect accepts whatever the value is and says why it changes nothing.

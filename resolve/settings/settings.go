@@ -45,6 +45,7 @@ type Docker struct {
 	Dockerignore string // path of an ignore file that must exist
 	Platform     string // "linux/arch" or "linux/arch/variant"
 	Target       Target // zero if the settings name none
+	Compression  string // of new layers: "gzip" or "zstd"; "" is gzip
 	SkipBuild    bool   // the image is ParentImage as it is
 	Lock         string // path of the lock file; "" is inlay.lock, if there is one
 	NoLock       bool   // no lock file counts

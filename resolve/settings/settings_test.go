@@ -73,6 +73,7 @@ settings:
     cmd: exec $0
     labels: {a.b/c: 1.0, team: two}
     annotations: {org.opencontainers.image.title: "true"}
+    compression: zstd
     build_config:
       dockerignore: train.dockerignore
       build_options: {platform: linux/aarch64/v8, labels: {team: one, from: zenml}}
@@ -116,6 +117,7 @@ func TestLoad(t *testing.T) {
 			Cmd:                []string{"/bin/sh", "-c", "exec $0"},
 			Labels:             map[string]string{"a.b/c": "1.0", "team": "two", "from": "zenml"},
 			Annotations:        map[string]string{"org.opencontainers.image.title": "true"},
+			Compression:        "zstd",
 			Dockerignore:       "train.dockerignore",
 			Platform:           "linux/arm64/v8",
 			Target:             settings.Target{Registry: "registry.example.com:5000/team", Repository: "team/train", Tag: "1.10"},

@@ -181,6 +181,11 @@ func naming() []field {
 			Name: "skip_build", Type: "boolean", Default: "false", Example: "false",
 			Doc: "Use the parent image as it is; needs `parent_image`.",
 		}, "", skipBuild},
+		{Field{
+			Name: "compression", Type: "string", Default: "gzip", Example: "zstd", Flags: []string{"--compression"},
+			Doc:    "How new layers are compressed: gzip or zstd.",
+			Values: []string{"gzip", "zstd"},
+		}, "", choiceOf(func(l *loader) *string { return &l.docker.Compression })},
 	}
 }
 
@@ -240,12 +245,6 @@ func notYet() []field {
 	add("build", "any value", "", "An existing build.", "")
 	add("steps.*.settings.docker", "mapping", "{}", "Settings of one step's image.", "build it from a file of its own with `--file`")
 	add("steps.*.step_operator", "any value", "false", "The operator that runs the step.", "")
-	all = append(all,
-		field{Field{
-			Name: d + "compression", Type: "string", Default: "gzip", Example: "gzip",
-			Doc: "How layers are compressed: gzip or zstd.", Status: NotYet,
-			Values: []string{"gzip", "zstd"},
-		}, "write `compression: gzip`", oneOf})
 	return all
 }
 
