@@ -33,8 +33,8 @@ type Delivered struct {
 	// Digest is the manifest's, which is not the image's own where a layout
 	// or an archive needs another format.
 	Digest v1.Hash
-	// Program is that of the engine that was given the image, "" elsewhere.
-	Program string
+	// Engine is the one that was given the image, "" elsewhere.
+	Engine string
 	// Bytes is the size of the blobs that were moved.
 	Bytes int64
 	// Moved, Mounted and Present count the blobs that were moved, that the

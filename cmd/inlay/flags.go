@@ -33,7 +33,7 @@ func planFlags() []cli.Flag {
 		&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read the settings from `FILE`", DefaultText: "inlay.yaml in CONTEXT, if there is one"},
 		&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: "name the image `REF`; may be given several times"},
 		&cli.BoolFlag{Name: "push", Usage: "push the image: the same as --output registry"},
-		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "deliver the image to `OUTPUT`: registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE; may be given several times"},
+		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "deliver the image to `OUTPUT`: registry, engine[:docker|podman|containerd], oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE; may be given several times"},
 		pathFlag{&cli.StringSliceFlag{Name: "set", Usage: "set any other setting, `PATH=YAML`; may be given several times"}},
 		&cli.BoolFlag{Name: "refresh", Usage: "resolve anew; build and lock then renew the lock file"},
 		&cli.BoolFlag{Name: "strict", Usage: "fail where later requirements break earlier ones or the parent's packages, in place of a warning"},

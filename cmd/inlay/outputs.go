@@ -89,16 +89,16 @@ func (j *job) target(text string) (target, error) {
 	case transport == "docker-archive" && rest != "":
 		tags, err := j.tags()
 		return target{output.Tarball{File: rest, Tags: tags, Progress: output.Progress(j.show.Start)}, rest, written}, err
-	case text == "engine":
-		return target{}, &usageError{"--output engine is not supported yet", "write --output docker-archive:FILE and load it with `docker load -i FILE`"}
+	case text == "engine" || transport == "engine" && rest != "":
+		return j.engine(rest)
 	}
-	kinds := []string{"registry", "oci", "oci-archive", "docker-archive"}
-	if slices.Contains(kinds[1:], transport) {
+	kinds := []string{"registry", "engine", "oci", "oci-archive", "docker-archive"}
+	if slices.Contains(kinds[2:], transport) {
 		return target{}, &usageError{fmt.Sprintf("output %q has no path", text), "write --output " + transport + ":PATH"}
 	}
 	hint := nearest(transport, kinds, "--output ")
 	if hint == "" {
-		hint = "write registry, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE"
+		hint = "write registry, engine, oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE"
 	}
 	return target{}, &usageError{fmt.Sprintf("no output %q", text), hint}
 }
@@ -129,7 +129,7 @@ func (j *job) kept() target {
 	dir := j.site.cache.Path(cache.Images)
 	t := j.layout(dir, "")
 	t.said = func(d output.Delivered) string {
-		return written(d) + "\nkept in the cache: `--push` pushes it, `--output docker-archive:FILE` writes what `docker load -i FILE` takes"
+		return written(d) + "\nkept in the cache: `--push` pushes it, `--output engine` loads it into docker or podman"
 	}
 	return t
 }

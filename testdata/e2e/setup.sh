@@ -2,7 +2,8 @@
 # setup.sh: install the programs that the end-to-end tests use, from Debian's packages. Installs only what is missing.
 set -euo pipefail
 packages=(
-  podman buildah skopeo umoci crun runc uidmap # engines and image tools
+  podman docker.io containerd crun runc uidmap # engines
+  buildah skopeo umoci                         # image tools
   docker-registry apache2-utils openssl        # the registry on loopback, its passwords and certificates
   mmdebstrap ca-certificates curl              # parents from packages
   python3 python3-pip python3-venv git

@@ -212,7 +212,7 @@ func named(name, typed string) []Candidate {
 	case "IMAGE":
 		return transports(typed, nil)
 	case "OUTPUT":
-		return transports(typed, []Candidate{{"registry", "push the image"}})
+		return transports(typed, []Candidate{{"registry", "push the image"}, {"engine", "load it into docker, podman or containerd"}})
 	default:
 		return nil
 	}

@@ -79,7 +79,7 @@ func TestLine(t *testing.T) {
 		{"build --file .", ".hidden"},
 		{"build --file ~/se", "~/set.yaml"},
 		{"build --file nowhere/", ""},
-		{"build --output ", "registry oci: oci-archive: docker-archive:"},
+		{"build --output ", "registry engine oci: oci-archive: docker-archive:"},
 		{"build --output oci", "oci: oci-archive:"},
 		{"build --output oci:s", "oci:src/"},
 		{"build --output oci-archive:s", "oci-archive:set.yaml oci-archive:src/"},
