@@ -166,3 +166,46 @@ func TestLayoutHeals(t *testing.T) {
 	check(t, err)
 	check(t, validate.Image(got))
 }
+
+// What a layout says of other images, and of itself, stays.
+func TestLayoutKeepsAnnotations(t *testing.T) {
+	dir := t.TempDir()
+	write := func(tag, file string) {
+		t.Helper()
+		_, err := output.Layout{Dir: dir, Tags: []string{tag}}.Write(t.Context(), makeImage(t, file))
+		check(t, err)
+	}
+	write("other", "a")
+	write("mine", "b")
+	path := filepath.Join(dir, "index.json")
+	read := func() *v1.IndexManifest {
+		t.Helper()
+		f, err := os.Open(path)
+		check(t, err)
+		defer f.Close()
+		m, err := v1.ParseIndexManifest(f)
+		check(t, err)
+		return m
+	}
+	m := read()
+	m.Annotations = map[string]string{"com.example.of": "the layout"}
+	for i, d := range m.Manifests {
+		if d.Annotations["org.opencontainers.image.ref.name"] == "other" {
+			m.Manifests[i].Annotations["com.example.of"] = "the other"
+		}
+	}
+	b, err := json.Marshal(m)
+	check(t, err)
+	check(t, os.WriteFile(path, b, 0o600))
+	write("mine", "c")
+	now := read()
+	if diff := cmp.Diff(m.Annotations, now.Annotations); diff != "" {
+		t.Errorf("the layout's annotations (-want +got):\n%s", diff)
+	}
+	if len(now.Manifests) != 2 || now.Manifests[0].Digest == m.Manifests[0].Digest {
+		t.Errorf("the layout lists %+v", now.Manifests)
+	}
+	if diff := cmp.Diff(m.Manifests[1], now.Manifests[1]); diff != "" {
+		t.Errorf("the other image (-want +got):\n%s", diff)
+	}
+}
