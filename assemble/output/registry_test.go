@@ -19,7 +19,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"inlay/assemble/output"
@@ -351,4 +354,32 @@ func status(w http.ResponseWriter, code int, now bool) bool {
 		w.WriteHeader(code)
 	}
 	return now
+}
+
+// A layer that may not be distributed is neither read nor pushed; the manifest
+// says where it is.
+func TestForeignIsNotPushed(t *testing.T) {
+	unread := badLayer{makeLayer(t, "b"), func() (io.ReadCloser, error) { return nil, errors.New("it is read") }}
+	const place = "https://example.com/layer"
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img, err := mutate.Append(img, mutate.Addendum{Layer: makeLayer(t, "a"), MediaType: types.OCILayer},
+		mutate.Addendum{Layer: unread, MediaType: types.OCIRestrictedLayer, URLs: []string{place}})
+	check(t, err)
+	s := newStrict()
+	names := tags(t, start(t, s)+"/app:1")
+	digest, err := unread.Digest()
+	check(t, err)
+	s.link("app", digest.String()) // the manifest is accepted without it by real registries
+	d, err := output.Registry{Tags: names, Wait: time.Millisecond}.Write(t.Context(), img)
+	check(t, err)
+	if d.Moved != 2 {
+		t.Errorf("%d blobs moved, want 2: %+v", d.Moved, d)
+	}
+	got, err := remote.Image(names[0])
+	check(t, err)
+	m, err := got.Manifest()
+	check(t, err)
+	if l := m.Layers[1]; l.MediaType != types.OCIRestrictedLayer || len(l.URLs) != 1 || l.URLs[0] != place {
+		t.Errorf("the manifest says %+v of the layer", l)
+	}
 }

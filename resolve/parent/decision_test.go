@@ -30,6 +30,12 @@ func local(minor, packages, headers string) plan.Scheme {
 	}
 }
 
+// by returns the scheme of an interpreter of another name.
+func by(s plan.Scheme, interpreter string) plan.Scheme {
+	s.Interpreter = interpreter
+	return s
+}
+
 // python is a Python of one prefix.
 func python(kind, version, prefix, minor, interpreter string) *parent.Python {
 	return &parent.Python{
@@ -57,6 +63,9 @@ func debianPython(minor string) []item {
 }
 
 func with(items []item, more ...item) []item { return append(items, more...) }
+
+// nvidiaTorch is a version that no index has.
+const nvidiaTorch = "2.8.0a0+5228986c39.nv25.6"
 
 var glibc236 = parent.Libc{Family: "glibc", Major: 2, Minor: 36}
 
@@ -191,6 +200,44 @@ func TestDecisionTable(t *testing.T) {
 				},
 			},
 			libc: parent.Libc{Family: "glibc", Major: 2, Minor: 34},
+		},
+		{
+			name: "5: Amazon Linux 2023", items: []item{
+				link("bin", "usr/bin"), link("lib64", "usr/lib64"), link("usr/bin/python3", "python3.9"), exe("usr/bin/python3.9", interpreter("")),
+				file("usr/lib64/python3.9/os.py", ""), file("usr/lib64/python3.9/distutils/command/install.py", ""), file("usr/lib/python3.9/site-packages/dnf/__init__.py", ""),
+				file("usr/lib64/libpython3.9.so.1.0", object{machine: emX86, text: "\x003.9.25\x00"}.bytes()), glibc("usr/lib64/libc.so.6", "GLIBC_2.34"),
+			},
+			want: &parent.Python{
+				Interpreter: "/usr/bin/python3", Version: "3.9.25", Arch: "x86_64", Prefix: "/usr", BasePrefix: "/usr", Stdlib: "/usr/lib64/python3.9", Kind: "fedora",
+				Scheme: plan.Scheme{
+					Purelib: "/usr/lib/python3.9/site-packages", Platlib: "/usr/lib64/python3.9/site-packages", Scripts: "/usr/bin",
+					Data: "/usr", Headers: "/usr/include/python3.9", Interpreter: "/usr/bin/python3", Version: "3.9",
+				},
+			},
+			libc: parent.Libc{Family: "glibc", Major: 2, Minor: 34},
+		},
+		{
+			name: "1: UBI's Python, a venv by s2i", env: []string{"VIRTUAL_ENV=/opt/app-root", "PATH=/opt/app-root/bin:/usr/bin:/bin"}, items: []item{
+				link("opt/app-root/bin/python", "python3.12"), link("opt/app-root/bin/python3", "python3.12"), link("opt/app-root/bin/python3.12", "/usr/bin/python3.12"),
+				file("opt/app-root/pyvenv.cfg", "home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.12.9\n"), link("opt/app-root/lib64", "lib"),
+				exe("usr/bin/python3.12", interpreter("")), file("usr/lib64/python3.12/os.py", ""), glibc("usr/lib64/libc.so.6", "GLIBC_2.34"),
+			},
+			want: edit(python("venv", "3.12.9", "/opt/app-root", "3.12", "/opt/app-root/bin/python"), func(py *parent.Python) {
+				py.BasePrefix, py.Stdlib, py.Scheme.Headers = "/usr", "/usr/lib64/python3.12", "/opt/app-root/include/site/python3.12"
+			}),
+			libc: parent.Libc{Family: "glibc", Major: 2, Minor: 34},
+		},
+		{
+			name: "4: NVIDIA's PyTorch, on Ubuntu", env: []string{"PATH=/usr/local/nvidia/bin:/usr/local/cuda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PIP_CONSTRAINT=/etc/pip/constraint.txt"},
+			items: with(debianPython("3.12"), link("usr/bin/python", "python3"), exe("usr/local/bin/pip", "#!/usr/bin/python"), file("etc/pip/constraint.txt", "torch==2.8.0a0\n"),
+				file("usr/lib/python3.12/EXTERNALLY-MANAGED", ""), file("usr/local/lib/python3.12/dist-packages/torch-"+nvidiaTorch+".dist-info/METADATA", "Name: torch\nVersion: "+nvidiaTorch+"\n"),
+				file("var/lib/dpkg/status", "Package: python3.12-minimal\nStatus: install ok installed\nVersion: 3.12.3-1ubuntu0.6\n")),
+			want: &parent.Python{
+				Interpreter: "/usr/bin/python", Version: "3.12.3", Arch: "x86_64", Prefix: "/usr", BasePrefix: "/usr", Stdlib: "/usr/lib/python3.12",
+				Kind: "debian", ExternallyManaged: true, Scheme: by(local("3.12", "dist-packages", "/usr/include"), "/usr/bin/python"),
+				Dists: []parent.Dist{{Name: "torch", Version: nvidiaTorch, Path: "/usr/local/lib/python3.12/dist-packages/torch-" + nvidiaTorch + ".dist-info"}},
+			},
+			libc: parent.Libc{Family: "glibc", Major: 2, Minor: 31},
 		},
 		{
 			name: "6: Alpine", items: []item{

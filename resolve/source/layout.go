@@ -211,7 +211,7 @@ func readBlob(fsys files, h v1.Hash) ([]byte, error) {
 func openBlob(fsys files, d v1.Descriptor) (io.ReadCloser, error) {
 	f, size, err := fsys.open(blobName(d.Digest))
 	if err != nil {
-		return nil, fmt.Errorf("opening layer %s: %w", d.Digest, err)
+		return nil, foreign(d, fmt.Errorf("opening layer %s: %w", d.Digest, err))
 	}
 	if size != d.Size {
 		_ = f.Close()

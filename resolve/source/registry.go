@@ -159,10 +159,18 @@ func (l *remoteLayer) Exists() (bool, error) {
 	return ok, registry.ExplainBlob(err, l.ref.Context(), l.ref.Name())
 }
 
+func (l *remoteLayer) explain(err error) error {
+	d, unknown := l.Descriptor()
+	if unknown == nil && !d.MediaType.IsDistributable() {
+		return foreign(*d, bare(err))
+	}
+	return registry.ExplainBlob(err, l.ref.Context(), l.ref.Name())
+}
+
 func (l *remoteLayer) begin(open func() (io.ReadCloser, error)) (io.ReadCloser, error) {
 	rc, err := open()
 	if err != nil {
-		return nil, registry.ExplainBlob(err, l.ref.Context(), l.ref.Name())
+		return nil, l.explain(err)
 	}
 	return &stubborn{rc: rc, open: open, ref: l.ref, left: maxResumes}, nil
 }
