@@ -68,7 +68,8 @@ type Result struct {
 type Layer struct {
 	v1.Layer
 	Name   string
-	Reused bool // it was in the cache
+	Key    cache.Key // that the cache knows it by
+	Reused bool      // it was in the cache
 }
 
 // Build makes the image that p describes and delivers it to every output.

@@ -45,25 +45,34 @@ func Foresee(ctx context.Context, p plan.Plan, last *plan.Plan, c Cache, dirs Va
 	return out, nil
 }
 
-// find returns the layer of s, or cache.ErrMiss. Wheels that were installed
+// find returns the layer of s, or cache.ErrMiss.
+func find(ctx context.Context, s plan.Step, c Cache, dirs Values) (v1.Layer, error) {
+	key, err := keyOf(s, dirs)
+	if err != nil {
+		return nil, err
+	}
+	return c.Get(ctx, key)
+}
+
+// keyOf returns the key of s, or cache.ErrMiss. Wheels that were installed
 // before are known by the directories they touch: of the parent these are all
 // that matters.
-func find(ctx context.Context, s plan.Step, c Cache, dirs Values) (v1.Layer, error) {
+func keyOf(s plan.Step, dirs Values) (cache.Key, error) {
 	if s.Python == nil {
-		return c.Get(ctx, s.Key(nil))
+		return s.Key(nil), nil
 	}
 	b, err := dirs.Get(dirsName(s))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, cache.ErrMiss
+		return cache.Key{}, cache.ErrMiss
 	}
 	if err != nil {
-		return nil, fmt.Errorf("looking for a cached layer: %w", err)
+		return cache.Key{}, fmt.Errorf("looking for a cached layer: %w", err)
 	}
 	known := []string{}
 	if err := json.Unmarshal(b, &known); err != nil {
-		return nil, cache.ErrMiss
+		return cache.Key{}, cache.ErrMiss
 	}
-	return c.Get(ctx, s.Key(known))
+	return s.Key(known), nil
 }
 
 // remember keeps the directories that the wheels of s touch.

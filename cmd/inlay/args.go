@@ -103,7 +103,7 @@ var (
 	laterCommands = []string{"bootstrap", "builds", "rebase", "run"}
 	laterFlags    = []string{
 		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to",
-		"metadata-file", "provenance", "sandbox", "sbom", "step", "v",
+		"provenance", "sandbox", "sbom", "step", "v",
 	}
 )
 

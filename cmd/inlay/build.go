@@ -36,6 +36,7 @@ func buildCommand() *cli.Command {
 			"docker run $(inlay build --push -t registry.example.com/team/app:v1)",
 			"docker run --rm $(inlay build -o engine:docker)"),
 		Flags: append(planFlags(),
+			&cli.StringFlag{Name: "metadata-file", Usage: "describe what was built as JSON in `FILE`"},
 			&cli.StringFlag{Name: "plan", Usage: "build the plan in `FILE`, which plan --format json wrote, here or elsewhere"}),
 		OnUsageError: usageProblem,
 		Action:       build,
@@ -50,6 +51,7 @@ type job struct {
 	begun    time.Time
 	settings *settings.Docker
 	names    []string // of the image
+	metadata string   // the file that is to describe it, "" for none
 	outputs  []target
 	index    *index.Set
 	show     progress.Display
@@ -71,7 +73,7 @@ func newJob(c *cli.Context) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{context: context, file: c.String("file"), settings: s, begun: time.Now()}
+	j := &job{context: context, file: c.String("file"), settings: s, begun: time.Now(), metadata: c.String("metadata-file")}
 	if j.names, err = imageNames(c, s); err != nil {
 		return nil, err
 	}
@@ -174,6 +176,9 @@ func build(c *cli.Context) error {
 	if j.settings.SkipBuild {
 		return j.skip(c)
 	}
+	if err := j.checkMetadata(); err != nil {
+		return err
+	}
 	if _, ok := j.pushes(); ok && c.Bool("offline") {
 		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
 	}
@@ -181,6 +186,7 @@ func build(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	planned := time.Now()
 	outputs := make([]assemble.Output, len(j.outputs))
 	for i, t := range j.outputs {
 		outputs[i] = t.output
@@ -207,11 +213,17 @@ func build(c *cli.Context) error {
 		// The image is where it was asked for; a record only helps to explain.
 		j.show.Note(fmt.Sprintf("warning: %v: the next plan can't say what changed", err))
 	}
+	if err := j.writeMetadata(p, img, planned); err != nil {
+		return err
+	}
 	return j.tell(c, img)
 }
 
 // skip prints the parent's name: nothing is built (skip_build).
 func (j *job) skip(c *cli.Context) error {
+	if c.IsSet("metadata-file") {
+		return &usageError{"skip_build builds nothing that --metadata-file could describe", "leave out one of them"}
+	}
 	j.show.Note("skip_build: the image is the parent image as it is; nothing is built or pushed")
 	fmt.Fprintln(c.App.Writer, j.settings.ParentImage)
 	return nil

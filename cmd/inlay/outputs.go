@@ -163,9 +163,12 @@ func (j *job) shortTags() []string {
 }
 
 // written returns the paths in the context that the build writes to: those of
-// the outputs and of the cache.
+// the outputs, of the metadata and of the cache.
 func (j *job) written() []string {
 	paths := []string{j.site.root}
+	if j.metadata != "" {
+		paths = append(paths, j.metadata)
+	}
 	for _, t := range j.outputs {
 		if t.path != "" {
 			paths = append(paths, t.path)

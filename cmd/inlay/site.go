@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
@@ -44,7 +45,9 @@ type site struct {
 	records *record.Store
 	images  source.Remembered
 	python  *python.Resolver
-	release func()
+	// installer is the program that resolved requirements, nil if none had to.
+	installer atomic.Pointer[installer]
+	release   func()
 }
 
 // open returns the site that the flags describe. It holds the cache until it
@@ -108,8 +111,16 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set) *
 		Files:    s.wheels,
 	}
 	return &python.Resolver{
-		UV:       func(ctx context.Context) (python.UV, error) { return python.FindUV(ctx, find) },
-		Pip:      func(ctx context.Context) (python.Pip, error) { return python.FindPip(ctx, find) },
+		UV: func(ctx context.Context) (python.UV, error) {
+			uv, err := python.FindUV(ctx, find)
+			s.installer.Store(&installer{"uv", uv.Version})
+			return uv, err
+		},
+		Pip: func(ctx context.Context) (python.Pip, error) {
+			pip, err := python.FindPip(ctx, find)
+			s.installer.Store(&installer{"pip", pip.Version})
+			return pip, err
+		},
 		Runner:   find.Runner,
 		Env:      find.Env,
 		Dir:      filepath.Join(tools, "cache"),

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"inlay/assemble"
+	"inlay/cache/disk"
+	"inlay/resolve/plan"
+)
+
+// metadata is what --metadata-file holds: docs/outputs.md. The names with a dot
+// are those that docker buildx writes, for programs that read its files.
+type metadata struct {
+	BuildxDigest     string        `json:"containerimage.digest"`
+	BuildxConfig     string        `json:"containerimage.config.digest"`
+	BuildxDescriptor v1.Descriptor `json:"containerimage.descriptor"`
+	BuildxName       string        `json:"image.name,omitempty"` // all names, with commas
+
+	Digest    string           `json:"digest"` // of the manifest
+	Config    string           `json:"config"` // the configuration's digest
+	Platform  string           `json:"platform"`
+	Names     []string         `json:"names"`   // what the image is called
+	Outputs   []outputData     `json:"outputs"` // in the order of the command line
+	Parent    plan.Parent      `json:"parent"`
+	Layers    []layerData      `json:"layers"` // those on top of the parent, lowest first
+	Plan      string           `json:"plan"`   // the plan's digest
+	Inlay     string           `json:"inlay"`  // the version of the program
+	Installer *installer       `json:"installer,omitempty"`
+	Seconds   map[string]phase `json:"seconds"`
+}
+
+type outputData struct {
+	deliveredEvent
+	Digest string `json:"digest"` // of the manifest there
+	Engine string `json:"engine,omitempty"`
+}
+
+type layerData struct {
+	layerEvent
+	DiffID    string `json:"diffId"`
+	MediaType string `json:"mediaType"`
+	Key       string `json:"key"` // that the cache knows it by
+}
+
+// An installer is the program that resolved requirements in this run.
+type installer struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+}
+
+// A phase is how long a part of the build took, in seconds.
+type phase float64
+
+// checkMetadata refuses a place for the metadata that is no file's.
+func (j *job) checkMetadata() error {
+	if info, err := os.Stat(j.metadata); j.metadata != "" && err == nil && !info.Mode().IsRegular() {
+		return &usageError{fmt.Sprintf("--metadata-file %s is no file", j.metadata), "name a file"}
+	}
+	return nil
+}
+
+// writeMetadata describes what was built in the file that the flag names. A file
+// that is there is replaced.
+func (j *job) writeMetadata(p plan.Plan, img *assemble.Result, planned time.Time) error {
+	if j.metadata == "" {
+		return nil
+	}
+	m, err := j.describe(p, img, planned)
+	if err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	if s := j.tools(p).Secrets; s != nil {
+		if err := s.Document("the metadata", b); err != nil {
+			return err
+		}
+	}
+	if err := replaceFile(j.metadata, append(b, '\n')); err != nil {
+		return fmt.Errorf("writing the metadata: %w", err)
+	}
+	return nil
+}
+
+func replaceFile(name string, b []byte) error {
+	f, err := disk.Create(filepath.Dir(name))
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	_, err = f.Commit(filepath.Base(name))
+	return err
+}
+
+// describe gathers what is known of a build. It was planned at a time.
+func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*metadata, error) {
+	manifest, err := img.Image.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	size, err := img.Image.Size()
+	if err != nil {
+		return nil, err
+	}
+	key := p.Digest()
+	now := time.Now()
+	m := &metadata{
+		BuildxDigest:     img.Digest.String(),
+		BuildxConfig:     manifest.Config.Digest.String(),
+		BuildxDescriptor: v1.Descriptor{MediaType: manifest.MediaType, Digest: img.Digest, Size: size},
+		BuildxName:       strings.Join(j.names, ","),
+		Digest:           img.Digest.String(),
+		Config:           manifest.Config.Digest.String(),
+		Platform:         p.Platform,
+		Names:            append([]string{}, j.names...),
+		Parent:           p.Image().Parent,
+		Plan:             hex.EncodeToString(key[:]),
+		Inlay:            version,
+		Installer:        j.site.installer.Load(),
+		Seconds: map[string]phase{
+			"plan": seconds(planned.Sub(j.begun)), "build": seconds(now.Sub(planned)), "total": seconds(now.Sub(j.begun)),
+		},
+	}
+	e, err := newResultEvent(img)
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range e.Delivered {
+		m.Outputs = append(m.Outputs, outputData{d, img.Delivered[i].Digest.String(), img.Delivered[i].Engine})
+	}
+	m.Layers, err = layersData(e, img, manifest)
+	return m, err
+}
+
+// layersData describes the layers that a build put on top of the parent.
+func layersData(e resultEvent, img *assemble.Result, manifest *v1.Manifest) ([]layerData, error) {
+	all := make([]layerData, len(img.Layers))
+	for i, l := range img.Layers {
+		diffID, err := l.DiffID()
+		if err != nil {
+			return nil, fmt.Errorf("reading layer %q: %w", l.Name, err)
+		}
+		stands := manifest.Layers[len(manifest.Layers)-len(img.Layers)+i]
+		all[i] = layerData{e.Layers[i], diffID.String(), string(stands.MediaType), hex.EncodeToString(l.Key[:])}
+	}
+	return all, nil
+}
+
+func seconds(d time.Duration) phase { return phase(d.Round(time.Millisecond).Seconds()) }
