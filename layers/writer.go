@@ -56,9 +56,9 @@ const (
 )
 
 // MinSplice is the size of a content, in bytes, from which on Splice moves the
-// stream as it is into a layer compressed with gzip. Smaller ones are compressed anew, together with what stands
-// beside them: a layer whose small files come first is smaller by 1 % (measured
-// on 289 wheels, 755 MB).
+// stream as it is into a layer compressed with gzip. Smaller ones are compressed
+// anew, together with what stands beside them: a layer whose small files come
+// first is smaller by 1 % (measured on 289 wheels, 755 MB).
 const MinSplice = 16 << 10
 
 // copyBuffer is how much of a content is at hand at a time, in bytes.
@@ -126,9 +126,9 @@ type Deflated struct {
 }
 
 // Splice adds e, a regular file with the content of s, and where possible moves
-// the compressed stream as it is; zstd has no place for it. The content is decoded all the same, and what
-// s and e say of it checked: another length than e.Size is a *SizeError. The
-// rules for e are those of Add.
+// the compressed stream as it is; zstd has no place for it. The content is
+// decoded all the same, and what s and e say of it checked: another length than
+// e.Size is a *SizeError. The rules for e are those of Add.
 func (w *Writer) Splice(e Entry, s Deflated) error {
 	return w.do("adding", e.Path, func() error {
 		if !e.Mode.IsRegular() {
