@@ -81,7 +81,6 @@ func choosing() []argument {
 		{of: both, names: names("no-binary"), takes: many, does: places, as: "--no-binary", example: "numpy"},
 		{of: both, names: names("only-binary"), takes: many, does: places, as: "--only-binary", example: `":all:"`},
 		{of: "uv", names: names("no-build"), does: places, as: "--no-build", counterpart: "only-binary"},
-		{of: "uv", names: names("no-build-package"), takes: many, does: places, as: "--no-build-package", example: "numpy", counterpart: "only-binary"},
 		{of: "pip", names: names("prefer-binary"), does: decides, as: "--prefer-binary"},
 		{
 			of: "uv", names: names("torch-backend"), takes: one, does: torch, example: "cpu", null: "none",
