@@ -40,7 +40,9 @@ parents:
 e2e *args: parents build
     INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 30m -v -run '^TestE2E' {{ args }} ./cmd/inlay
     INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run "^TestE2E" ./assemble/dpkg
-    INLAY_TEST_UV="$(ls "$PWD"/bin/e2e/cache/uv/*/uv 2>/dev/null | tail -1)" go test -count=1 -v -run '^TestUV' ./resolve/python
+    python3 -m pip download -q --no-deps -d bin/e2e/pip pip==26.3
+    INLAY_TEST_UV="$(ls "$PWD"/bin/e2e/cache/uv/*/uv 2>/dev/null | tail -1)" INLAY_TEST_PIP="$PWD/bin/e2e/pip/pip-26.3-py3-none-any.whl" \
+        go test -count=1 -timeout 30m -v -run '^Test(UV|Pip)' ./resolve/python
     INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2E' ./resolve/apt
 
 # Check that it builds for every platform it is for.

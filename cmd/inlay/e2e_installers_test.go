@@ -112,7 +112,7 @@ type distribution struct {
 	paths   []string
 }
 
-var infoDir = regexp.MustCompile(`^(.*/)([^/]+)-([^/-]+)\.dist-info/RECORD$`)
+var infoDir = regexp.MustCompile(`^(.*/(?:dist|site)-packages/)([^/]+)-([^/-]+)\.dist-info/RECORD$`)
 
 // distributions lists what a tree has installed.
 func distributions(tree map[string]node) map[string]distribution {
