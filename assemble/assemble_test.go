@@ -131,6 +131,9 @@ func TestCompression(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{"application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.oci.image.layer.v1.tar+zstd"}[i%2]
+		if l, err := o.Cache.Get(t.Context(), r.Layers[0].Key); err != nil || must(l.Digest()) != m.Layers[2].Digest {
+			t.Errorf("build %d: the cache has %v, %v for the layer's key", i, l, err)
+		}
 		if got := string(m.Layers[2].MediaType); got != want || r.Layers[0].Reused != (i > 1) {
 			t.Errorf("build %d: the layer is %s, reused %v, want %s", i, got, r.Layers[0].Reused, want)
 		}
@@ -142,6 +145,13 @@ func TestCompression(t *testing.T) {
 			t.Errorf("build %d: the layer's DiffID is %s, want %s", i, id, filesDiffID)
 		}
 	}
+}
+
+func must(h v1.Hash, err error) v1.Hash {
+	if err != nil {
+		panic(err)
+	}
+	return h
 }
 
 const filesDiffID = "sha256:7beddd62ac9e281a596a60db0c3f4d20593a93ae7b66ecc438a88bfc3e90e214"

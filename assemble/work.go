@@ -131,6 +131,11 @@ func (w *work) image(ctx context.Context, missing []int, deliver func(v1.Layer),
 	if err != nil {
 		return nil, err
 	}
+	for i, s := range w.plan.Image().Steps {
+		if w.layers[i].Key, err = keyOf(s, w.o.Dirs); err != nil {
+			return nil, err
+		}
+	}
 	r, err := stack(parent, w.layers, w.plan)
 	if err != nil {
 		return nil, err
