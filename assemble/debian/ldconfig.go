@@ -181,9 +181,15 @@ func scanLibraries(tree *overlay.Tree, dir string, old []library) ([]library, er
 		if err != nil {
 			return nil, err
 		}
-		if l.name != "" {
-			byName[l.name] = l
+		if l.name == "" {
+			continue
 		}
+		// The name that compilers look for is a link to the one that programs do.
+		at, err := tree.Lstat(p)
+		if err == nil && at.Mode.Type() == fs.ModeSymlink && strings.HasSuffix(n, ".so") && strings.HasPrefix(l.name, n) {
+			l.name, l.path = n, p
+		}
+		byName[l.name] = l
 	}
 	out := make([]library, 0, len(byName))
 	for _, l := range byName {

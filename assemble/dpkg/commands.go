@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,7 +18,7 @@ import (
 // script belongs to.
 func (i *installer) commands(e *entry) map[string]script.Command {
 	return map[string]script.Command{
-		"dpkg": i.dpkg, "dpkg-query": i.query, "dpkg-statoverride": i.statoverride, "dpkg-trigger": i.trigger,
+		"dpkg": i.dpkg, "dpkg-query": i.query, "dpkg-statoverride": i.statoverride, "dpkg-trigger": i.trigger, "dpkg-realpath": i.realpath,
 		"dpkg-divert": func(_ context.Context, c *script.Call) error { return i.diversion(c, e) },
 	}
 }
@@ -53,6 +54,21 @@ func (i *installer) dpkg(ctx context.Context, c *script.Call) error {
 		return i.query(ctx, c)
 	}
 	return c.Usage()
+}
+
+// realpath prints where a path leads, whether something is there or not.
+func (i *installer) realpath(_ context.Context, c *script.Call) error {
+	if len(c.Args) != 2 || !strings.HasPrefix(c.Args[1], "/") {
+		return c.Usage()
+	}
+	rest := ""
+	for p := path.Clean(c.Args[1]); ; p = path.Dir(p) {
+		if real, err := i.tree.Resolve(p); err == nil {
+			fmt.Fprintln(c.Out, path.Join("/", real, rest))
+			return nil
+		}
+		rest = path.Join(path.Base(p), rest)
+	}
 }
 
 // compareVersions is --compare-versions, for which an empty version is earlier

@@ -25,6 +25,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"inlay/assemble/deb"
 	"inlay/assemble/dpkg"
 	"inlay/assemble/overlay"
@@ -339,6 +341,9 @@ func compareTrees(t *testing.T, want, got map[string]node, report *dpkg.Report) 
 		bad++
 		if bad <= 60 {
 			t.Errorf("%s: apt-get left %s, we left %s", p, describe(w, inWant), describe(g, inGot))
+			if inWant && inGot && w.Body != "" && g.Body != "" {
+				t.Errorf("its content (-apt-get +ours):\n%s", cmp.Diff(strings.Split(w.Body, "\n"), strings.Split(g.Body, "\n")))
+			}
 		}
 	}
 	return bad, allowed

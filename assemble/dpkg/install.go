@@ -79,6 +79,7 @@ type installer struct {
 	report  *Report
 	pending triggers
 	debconf *debian.Debconf
+	bare    bool // there was nothing before
 }
 
 // Install installs packages into tree. They are complete: what they depend on
@@ -89,13 +90,8 @@ func Install(ctx context.Context, tree *overlay.Tree, packages []Package, o Opti
 	if err := i.prepare(tree, packages); err != nil {
 		return nil, err
 	}
-	for _, p := range i.packs {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		if err := i.unpack(ctx, p); err != nil {
-			return nil, err
-		}
+	if err := i.unpackAll(ctx); err != nil {
+		return nil, err
 	}
 	for _, p := range i.packs {
 		if err := i.configure(ctx, p); err != nil {
@@ -108,9 +104,37 @@ func Install(ctx context.Context, tree *overlay.Tree, packages []Package, o Opti
 	return i.report, i.finish()
 }
 
+// unpackAll lays out the files of all packages. Where nothing was before, the
+// scripts that come before files have no programs to call: they come after.
+func (i *installer) unpackAll(ctx context.Context) error {
+	for _, p := range i.packs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if !i.bare {
+			if err := i.preUnpack(ctx, p); err != nil {
+				return err
+			}
+		}
+		if err := i.unpack(ctx, p); err != nil {
+			return err
+		}
+	}
+	if !i.bare {
+		return nil
+	}
+	for _, p := range i.packs {
+		if err := i.preUnpack(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // prepare reads the database, or begins one.
 func (i *installer) prepare(tree *overlay.Tree, packages []Package) (err error) {
 	if !tree.Exists(adminDir + "status") {
+		i.bare = true
 		if err := bootstrap(tree, packages); err != nil {
 			return err
 		}
@@ -131,6 +155,10 @@ func (i *installer) prepare(tree *overlay.Tree, packages []Package) (err error) 
 		}
 	}
 	i.packs = sorted(packs)
+	if i.bare { // the others' scripts ask for accounts
+		rank := func(p *pack) int { return slices.Index([]string{"base-files", "base-passwd"}, p.name) }
+		slices.SortStableFunc(i.packs, func(a, b *pack) int { return rank(b) - rank(a) })
+	}
 	i.report.Packages = len(packs)
 	return nil
 }
@@ -181,11 +209,8 @@ func (p *pack) replaces(e *entry) bool {
 	return false
 }
 
-// unpack runs the scripts that come before, and lays the files out.
+// unpack lays the files of a package out, and notes it in the database.
 func (i *installer) unpack(ctx context.Context, p *pack) error {
-	if err := i.preUnpack(ctx, p); err != nil {
-		return err
-	}
 	if err := i.keepPostrm(p); err != nil {
 		return err
 	}

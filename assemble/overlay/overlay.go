@@ -185,7 +185,10 @@ type spot struct {
 // only if follow is set, even to where nothing is yet.
 func (t *Tree) find(op, name string, follow bool) (spot, error) {
 	fail := func(err error) (spot, error) { return spot{}, &fs.PathError{Op: op, Path: name, Err: err} }
-	if strings.Contains(name, "\x00") {
+	switch {
+	case name == "":
+		return fail(fs.ErrNotExist)
+	case strings.Contains(name, "\x00"):
 		return fail(fs.ErrInvalid)
 	}
 	dirs, names, links := []*node{t.root}, []string{}, 0

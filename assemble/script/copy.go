@@ -62,7 +62,7 @@ func move(_ context.Context, c *Call) error {
 }
 
 func copyFiles(_ context.Context, c *Call) error {
-	set, rest, err := c.Flags("apfrRdPLvTnu", "archive:a", "force:f", "recursive:r", "no-target-directory:T",
+	set, rest, err := c.Flags("apfrRdPLvTnuZ", "archive:a", "force:f", "recursive:r", "no-target-directory:T",
 		"preserve=:p", "no-dereference:P", "remove-destination", "no-clobber:n")
 	if err != nil {
 		return err

@@ -249,12 +249,12 @@ func link(_ context.Context, c *Call) error {
 }
 
 func touch(_ context.Context, c *Call) error {
-	_, rest, err := c.Flags("amch", "no-create:c")
+	set, rest, err := c.Flags("amchr:", "no-create:c", "no-dereference:h", "reference=:r")
 	if err != nil {
 		return err
 	}
 	return c.each(rest, func(p string) error {
-		if _, err := c.Tree.Stat(c.Abs(p)); err == nil {
+		if _, err := c.Tree.Stat(c.Abs(p)); err == nil || has(set, "c") || has(set, "h") {
 			return nil // times are the layer's
 		}
 		return c.Tree.WriteFile(c.Abs(p), nil, 0o666&^c.umask)

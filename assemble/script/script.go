@@ -145,6 +145,9 @@ func (m *Machine) run(ctx context.Context, name string, text []byte, args []stri
 	if err == nil {
 		err = m.functions.learn(file)
 	}
+	if err == nil {
+		_, err = lazy(file)
+	}
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,18 @@ func parse(name string, text []byte) (*syntax.File, error) {
 	return file, nil
 }
 
+// checked parses what the shell will parse again: it must be right as it is.
+func checked(name string, text []byte) (*syntax.File, error) {
+	file, err := parse(name, text)
+	if err != nil {
+		return nil, err
+	}
+	if changed, err := lazy(file); changed || err != nil {
+		return nil, &UnsupportedError{"a command in the default of a variable"}
+	}
+	return file, nil
+}
+
 // hostly are variables that tell of the host, the process or the time.
 var hostly = []string{
 	"RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "PPID", "$", "!", "BASHPID", "HOSTNAME", "UID", "EUID", "GID",
@@ -178,7 +190,7 @@ func (m *Machine) shell(h interp.HandlerContext, args []string) ([]string, error
 			if args[0] == "trap" {
 				text = args[1]
 			}
-			file, err := parse(args[0], []byte(text))
+			file, err := checked(args[0], []byte(text))
 			if err != nil {
 				return nil, err
 			}
@@ -240,7 +252,7 @@ func (m *Machine) source(h interp.HandlerContext, args []string) ([]string, erro
 		if err != nil {
 			return args, nil //nolint:nilerr // the shell says so when it opens it
 		}
-		file, err := parse(name, text)
+		file, err := checked(name, text)
 		if err == nil {
 			err = m.functions.learn(file)
 		}
