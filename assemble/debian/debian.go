@@ -32,7 +32,7 @@ func (s *System) Commands() map[string]script.Command {
 		"update-alternatives": alternatives, "ldconfig": ldconfig, "ldconfig.real": ldconfig,
 		"update-ca-certificates": certificates,
 		"adduser":                s.adduser, "addgroup": s.adduser, "useradd": s.useradd, "groupadd": s.groupadd,
-		"groupmod": s.groupmod, "usermod": s.usermod, "systemd-sysusers": s.sysusers,
+		"groupmod": s.groupmod, "usermod": s.usermod, "systemd-sysusers": s.sysusers, "shadowconfig": s.shadowconfig,
 		"add-shell": addShell, "update-shells": updateShells, "update-locale": updateLocale,
 		"setcap": setcap, "getcap": getcap, "ucf": ucf, "ucfr": ucfr, "inlay:debconf": s.Debconf.command,
 	}

@@ -162,3 +162,19 @@ deb-systemd-helper enable x.service`))
 		t.Errorf("ucf of a file that differs = %v, want an *UnsupportedError", err)
 	}
 }
+
+func TestShadowconfig(t *testing.T) {
+	tree, run := system(t)
+	check(t, tree.WriteFile("etc/passwd", []byte("root:*:0:0:root:/root:/bin/sh\n"), 0o644))
+	check(t, tree.WriteFile("etc/group", []byte("root:*:0:\nshadow:*:42:root\n"), 0o644))
+	check(t, tree.Remove("etc/shadow"))
+	check(t, tree.Remove("etc/gshadow"))
+	check(t, run("shadowconfig on"))
+	want(t, tree, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n")
+	want(t, tree, "etc/shadow", "root:*:20000:0:99999:7:::\n")
+	want(t, tree, "etc/group", "root:x:0:\nshadow:x:42:root\n")
+	want(t, tree, "etc/gshadow", "root:*::\nshadow:*::root\n")
+	if f, err := tree.Stat("etc/shadow"); err != nil || f.GID != 42 || f.Mode != 0o640 {
+		t.Errorf("/etc/shadow is %+v, %v", f, err)
+	}
+}
