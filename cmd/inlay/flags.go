@@ -186,7 +186,43 @@ func checkFlags(c *cli.Context) error {
 	if p := c.StringSlice("platform"); len(p) > 1 {
 		return &usageError{"an image for several platforms is not supported yet", "build once for each, as in --platform " + p[0]}
 	}
+	if c.Bool("refresh") && c.Bool("offline") {
+		return &usageError{"--refresh asks anew, and --offline leaves nobody to ask", "leave one of them out"}
+	}
+	return checkPlanFlags(c)
+}
+
+// besidePlan are the settings that count for a plan from a file: what the image
+// is called, and how its wheels are reached.
+var besidePlan = []string{
+	"name", "registry", "settings.docker.target_repository", "settings.docker.image_tag", "settings.docker.indexes",
+}
+
+// checkPlanFlags refuses flags about what a plan from a file has decided.
+func checkPlanFlags(c *cli.Context) error {
+	if c.String("plan") == "" {
+		return nil
+	}
+	decided := []string{"refresh", "strict"}
+	for _, f := range settingFlags() {
+		decided = append(decided, f.Names()[0])
+	}
+	for _, name := range decided {
+		if c.IsSet(name) {
+			return decidedError("--" + name)
+		}
+	}
+	for _, s := range c.StringSlice("set") {
+		path, _, _ := strings.Cut(s, "=")
+		if !slices.Contains(besidePlan, path) && !slices.Contains(besidePlan, "settings.docker."+path) {
+			return decidedError("--set " + path)
+		}
+	}
 	return nil
+}
+
+func decidedError(flag string) error {
+	return &usageError{flag + " changes nothing: the plan of --plan is decided", "leave it out, or give it to the `inlay plan` that writes the plan"}
 }
 
 // contextDir returns the one argument of build and plan.
