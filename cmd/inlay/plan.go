@@ -136,6 +136,9 @@ func size(f assemble.Forecast) string {
 	var n int64
 	if f.Step.Python != nil {
 		for _, w := range f.Step.Python.Wheels {
+			if w.Size == 0 {
+				return "size unknown" // not every index tells
+			}
 			n += w.Size
 		}
 		return "about " + inBytes(n)

@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -27,7 +28,7 @@ func Diff(old, now Stage) [][]string {
 		}
 		out[i] = now.Steps[i].since(old)
 		if len(out[i]) == 0 && !compressed(old, now.Steps[i].Compression) {
-			out[i] = []string{"compression"}
+			out[i] = []string{"compression changed to " + cmp.Or(now.Steps[i].Compression, "gzip")}
 		}
 		if len(out[i]) == 0 {
 			out[i] = []string{ParentChanged}

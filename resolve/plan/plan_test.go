@@ -195,7 +195,7 @@ func TestDiff(t *testing.T) {
 		{"files", func(s *plan.Stage) {
 			s.Steps[2].Files.Files = []plan.File{{Path: "new.py"}, {Path: "run.py"}}
 		}, [][]string{nil, nil, {"new.py added", "run.py changed", "data removed", "latest removed"}}},
-		{"the compression", func(s *plan.Stage) { s.Steps[1].Compression = plan.Zstd }, [][]string{nil, {"compression"}, nil}},
+		{"the compression", func(s *plan.Stage) { s.Steps[1].Compression = plan.Zstd }, [][]string{nil, {"compression changed to zstd"}, nil}},
 		{"the owner", func(s *plan.Stage) { s.Steps[2].Files.UID = 0 }, [][]string{nil, nil, {"owner 1000:1000 → 0:1000"}}},
 		{"the time", func(s *plan.Stage) { s.Steps[2].Files.ModTime = 9 }, [][]string{nil, nil, {"the time of the files changed (SOURCE_DATE_EPOCH)"}}},
 		{"removals", func(s *plan.Stage) { s.Steps[0].Remove.Paths = []string{"/x"} }, [][]string{
