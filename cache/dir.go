@@ -28,7 +28,13 @@ const (
 )
 
 // Dir is a cache in a local directory. Processes on one machine can share it.
-type Dir struct{ root string }
+type Dir struct {
+	// CheckUnpacked returns what is wrong with a file of Unpacked, for Verify;
+	// nil checks none.
+	CheckUnpacked func(ctx context.Context, path string) error
+
+	root string
+}
 
 // Open returns the cache in the directory root, which it makes and marks as a
 // cache if need be. A root that holds something else under the names the cache
@@ -39,7 +45,7 @@ func Open(root string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the cache: %w", err)
 	}
-	d := &Dir{root}
+	d := &Dir{root: root}
 	if ours, err := d.isOurs(); ours || err != nil {
 		return d, err
 	}

@@ -23,8 +23,11 @@ type Kind string
 const (
 	Layers      Kind = "layers"      // finished layers by key: Dir's own
 	Wheels      Kind = "wheels"      // downloads by digest: a fetch.Store
+	Debs        Kind = "debs"        // downloads by digest: a fetch.Store
+	Unpacked    Kind = "unpacked"    // Debs again, unpacked, by the same digests
+	Archives    Kind = "archives"    // indexes of Debian archives: disk.Values
 	Inventories Kind = "inventories" // what parents and sources hold: disk.Values
-	Resolutions Kind = "resolutions" // which wheels requirements came to: disk.Values
+	Resolutions Kind = "resolutions" // which files requirements and packages came to: disk.Values
 	Records     Kind = "records"     // which plan gave which image: disk.Values
 	Images      Kind = "images"      // images that were given no other place: an OCI layout
 	UV          Kind = "uv"          // uv and uv's own cache: a directory that uv manages
@@ -32,8 +35,11 @@ const (
 
 // Kinds returns all kinds, in the order in which they are shown.
 func Kinds() []Kind {
-	return []Kind{Layers, Wheels, Inventories, Resolutions, Records, Images, UV}
+	return []Kind{Layers, Wheels, Debs, Unpacked, Archives, Inventories, Resolutions, Records, Images, UV}
 }
+
+// byDigest reports whether the files of a kind are named by a digest in hex.
+func (k Kind) byDigest() bool { return k == Layers || k == Wheels || k == Debs || k == Unpacked }
 
 // isWhole reports whether a kind is shown and removed as a whole, because what
 // its directory holds is the business of another program or format.
@@ -45,14 +51,14 @@ func (d *Dir) Path(k Kind) string { return filepath.Join(d.root, string(k)) }
 // Usage says how much there is of a kind.
 type Usage struct {
 	Kind  Kind
-	Count int   // layers by key, wheels, values; files of Images and UV
+	Count int   // layers by key, files, values; files of Images and UV
 	Bytes int64 // of all files
 }
 
 // An Entry is one thing in the cache.
 type Entry struct {
 	Kind Kind
-	Name string    // a layer's key and a wheel's digest in hex, a value's name
+	Name string    // a layer's key and a file's digest in hex, a value's name
 	Size int64     // in bytes; of a layer, its compressed size, 0 if the entry is damaged
 	Used time.Time // last time it was made or used
 }
@@ -148,7 +154,7 @@ func (d *Dir) items(k Kind) ([]item, error) {
 	}
 	var items []item
 	for _, f := range files {
-		if (k == Layers || k == Wheels) && !isHex(f.Name()) {
+		if k.byDigest() && !isHex(f.Name()) {
 			continue // nobody would find it
 		}
 		it := item{Entry: Entry{Kind: k, Name: f.Name(), Size: f.Size(), Used: f.ModTime()}, path: filepath.Join(dir, f.Name())}

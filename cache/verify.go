@@ -16,7 +16,7 @@ import (
 // A Problem is a damaged thing in the cache.
 type Problem struct {
 	Kind Kind
-	Name string // of the entry, or of the layer's or wheel's file: its digest in hex
+	Name string // of the entry, or of the layer's or download's file: its digest in hex
 	Path string // of the file
 	What string // what is wrong with it: "has sha256 …", "is damaged", "leads to no layer: …"
 }
@@ -127,8 +127,11 @@ func (d *Dir) subjects() ([]subject, error) {
 }
 
 func (d *Dir) subject(it item) subject {
-	if it.Kind == Wheels {
-		return hashed(Wheels, it.path)
+	switch it.Kind {
+	case Wheels, Debs:
+		return hashed(it.Kind, it.path)
+	case Unpacked:
+		return subject{it.Kind, it.Name, it.path, func(ctx context.Context) error { return d.checkUnpacked(ctx, it.path) }}
 	}
 	values := disk.Values{Dir: filepath.Dir(it.path)}
 	return subject{it.Kind, it.Name, it.path, func(context.Context) error {
@@ -146,6 +149,14 @@ func (d *Dir) subject(it item) subject {
 		}
 		return err
 	}}
+}
+
+// checkUnpacked asks those who know the form, if they were named.
+func (d *Dir) checkUnpacked(ctx context.Context, path string) error {
+	if d.CheckUnpacked == nil {
+		return nil
+	}
+	return d.CheckUnpacked(ctx, path)
 }
 
 // hashed returns a file that is named by its sha256.

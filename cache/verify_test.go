@@ -125,3 +125,27 @@ func wantProblems(t *testing.T, d *cache.Dir, want ...string) {
 		t.Errorf("problems (-want +got):\n%s", diff)
 	}
 }
+
+// Downloads of packages are checked by their digests, and what was unpacked of
+// them by those who know the form.
+func TestVerifyPackages(t *testing.T) {
+	t.Parallel()
+	d, _ := openCache(t)
+	const digest = "11507a0e2f5e69d5dfa40a62a1bd7b6ee57e6bcd85c67c9b8431b36fff21c437" // of "new"
+	other := strings.Repeat("0", 64)
+	for _, k := range []cache.Kind{cache.Debs, cache.Unpacked} {
+		write(t, filepath.Join(d.Path(k), digest), "new")
+		write(t, filepath.Join(d.Path(k), other), "damaged")
+	}
+	usage(t, d, "debs 2;unpacked 2;")
+	d.CheckUnpacked = func(_ context.Context, path string) error {
+		if strings.HasSuffix(path, other) {
+			return errors.New("is no package")
+		}
+		return nil
+	}
+	wantProblems(t, d,
+		fmt.Sprintf("debs %s has sha256 %x", filepath.Join(d.Path(cache.Debs), other), sha256.Sum256([]byte("damaged"))),
+		"unpacked "+filepath.Join(d.Path(cache.Unpacked), other)+" is no package")
+	usage(t, d, "debs 1;unpacked 1;")
+}

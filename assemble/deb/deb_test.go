@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -233,4 +234,40 @@ func FuzzPackage(f *testing.F) {
 			t.Error("no control file")
 		}
 	})
+}
+
+// Check finds damage in what a store keeps.
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	raw := debtest.Deb{Name: "a", Files: []debtest.File{{Name: "./file", Body: strings.Repeat("content ", 1000)}}}.Bytes()
+	hex := fmt.Sprintf("%x", sha256.Sum256(raw))
+	_, err := deb.NewStore(dir).Package(t.Context(), "a", hex, func(context.Context) (*os.File, error) {
+		name := filepath.Join(t.TempDir(), "a.deb")
+		if err := os.WriteFile(name, raw, 0o644); err != nil {
+			return nil, err
+		}
+		return os.Open(name)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, hex)
+	if err := deb.Check(t.Context(), path); err != nil {
+		t.Errorf("Check of a whole package = %v", err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{20, len(whole) - 60, len(whole) - 1} {
+		damaged := slices.Clone(whole)
+		damaged[at] ^= 0xff
+		name := filepath.Join(t.TempDir(), hex)
+		if err := os.WriteFile(name, damaged, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := deb.Check(t.Context(), name); err == nil {
+			t.Errorf("Check found no damage in byte %d of %d", at, len(whole))
+		}
+	}
 }

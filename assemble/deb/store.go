@@ -67,6 +67,7 @@ func (s *Store) stored(name, hex string) (*Package, error) {
 	if err := p.readTrailer(file); err != nil {
 		return nil, fmt.Errorf("reading the unpacked package %s: %w", name, err)
 	}
+	disk.Touch(s.path(hex))
 	return p, nil
 }
 
@@ -149,4 +150,30 @@ func (s *Store) frame(p *Package, i int) ([]byte, error) {
 	}
 	s.recent = append(s.recent, frame{p.hex, i, plain})
 	return plain, nil
+}
+
+// Check returns what is wrong with the file at path of a store.
+func Check(ctx context.Context, path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	p := &Package{Name: filepath.Base(path)}
+	if err := p.readTrailer(file); err != nil {
+		return err
+	}
+	for i := range len(p.frames) - 1 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		packed := make([]byte, p.frames[i+1]-p.frames[i])
+		if _, err := file.ReadAt(packed, p.frames[i]); err != nil {
+			return errSegment
+		}
+		if _, err := unzstd(packed, frameSize); err != nil {
+			return errSegment
+		}
+	}
+	return nil
 }
