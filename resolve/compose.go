@@ -24,13 +24,14 @@ const maxLayers = 120
 // compose orders the steps and sets the configuration.
 func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 	stage := plan.Stage{Parent: plan.Parent{Image: r.Parent.Reference, Digest: r.Parent.Digest}}
-	source, err := sourceStep(req, r.Parent, files)
+	source, err := sourceStep(req, r.Base, files)
 	if err != nil {
 		return plan.Plan{}, err
 	}
+	stage.Steps = aptSteps(req, r.Parent, r.Packages)
 	if r.Resolution != nil {
-		room := min(64, maxLayers-len(r.Parent.Layers)-2) // the removals and the source take one each
-		stage.Steps = pythonSteps(r.Parent, r.Resolution, room)
+		room := min(64, maxLayers-len(r.Parent.Layers)-3) // the packages, the removals and the source take one each
+		stage.Steps = append(stage.Steps, pythonSteps(r.Base, r.Resolution, room)...)
 	}
 	if source != nil {
 		stage.Steps = append(stage.Steps, *source)

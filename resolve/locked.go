@@ -257,7 +257,7 @@ func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *loc
 	if r.Resolution == nil {
 		return now
 	}
-	now.Python = &lock.Python{Version: r.Parent.Python.Version, Installer: cmp.Or(req.Settings.Installer, "uv")}
+	now.Python = &lock.Python{Version: r.Base.Python.Version, Installer: cmp.Or(req.Settings.Installer, "uv")}
 	for _, x := range req.Index.Indexes() {
 		now.Python.Indexes = append(now.Python.Indexes, lock.Public(x.URL))
 	}

@@ -8,10 +8,13 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"inlay/ignore"
+	"inlay/resolve/apt"
 	"inlay/resolve/index"
 	"inlay/resolve/lock"
 	"inlay/resolve/parent"
@@ -25,16 +28,17 @@ import (
 // A Request is everything a plan depends on.
 type Request struct {
 	Settings *settings.Docker
-	Context  string   // the directory of the source
-	Source   fs.FS    // its files; a *tree.Dir as a rule
-	Written  []string // paths in it that the build writes to, such as an output's; no part of the source
-	Own      []string // paths in it of inlay's own files, such as the lock file; no part of the source either
-	Platform string   // of a parent for several, where the settings name none
-	Created  int64    // SOURCE_DATE_EPOCH, or 0: seconds since 1970
-	Refresh  bool     // resolve requirements anew
-	Strict   bool     // requirements that later ones break are an error
-	Offline  bool     // no network
-	Lock     Lock     // the lock file
+	Context  string    // the directory of the source
+	Source   fs.FS     // its files; a *tree.Dir as a rule
+	Written  []string  // paths in it that the build writes to, such as an output's; no part of the source
+	Own      []string  // paths in it of inlay's own files, such as the lock file; no part of the source either
+	Platform string    // of a parent for several, where the settings name none
+	Created  int64     // SOURCE_DATE_EPOCH, or 0: seconds since 1970
+	Refresh  bool      // resolve requirements anew
+	Strict   bool      // requirements that later ones break are an error
+	Offline  bool      // no network
+	Lock     Lock      // the lock file
+	Now      time.Time // decides which indexes of packages are too old
 
 	Index     *index.Set       // the package indexes; nil asks the installer's own
 	arguments python.Arguments // of the settings, for the installer
@@ -42,11 +46,16 @@ type Request struct {
 	Images   Images
 	Python   Python
 	Projects Projects
-	Store    Store                            // keeps what was learned of parents
-	Digests  *tree.Cache                      // of files seen before; nil reads every file
-	Jobs     int                              // files and parent layers read at a time
-	Lookup   func(name string) (string, bool) // returns a variable of the user's environment, for requirements files; nil knows none
-	Note     func(string)                     // is told what the user should know; safe for concurrent use; nil drops it
+	Packages Packages
+	Answers  Store // keeps what packages came to
+	// Make returns the image of a plan, made for that if need be: where packages
+	// bring a Python or a user, their layer decides about the rest.
+	Make    func(ctx context.Context, p plan.Plan) (v1.Image, error)
+	Store   Store                            // keeps what was learned of parents
+	Digests *tree.Cache                      // of files seen before; nil reads every file
+	Jobs    int                              // files and parent layers read at a time
+	Lookup  func(name string) (string, bool) // returns a variable of the user's environment, for requirements files; nil knows none
+	Note    func(string)                     // is told what the user should know; safe for concurrent use; nil drops it
 	// Default names the parent where the settings name none, and says why that
 	// one; "" if there is none.
 	Default func() (image, why string)
@@ -75,6 +84,8 @@ type Store interface {
 type Result struct {
 	Plan       plan.Plan
 	Parent     *parent.Inventory
+	Base       *parent.Inventory  // what the steps above the packages stand on: the parent, or the parent with them
+	Packages   *apt.Resolved      // nil without packages
 	Resolution *python.Resolution // nil without requirements
 	Locked     *lock.Image        // what a lock file is to say of it
 }
@@ -137,15 +148,41 @@ func (r *Result) environment(ctx context.Context, req Request, groups []python.G
 	if r.Parent, err = inspect(ctx, req, from, pin); err != nil {
 		return err
 	}
-	given, err := req.Lock.resolution(known, req.Index, r.Parent, groups)
-	if err != nil {
-		return err
-	}
 	if known != nil {
 		r.Locked = known
 	}
-	r.Resolution, err = requirements(ctx, req, r.Parent, groups, given)
-	return err
+	return r.contents(ctx, req, groups, known)
+}
+
+// contents resolves packages and, beside them, requirements: once more if it
+// turns out that the packages decide about them.
+func (r *Result) contents(ctx context.Context, req Request, groups []python.Group, known *lock.Image) error {
+	var said []string
+	beside := req
+	beside.Note = func(s string) { said = append(said, s) }
+	var problem error
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		r.Packages, err = packages(gctx, req, r.Parent)
+		return err
+	})
+	r.Resolution, problem = requirements(gctx, beside, r.Parent, groups, known)
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	r.Base = r.Parent
+	if r.grows(req, len(groups) > 0) {
+		var err error
+		if r.Base, err = r.grow(ctx, req); err != nil {
+			return err
+		}
+		r.Resolution, err = requirements(ctx, req, r.Base, groups, known)
+		return err
+	}
+	for _, s := range said {
+		req.note("%s", s)
+	}
+	return problem
 }
 
 // A parentName is how the settings, or the default, name the parent.
@@ -205,13 +242,17 @@ func inspect(ctx context.Context, req Request, from parentName, pin string) (*pa
 	return inv, nil
 }
 
-// requirements resolves what the parent lacks; given is the answer if it is
+// requirements resolves what the parent lacks; known holds the answer if it is
 // known.
-func requirements(ctx context.Context, req Request, inv *parent.Inventory, groups []python.Group, given *python.Resolution) (*python.Resolution, error) {
+func requirements(ctx context.Context, req Request, inv *parent.Inventory, groups []python.Group, known *lock.Image) (*python.Resolution, error) {
 	if len(groups) == 0 {
 		return nil, nil
 	}
 	if err := inv.NeedPython(); err != nil {
+		return nil, err
+	}
+	given, err := req.Lock.resolution(known, req.Index, inv, groups)
+	if err != nil {
 		return nil, err
 	}
 	r, err := req.Python.Resolve(ctx, python.Request{

@@ -62,6 +62,7 @@ cache/registry -> nothing
 cmd/bench -> cache/fetch
 cmd/bench -> resolve/plan
 cmd/inlay -> assemble
+cmd/inlay -> assemble/deb
 cmd/inlay -> assemble/output
 cmd/inlay -> assemble/record
 cmd/inlay -> assemble/step
@@ -76,6 +77,8 @@ cmd/inlay -> cmd/inlay/progress
 cmd/inlay -> layers
 cmd/inlay -> layers/leak
 cmd/inlay -> resolve
+cmd/inlay -> resolve/apt
+cmd/inlay -> resolve/apt/archive
 cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/index
 cmd/inlay -> resolve/lock
@@ -98,6 +101,8 @@ layers/leak -> nothing
 resolve -> cache/registry
 resolve -> ignore
 resolve -> layers
+resolve -> resolve/apt
+resolve -> resolve/apt/setup
 resolve -> resolve/index
 resolve -> resolve/lock
 resolve -> resolve/parent
@@ -126,6 +131,7 @@ resolve/compare -> resolve/parent
 resolve/index -> nothing
 resolve/lock -> nothing
 resolve/parent -> layers
+resolve/parent -> resolve/apt/setup
 resolve/parent -> resolve/plan
 resolve/parent/parenttest -> nothing
 resolve/plan -> nothing

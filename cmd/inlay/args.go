@@ -102,7 +102,7 @@ func permute(args []string, flags []cli.Flag) ([]string, error) {
 var (
 	laterCommands = []string{"bootstrap", "builds", "rebase", "run"}
 	laterFlags    = []string{
-		"allow-host", "apt-mirror", "apt-package", "cache-from", "cache-to",
+		"allow-host", "cache-from", "cache-to",
 		"provenance", "sandbox", "sbom", "step", "v",
 	}
 )

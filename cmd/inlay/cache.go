@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/urfave/cli/v2"
 
+	"inlay/assemble/deb"
 	"inlay/cache"
 )
 
@@ -135,6 +136,7 @@ func cacheVerify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	dir.CheckUnpacked = deb.Check
 	n := 0
 	err = dir.Verify(c.Context, func(p cache.Problem) {
 		n++

@@ -76,7 +76,7 @@ func settingFlag(name string, f settings.Field) cli.Flag {
 	if s := short[name]; s != "" {
 		aliases = []string{s}
 	}
-	if name == "requirement" || name == "platform" || f.Type == "mapping of strings" {
+	if name == "requirement" || name == "apt-package" || name == "platform" || f.Type == "mapping of strings" {
 		return &cli.StringSliceFlag{Name: name, Aliases: aliases, Usage: usage(name, f)}
 	}
 	one := &cli.StringFlag{Name: name, Aliases: aliases, Usage: usage(name, f)}
@@ -110,6 +110,10 @@ func usage(name string, f settings.Field) string {
 		value = "`IMAGE`"
 	case f.Type == "mapping of strings":
 		value, more = "`NAME=VALUE`", "; may be given several times"
+	case name == "apt-package":
+		value, more = "`NAME`", "; may be given several times"
+	case name == "apt-mirror":
+		value = "`URL`"
 	case name == "requirement":
 		value, more = "`SPEC`", "; may be given several times"
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -108,9 +109,14 @@ func scripts(t *testing.T) testscript.Params {
 			server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
 			e.Defer(server.Close)
 			e.Setenv("REGISTRY", strings.TrimPrefix(server.URL, "http://"))
-			return nil
+			files := httptest.NewServer(http.FileServer(http.Dir(e.WorkDir)))
+			e.Defer(files.Close)
+			e.Setenv("FILES", files.URL)
+			return newArchiveKey(e)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"parent": parentCommand, "sanitize": sanitizeCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"archive": archiveCommand, "debian": debianCommand, "parent": parentCommand, "sanitize": sanitizeCommand,
+		},
 	}
 }
 
@@ -199,7 +205,7 @@ func sanitizeCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: sanitize FILE")
 	}
 	text := ts.ReadFile(args[0])
-	for _, name := range []string{"WORK", "REGISTRY"} {
+	for _, name := range []string{"WORK", "REGISTRY", "FILES"} {
 		text = strings.ReplaceAll(text, ts.Getenv(name), "$"+name)
 	}
 	name := ts.MkAbs(args[0])

@@ -106,7 +106,7 @@ func foresee(c *cli.Context, p plan.Plan, last *plan.Plan, have *cache.Dir) ([]a
 // printPlan prints what would become of each layer.
 func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
 	fmt.Fprintf(w, "parent %s (%s, %s)\n", r.Parent.Reference, r.Plan.Platform, count(len(r.Parent.Layers), "layer"))
-	if py := r.Parent.Python; py != nil {
+	if py := r.Base.Python; py != nil {
 		fmt.Fprintf(w, "python %s at %s, %s installed\n", py.Version, py.Interpreter, count(len(py.Dists), "distribution"))
 	}
 	var t table
@@ -114,6 +114,7 @@ func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
 		t.row(verdict(f), f.Step.Name, size(f), why(f))
 	}
 	t.print(w)
+	printDebs(w, r.Packages)
 	if len(forecast) == 0 {
 		fmt.Fprintln(w, "no layers: the parent has it all")
 	}
@@ -140,6 +141,12 @@ func size(f assemble.Forecast) string {
 				return "size unknown" // not every index tells
 			}
 			n += w.Size
+		}
+		return "about " + inBytes(n)
+	}
+	if f.Step.Apt != nil {
+		for _, d := range f.Step.Apt.Debs {
+			n += d.Size
 		}
 		return "about " + inBytes(n)
 	}

@@ -20,6 +20,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
 
+	"inlay/assemble/deb"
 	"inlay/assemble/record"
 	"inlay/assemble/step"
 	"inlay/cache"
@@ -27,6 +28,8 @@ import (
 	"inlay/cache/fetch"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
+	"inlay/resolve/apt"
+	"inlay/resolve/apt/archive"
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -42,6 +45,8 @@ type site struct {
 	root    string // of the cache
 	cache   *cache.Dir
 	wheels  *fetch.Store
+	debs    *fetch.Store
+	apt     *apt.Resolver
 	records *record.Store
 	images  source.Remembered
 	python  *python.Resolver
@@ -77,6 +82,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display, set *index
 		cache:   dir,
 		release: release,
 		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Transport: set.Transport(nil), Offline: offline, Progress: downloads(show)},
+		debs:    &fetch.Store{Dir: dir.Path(cache.Debs), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
 		images: source.Remembered{
 			Images:  images,
@@ -85,8 +91,14 @@ func open(ctx context.Context, c *cli.Context, show progress.Display, set *index
 		},
 	}
 	s.python = s.resolver(dir, show, set)
+	s.apt = &apt.Resolver{Archives: &archive.Client{
+		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline,
+	}}
 	return s, nil
 }
+
+// indexesAtOnce is how many indexes of Debian archives are fetched at a time.
+const indexesAtOnce = 8
 
 // downloads shows the files that are fetched.
 func downloads(show progress.Display) func(string, int64) (func(int64), func(error)) {
@@ -175,6 +187,10 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Images:   j.site.images,
 		Python:   j.site.python,
 		Projects: j.site.exporter(j.show),
+		Packages: j.site.apt,
+		Answers:  values(j.site.cache, cache.Resolutions),
+		Make:     j.image,
+		Now:      j.begun,
 		Store:    values(j.site.cache, cache.Inventories),
 		Jobs:     c.Int("jobs"),
 		Lookup:   os.LookupEnv,
@@ -209,6 +225,8 @@ func (j *job) tools(p plan.Plan) step.Tools {
 			}
 			return f, refused(j.index, w.URL, err)
 		},
+		Deb:  j.deb,
+		Debs: deb.NewStore(j.site.cache.Path(cache.Unpacked)),
 		Install: func(ctx context.Context, f *os.File, w plan.Wheel) (fs.FS, func(), error) {
 			inv, err := j.inventory(ctx, p)
 			if err != nil {
@@ -221,18 +239,20 @@ func (j *job) tools(p plan.Plan) step.Tools {
 	}
 }
 
-// inventory returns what p's parent holds, which the cache mostly knows.
+// inventory returns what p's parent holds, with the packages that p installs
+// first: the cache mostly knows.
 func (j *job) inventory(ctx context.Context, p plan.Plan) (*parent.Inventory, error) {
-	ref, err := source.Parse(p.Image().Parent.Image)
-	if err != nil {
-		return nil, err
+	below := p.Image()
+	below.Steps, below.Config = below.Steps[:0:0], plan.Config{}
+	if steps := p.Image().Steps; len(steps) > 0 && steps[0].Apt != nil {
+		below.Steps = steps[:1]
 	}
-	img, err := j.site.images.Open(ctx, ref, p.Platform)
+	img, err := j.image(ctx, plan.Plan{Version: p.Version, Platform: p.Platform, Created: p.Created, Stages: []plan.Stage{below}})
 	if err != nil {
 		return nil, err
 	}
 	inv, err := parent.Inspect(ctx, parent.Options{
-		Image: img, Name: p.Image().Parent.Image, Reference: img.Reference, Platform: p.Platform, Python: j.settings.Python,
+		Image: img, Name: p.Image().Parent.Image, Reference: p.Image().Parent.Image, Platform: p.Platform, Python: j.settings.Python,
 		Store: values(j.site.cache, cache.Inventories), Progress: j.show.Start,
 	})
 	if err != nil {

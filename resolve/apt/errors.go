@@ -24,7 +24,7 @@ func (e *NotFoundError) Error() string {
 // Hint suggests the names that were probably meant.
 func (e *NotFoundError) Hint() string {
 	if len(e.Near) == 0 {
-		return "check the spelling, or name the archive that has it in `sources`"
+		return "check the spelling, or name the archive that has it in `apt.sources`"
 	}
 	return "did you mean " + strings.Join(e.Near, ", ") + "?"
 }
@@ -125,7 +125,7 @@ func (e *RemovalError) Error() string {
 	return "packages of the parent would be removed: " + strings.Join(s, ", ")
 }
 
-// Hint says how to allow it.
+// Hint says how to do without.
 func (e *RemovalError) Hint() string {
-	return "leave out the package that is in conflict with them, or allow it with `allow_remove: true`"
+	return "leave out the package that is in conflict with them, or name a `parent_image` without them"
 }

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"inlay/layers"
+	"inlay/resolve/apt/setup"
 )
 
 // maxText bounds a text file that is kept whole, in bytes.
@@ -63,6 +64,8 @@ func keep(e layers.Entry) func(io.Reader) ([]byte, error) {
 		return text
 	case slices.Contains([]string{"etc/passwd", "etc/group", "etc/os-release", "usr/lib/os-release"}, e.Path):
 		return text
+	case setup.Reads(e.Path), strings.HasPrefix(e.Path, "var/lib/dpkg/status") && reDpkg.MatchString(e.Path):
+		return text // as resolve/apt reads it
 	}
 	return facts(e.Path, base)
 }
@@ -71,8 +74,6 @@ func keep(e layers.Entry) func(io.Reader) ([]byte, error) {
 // every file of an image: most names are told apart without matching anything.
 func facts(name, base string) func(io.Reader) ([]byte, error) {
 	switch {
-	case strings.HasPrefix(name, "var/lib/dpkg/status") && reDpkg.MatchString(name):
-		return dpkg.installed
 	case strings.HasPrefix(base, "lib"), strings.HasPrefix(base, "ld-"), strings.HasPrefix(base, "p"):
 		switch {
 		case reProgram.MatchString(base):

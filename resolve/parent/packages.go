@@ -34,7 +34,7 @@ func (p *probe) packages() (found []Package) {
 		if p.resolve(db) != db && slices.Contains(dbs, p.resolve(db)) {
 			continue // /lib is a link to /usr/lib
 		}
-		for line := range strings.Lines(p.kept(db)) {
+		for line := range strings.Lines(p.installed(db)) {
 			if f := strings.Fields(line); len(f) == 3 {
 				found = append(found, Package{f[0], f[1], f[2], p.packageFile(db, f[0], f[2])})
 			}
@@ -44,6 +44,20 @@ func (p *probe) packages() (found []Package) {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Arch, b.Arch), strings.Compare(a.Version, b.Version))
 	})
 	return slices.Compact(found)
+}
+
+// installed returns what a database lists: a line each, of name, version and
+// architecture. That of dpkg is kept whole.
+func (p *probe) installed(db string) string {
+	text := p.kept(db)
+	if !strings.HasPrefix(db, dpkgStatus) {
+		return text
+	}
+	lines, err := dpkg.installed(strings.NewReader(text))
+	if err != nil {
+		return "" // never: a string can be read
+	}
+	return string(lines)
 }
 
 // packageFile returns a file that was written when a package was: the database

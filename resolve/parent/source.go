@@ -28,7 +28,7 @@ type reading struct {
 }
 
 // described is what inventories are made of.
-var described = reading{"layer-index-2", keep}
+var described = reading{"layer-index-3", keep}
 
 // maxJobs bounds the layers read at a time: more than two only share the
 // processors and the line.

@@ -115,9 +115,44 @@ func TestErrors(t *testing.T) {
 			"the fields here are build_options, dockerignore",
 		},
 		{
-			docker("apt_packages: [git]"),
-			"inlay.yaml:3: settings.docker.apt_packages: not supported yet",
-			"name a `parent_image` that has them",
+			docker("exposed_ports: [80]"),
+			"inlay.yaml:3: settings.docker.exposed_ports: not supported yet",
+			"remove `exposed_ports`",
+		},
+		{
+			docker("apt_packages:\n  - git\n  - git curl"),
+			"inlay.yaml:5: settings.docker.apt_packages[1]: \"git curl\" is not a package: NAME, NAME=VERSION or NAME/SUITE",
+			"write, for example, `apt_packages: [git, curl]`",
+		},
+		{
+			docker("apt_packages: git"),
+			"inlay.yaml:3: settings.docker.apt_packages: want a list of strings, got a string",
+			"write, for example, `apt_packages: [git, curl]`",
+		},
+		{
+			docker("apt: {script: none}"),
+			"inlay.yaml:3: settings.docker.apt.script: unknown field",
+			"did you mean `scripts`?",
+		},
+		{
+			docker("apt: {scripts: all}"),
+			"inlay.yaml:3: settings.docker.apt.scripts: want native or none or require-all, got \"all\"",
+			"write, for example, `scripts: require-all`",
+		},
+		{
+			docker("apt: {mirror: \"https://u:s3cret@a.example/debian\"}"),
+			"inlay.yaml:3: settings.docker.apt.mirror: an archive that wants a login is not supported yet",
+			"write, for example, `mirror: https://mirror.example.com/debian`",
+		},
+		{
+			docker("apt:\n  sources:\n    - url: https://a.example\n      suits: x"),
+			"inlay.yaml:6: settings.docker.apt.sources[0].suits: unknown field",
+			"did you mean `suites`?",
+		},
+		{
+			docker("apt: {sources: [{url: https://a.example, suites: x, components: [main]}]}"),
+			"inlay.yaml:3: settings.docker.apt.sources[0]: a source without a `key`",
+			"write, for example, `sources: [{url: https://apt.example.com/debian, suites: [stable], components: [main], key: example.asc}]`",
 		},
 		{
 			docker("build_config: {build_options: {pull: true}}"),
@@ -611,6 +646,6 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, annotations, build_config, " +
+const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, annotations, apt, apt_packages, build_config, " +
 	"cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
 	"parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, requirements, runtime_environment, skip_build, target_repository, user, workdir"

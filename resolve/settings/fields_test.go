@@ -36,10 +36,10 @@ func TestZenMLFields(t *testing.T) {
 			install_stack_requirements install_deployment_requirements
 			allow_download_from_code_repository allow_download_from_artifact_store
 			pyproject_path pyproject_export_command disable_automatic_requirements_detection python_package_installer
-			python_package_installer_args
+			python_package_installer_args apt_packages
 			build_config.dockerignore build_config.build_options.platform build_config.build_options.labels`,
 		settings.NotYet: `dockerfile build_context_root parent_image_build_config prevent_build_reuse replicate_local_python_environment
-			required_integrations local_project_install_command apt_packages
+			required_integrations local_project_install_command
 			allow_including_files_in_images
 			build_config.build_options.pull build_config.build_options.no_cache build_config.build_options.nocache
 			build_config.build_options.build_args build_config.build_options.buildargs build_config.build_options.target`,

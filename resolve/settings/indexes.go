@@ -67,7 +67,7 @@ func (s setting) index(l *loader) (x Index, err error) {
 		case "auth":
 			x.Auth, err = at.checked(isAuth)
 		default:
-			err = s.unknownKey(key)
+			err = s.unknownKey(key, indexKeys)
 		}
 		if err != nil {
 			return x, err
@@ -91,9 +91,9 @@ func (s setting) checked(check rule) (string, error) {
 	return t, nil
 }
 
-func (s setting) unknownKey(key *value) error {
-	fix := "the fields here are " + strings.Join(indexKeys, ", ")
-	if near := nearest(key.text, indexKeys); near != "" {
+func (s setting) unknownKey(key *value, keys []string) error {
+	fix := "the fields here are " + strings.Join(keys, ", ")
+	if near := nearest(key.text, keys); near != "" {
 		fix = fmt.Sprintf("did you mean `%s`?", near)
 	}
 	return key.fault(join(s.path, key.raw), "unknown field", fix)

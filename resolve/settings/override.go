@@ -71,7 +71,7 @@ func literal(o Override, f field) (*value, error) {
 	switch {
 	case !utf8.ValidString(strings.Join(o.Values, "")):
 		return nil, v.fault(f.Name, "not UTF-8", fmt.Sprintf("write `%s` with text in UTF-8", o.Flag))
-	case o.Flag == "--requirement":
+	case o.Flag == "--requirement", o.Flag == "--apt-package":
 		v.kind = list
 		for _, text := range o.Values {
 			v.items = append(v.items, str(text))

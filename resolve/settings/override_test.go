@@ -176,7 +176,7 @@ func TestOverrideErrors(t *testing.T) {
 		{under, []settings.Override{flag("--set", "environment={A: null}")}, "--set: settings.docker.environment.A: null does not take back what the file says", "write \"\" or []"},
 		{under, []settings.Override{flag("--set", "parameters.x=1")}, "--set: parameters: inlay does not use this field", "remove the `--set` of it"},
 		{under, []settings.Override{flag("--set", "settings.orchestrator.x=1")}, "--set: settings.orchestrator: inlay does not use this field", "remove the `--set` of it"},
-		{under, []settings.Override{flag("--set", "apt_packages=[git]")}, "--set: settings.docker.apt_packages: not supported yet", "name a `parent_image` that has them"},
+		{under, []settings.Override{flag("--set", "volumes=[git]")}, "--set: settings.docker.volumes: not supported yet", "remove `volumes`"},
 		{
 			under,
 			[]settings.Override{flag("--requirement", "a"), flag("--requirements", "b")},
@@ -215,8 +215,9 @@ func TestFlags(t *testing.T) {
 		"--lock":        "lock",
 		"--installer":   "python_package_installer",
 		"--compression": "compression",
+		"--apt-package": "apt_packages", "--apt-mirror": "apt.mirror",
 	}
-	values := map[string]string{"--platform": "linux/amd64", "--installer": "pip", "--compression": "zstd"}
+	values := map[string]string{"--apt-mirror": "https://a.example", "--platform": "linux/amd64", "--installer": "pip", "--compression": "zstd"}
 	got := map[string]string{}
 	for _, f := range settings.Fields() {
 		for _, name := range f.Flags {

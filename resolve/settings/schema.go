@@ -122,6 +122,12 @@ func kindOf(words string) (s schema, ok bool) {
 			"name": text, "url": text, "default": booleanSchema(), "auth": text,
 		}}
 		return schema{"type": "array", "items": schema{"anyOf": []schema{text, index}}}, true
+	case "list of sources":
+		words := anyOf(text, schema{"type": "array", "items": text})
+		source := schema{"type": "object", "additionalProperties": false, "required": []string{"url", "suites", "key"}, "properties": schema{
+			"url": text, "suites": words, "components": words, "key": text,
+		}}
+		return schema{"type": "array", "items": source}, true
 	case "mapping of strings":
 		return schema{"type": "object", "additionalProperties": text}, true
 	case "mapping":

@@ -29,6 +29,7 @@ type Docker struct {
 	Installer        string // that resolves requirements: "uv" or "pip"; "" is uv
 	Python           string // absolute path of the parent's interpreter
 	Indexes          []Index
+	Apt              Apt
 	KeepSecrets      bool // credentials in Environment and RuntimeEnvironment stay in the image
 
 	Environment        []string // "NAME=value" in the file's order

@@ -58,6 +58,13 @@ settings:
       - https://u:p${TAG}@a.example/simple
       - {name: corp, url: https://b.example/simple, default: "on", auth: env:CORP}
     keep_secrets_in_env: yes
+    apt_packages: [git, "curl=7.88.1-10"]
+    apt:
+      mirror: https://mirror.example/debian
+      sources: [{url: http://apt.example/x, suites: [a, b], components: main, key: x.asc}, {url: file:///srv/flat, suites: ./, key: y.gpg}]
+      recommends: yes
+      scripts: require-all
+      accept_unconfigured: [tex-common]
     python: /opt/py/bin/../bin/python3
     environment:
       quoted: it's "so" $HOME
@@ -106,6 +113,14 @@ func TestLoad(t *testing.T) {
 			Indexes: []settings.Index{
 				{Field: "indexes[0]", URL: "https://u:p1.2@a.example/simple"},
 				{Field: "indexes[1]", Name: "corp", URL: "https://b.example/simple", Default: true, Auth: "env:CORP"},
+			},
+			Apt: settings.Apt{
+				Packages: []string{"git", "curl=7.88.1-10"}, Mirror: "https://mirror.example/debian", Recommends: true,
+				Sources: []settings.AptSource{
+					{Field: "apt.sources[0]", URL: "http://apt.example/x", Suites: []string{"a", "b"}, Components: []string{"main"}, Key: "x.asc"},
+					{Field: "apt.sources[1]", URL: "file:///srv/flat", Suites: []string{"./"}, Key: "y.gpg"},
+				},
+				Scripts: "require-all", Unconfigured: []string{"tex-common"},
 			},
 			KeepSecrets:        true,
 			Python:             "/opt/py/bin/python3",

@@ -15,7 +15,7 @@ func table() []field {
 func sections() []field {
 	var all []field
 	for _, name := range []string{
-		"settings", "settings.docker", "settings.docker.build_config", "settings.docker.build_config.build_options",
+		"settings", "settings.docker", "settings.docker.apt", "settings.docker.build_config", "settings.docker.build_config.build_options",
 		"steps", "steps.*", "steps.*.settings",
 	} {
 		all = append(all, field{Field: Field{Name: name, Type: "mapping", Example: "{}", Status: Supported}})
@@ -24,7 +24,7 @@ func sections() []field {
 }
 
 func supported() []field {
-	all := slices.Concat(contents(), projects(), indexFields(), naming())
+	all := slices.Concat(contents(), projects(), indexFields(), aptFields(), naming())
 	for i := range all {
 		all[i].Name = join(dockerPath, all[i].Name)
 	}
@@ -232,7 +232,6 @@ func notYet() []field {
 	add(d+"required_integrations", "list of strings", "[]", "ZenML integrations whose requirements are installed.",
 		"list their packages in `requirements`")
 	add(d+"local_project_install_command", "string", "", "A command that installs the source.", "")
-	add(d+"apt_packages", "list of strings", "[]", "Debian packages.", "name a `parent_image` that has them")
 	add(d+"allow_including_files_in_images", "boolean", "true", "Put the source into the image.", "")
 	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
 	add(d+"exposed_ports", "list of strings", "[]", "Ports that containers listen on.", "")

@@ -119,6 +119,13 @@ func parseStanzas(file, text string) ([]Source, error) {
 	}
 }
 
+// NewSources returns the suites of an archive, signed by a keyring. Where they
+// come from is for errors.
+func NewSources(url string, suites, components []string, signedBy, where string) ([]Source, error) {
+	s := Source{Components: components, SignedBy: []string{signedBy}, Where: where}
+	return s.expand([]string{url}, suites)
+}
+
 // expand returns s for each archive and suite.
 func (s *Source) expand(urls, suites []string) ([]Source, error) {
 	if len(urls) == 0 || len(suites) == 0 {
