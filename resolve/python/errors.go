@@ -3,6 +3,7 @@
 package python
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -112,6 +113,29 @@ func (e *IndexError) Temporary() bool { return true }
 // Hint says what may be wrong.
 func (e *IndexError) Hint() string {
 	return "check the network and its proxy settings, and the index given with `--index-url URL`"
+}
+
+// InstallerError reports a failure of uv or pip that has no type of its own.
+type InstallerError struct {
+	Name, Version string // of the installer
+	Source        string // where the requirements stand
+	Message       string // the installer's own words; "" if it said nothing
+}
+
+func (e *InstallerError) Error() string {
+	return fmt.Sprintf("%s %s can't resolve %s: %s", e.Name, e.Version, e.Source, cmp.Or(e.Message, "it doesn't say why"))
+}
+
+// Hint says how to get along.
+func (e *InstallerError) Hint() string {
+	if strings.Contains(e.Message, "[possible values: ") {
+		return "write one of these values in `python_package_installer_args`"
+	}
+	other := "pip"
+	if e.Name == "pip" {
+		other = "uv"
+	}
+	return "change the requirements, arguments or index that the message names, or try `--installer " + other + "`"
 }
 
 // OfflineError reports a resolution that needs what is in no cache.

@@ -106,6 +106,7 @@ error: Request failed after 3 retries in 10.6s
 `
 	newOfflineFile = "error: Failed to download `idna @ http://127.0.0.1:1/idna-3.7-py3-none-any.whl`\n" +
 		"  cause: Network connectivity is disabled, but the requested data wasn't found in the cache: http://127.0.0.1:1/idna-3.7-py3-none-any.whl\n"
+	badValue    = "error: invalid value 'cu999' for '--torch-backend <TORCH_BACKEND>'\n  [possible values: auto, cpu, xpu]\n\n  tip: a similar value exists: 'cu90'\n"
 	badMetadata = "error: Failed to read metadata from: `{root}/usr/lib/x.dist-info/METADATA` for {dir}/requirements.txt\n  cause: No such file or directory (os error 2)\n"
 )
 
@@ -208,10 +209,19 @@ func TestFailures(t *testing.T) {
 			want: "no packages satisfy requirements.txt: because requests==2.31.0 depends on urllib3>=1.21.1,<3 and you require requests==2.31.0, we can conclude that you require urllib3>=1.21.1,<3. And because you require urllib3<1, we can conclude that your requirements are unsatisfiable",
 		},
 		{
-			name: "anything else", stderr: badMetadata, as: new(error),
+			name: "anything else", stderr: badMetadata, as: new(*python.InstallerError),
 			want: "uv 0.13.9 can't resolve requirements.txt: failed to read metadata from: `/usr/lib/x.dist-info/METADATA` for requirements.txt: No such file or directory (os error 2)",
+			hint: "--installer pip",
 		},
-		{name: "no words", stderr: "DEBUG x\n", as: new(error), want: "uv 0.13.9 can't resolve requirements.txt: it doesn't say why"},
+		{
+			name: "an argument's value", stderr: badValue, as: new(*python.InstallerError),
+			want: "uv 0.13.9 can't resolve requirements.txt: invalid value 'cu999' for '--torch-backend <TORCH_BACKEND>' [possible values: auto, cpu, xpu] tip: a similar value exists: 'cu90'",
+			hint: "one of these values",
+		},
+		{
+			name: "no words", stderr: "DEBUG x\n", as: new(*python.InstallerError),
+			want: "uv 0.13.9 can't resolve requirements.txt: it doesn't say why", hint: "--installer pip",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

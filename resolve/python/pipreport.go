@@ -189,7 +189,7 @@ func (s *pipSession) explain(out, log string, g Group) error {
 	case strings.Contains(log, "No matching distribution found"), strings.Contains(log, "requires a different Python"):
 		return &UnsatisfiableError{Source: g.Name, Explanation: all}
 	default:
-		return fmt.Errorf("pip %s can't resolve %s: %s", s.pip.Version, g.Name, cmp.Or(all, lastLine(log), "it doesn't say why"))
+		return &InstallerError{installerPip, s.pip.Version, g.Name, cmp.Or(all, lastLine(log))}
 	}
 }
 

@@ -4,7 +4,6 @@ package python
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -281,7 +280,7 @@ func (s *session) explain(r report, g Group) error {
 	case unreachable.MatchString(all):
 		return &IndexError{Message: sentence(all)}
 	default:
-		return fmt.Errorf("uv %s can't resolve %s: %s", s.uv.Version, g.Name, cmp.Or(sentence(all), "it doesn't say why"))
+		return &InstallerError{"uv", s.uv.Version, g.Name, sentence(all)}
 	}
 }
 
