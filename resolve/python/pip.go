@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 
-	"inlay/cache/disk"
 	"inlay/layers"
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
@@ -74,33 +73,25 @@ func (r *Resolver) pipSession(ctx context.Context, req Request) (s *pipSession, 
 	if err != nil {
 		return nil, err
 	}
-	view, err := req.View(ctx)
-	if err != nil {
-		return nil, err
-	}
-	cache, err := filepath.Abs(r.PipDir)
-	if err != nil {
-		return nil, err
-	}
-	dir, remove, err := disk.Scratch(ctx, r.Temp)
+	at, err := r.room(ctx, req, r.PipDir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			remove()
+			at.remove()
 		}
 	}()
 	s = &pipSession{
-		pip: pip, runner: r.Runner, dir: dir, remove: remove, cache: cache, fits: req.target(), locals: req.locals,
-		skeleton: &skeleton{root: filepath.Join(dir, "root"), purelib: req.Inventory.Python.Scheme.Purelib},
+		pip: pip, runner: r.Runner, dir: at.dir, remove: at.remove, cache: at.cache, fits: req.target(), locals: req.locals,
+		skeleton: &skeleton{root: filepath.Join(at.dir, "root"), purelib: req.Inventory.Python.Scheme.Purelib},
 		dists:    slices.Clone(req.Inventory.Python.Dists),
 	}
-	if err := s.lay(req.Inventory, view); err != nil {
+	if err := s.lay(req.Inventory, at.parent); err != nil {
 		return nil, err
 	}
 	s.arguments = slices.Concat(req.Arguments.Flags, req.Arguments.Both)
-	s.common = pick(r.Env, hostPythonEnv, append(slices.Clone(req.Arguments.Env), "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(dir, "tmp"), "NO_COLOR=1")...)
+	s.common = pick(r.Env, hostPythonEnv, append(slices.Clone(req.Arguments.Env), "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(at.dir, "tmp"), "NO_COLOR=1")...)
 	return s, nil
 }
 

@@ -9,11 +9,7 @@
 package python
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -217,106 +213,6 @@ func (req Request) checkPython() error {
 	return &parent.NoPythonError{Parent: inv.Name, Problem: problem}
 }
 
-// storeFormat is part of the name under which an answer is stored. It grows
-// when the same question may get another answer from this program.
-const storeFormat = 4
-
-// storeName names all that decides what uv answers, but for the index's content
-// and uv's own version: an answer stays what it is until it is refreshed.
-func (req Request) storeName(groups []Group) string {
-	py := *req.Inventory.Python
-	py.Dists = slices.SortedFunc(slices.Values(py.Dists), func(a, b parent.Dist) int { return cmp.Compare(a.Path, b.Path) })
-	lines, keys, realms := make([][2][]string, len(groups)), make([][]string, len(groups)), make([]string, len(groups))
-	for i, g := range groups {
-		set := req.indexes[i]
-		lines[i] = [2][]string{public(set, g.Lines), public(set, g.Constraints)}
-		keys[i], realms[i] = set.Key(), set.Realm()
-	}
-	question, err := json.Marshal(struct {
-		Format    int
-		Installer string
-		Groups    [][2][]string
-		Indexes   [][]string
-		Realms    []string
-		Libc      parent.Libc
-		Python    parent.Python
-		Locals    map[string]plan.Wheel
-		Parent    string
-		Arguments [][]string
-	}{
-		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, req.parentSeen(),
-		[][]string{req.Arguments.Flags, req.Arguments.Both, texts(req.Arguments.Overrides), {req.Arguments.Torch, string(wantedTorch(req.Inventory))}},
-	})
-	if err != nil {
-		panic(err) // strings, numbers and booleans
-	}
-	sum := sha256.Sum256(question)
-	return "python-" + hex.EncodeToString(sum[:])
-}
-
-// parentSeen names the parent if the installer sees more of it than its Python.
-func (req Request) parentSeen() string {
-	if req.Installer == installerPip && req.Inventory.Python.Kind == "debian" { // what apt has installed
-		return req.Inventory.Digest
-	}
-	return ""
-}
-
-// An answer is a resolution as it is stored. Paths and notes depend on the
-// parent's files, the rest only on what storeName covers.
-type answer struct {
-	Parent   string   `json:"parent"`             // the digest of the image that finish has seen, "" before that
-	Warnings []string `json:"warnings,omitempty"` // of uv
-	Resolution
-}
-
-func (r *Resolver) recall(name string) (*answer, error) {
-	b, err := r.Store.Get(name)
-	if err != nil {
-		return nil, err
-	}
-	a := new(answer)
-	if err := json.Unmarshal(b, a); err != nil {
-		return nil, fmt.Errorf("a stored resolution is damaged (%w): %w", err, fs.ErrNotExist)
-	}
-	return a, nil
-}
-
-func (r *Resolver) remember(name string, a *answer) error {
-	b, err := json.Marshal(a)
-	if err != nil {
-		return err
-	}
-	return r.Store.Put(name, b)
-}
-
-// completeFor reports whether a can be given for the image of this digest.
-func (a *answer) completeFor(digest string) bool {
-	return a.Parent == digest || a.Parent != "" && len(a.Remove) == 0
-}
-
-// finish adds what depends on the parent's files.
-func (a *answer) finish(ctx context.Context, req Request) error {
-	a.Parent = req.Inventory.Digest
-	a.Notes = slices.Clone(a.Warnings)
-	if req.Inventory.Python.ExternallyManaged && len(a.Wheels) > 0 {
-		a.Notes = append(a.Notes, "the parent's Python is externally managed (PEP 668): installing all the same, an image is no host")
-	}
-	if len(a.Remove) == 0 {
-		return nil
-	}
-	view, err := req.View(ctx)
-	if err != nil {
-		return err
-	}
-	paths, notes, err := parent.Removal(view, req.Inventory.Python, a.Remove)
-	if err != nil {
-		return fmt.Errorf("removing packages of the parent: %w", err)
-	}
-	a.RemovePaths, a.Notes = paths, append(a.Notes, notes...)
-	return nil
-}
-
 // installerPip is the installer that isn't the default.
 const installerPip = "pip"
 
@@ -341,42 +237,53 @@ func (r *Resolver) askOnce(ctx context.Context, req Request, groups []Group) (*a
 	return a, r.install(ctx, req, s, groups, a)
 }
 
+// A room is where an installer works.
+type room struct {
+	parent *layers.View
+	cache  string // the installer's own; absolute
+	dir    string // holds what lives as long as the resolution
+	remove func() // removes it
+}
+
+func (r *Resolver) room(ctx context.Context, req Request, cache string) (at room, err error) {
+	if at.parent, err = req.View(ctx); err != nil {
+		return room{}, err
+	}
+	if at.cache, err = filepath.Abs(cache); err != nil {
+		return room{}, err
+	}
+	at.dir, at.remove, err = disk.Scratch(ctx, r.Temp)
+	return at, err
+}
+
 // session prepares a resolution: it finds uv and lays out the skeleton.
 func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err error) {
 	uv, err := r.UV(ctx)
 	if err != nil {
 		return nil, err
 	}
-	view, err := req.View(ctx)
-	if err != nil {
-		return nil, err
-	}
-	cache, err := filepath.Abs(r.Dir)
-	if err != nil {
-		return nil, err
-	}
-	dir, remove, err := disk.Scratch(ctx, r.Temp)
+	at, err := r.room(ctx, req, r.Dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			remove()
+			at.remove()
 		}
 	}()
 	s := &session{
-		uv: uv, runner: r.Runner, dir: dir, remove: remove, offline: req.Offline, target: req.target(),
+		uv: uv, runner: r.Runner, dir: at.dir, remove: at.remove, offline: req.Offline, target: req.target(),
 		tags: wheelTags(req.Inventory.Python, req.Inventory.Libc), locals: req.locals,
 	}
-	if s.skeleton, err = writeSkeleton(dir, req.Inventory.Python, req.Inventory.Libc, view); err != nil {
+	if s.skeleton, err = writeSkeleton(at.dir, req.Inventory.Python, req.Inventory.Libc, at.parent); err != nil {
 		return nil, err
 	}
-	temp := filepath.Join(dir, "tmp")
+	temp := filepath.Join(at.dir, "tmp")
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		return nil, err
 	}
 	s.common = pick(r.Env, uvEnv, slices.Concat(req.Arguments.Env, []string{
-		"UV_CACHE_DIR=" + cache, "TMPDIR=" + temp, "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
+		"UV_CACHE_DIR=" + at.cache, "TMPDIR=" + temp, "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
 	})...)
 	s.decides, s.both, s.overrides = req.Arguments.Flags, slices.Clone(req.Arguments.Both), req.Arguments.Overrides
 	if req.torch != "" {

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package python
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"inlay/resolve/parent"
+	"inlay/resolve/plan"
+)
+
+// storeFormat is part of the name under which an answer is stored. It grows
+// when the same question may get another answer from this program.
+const storeFormat = 4
+
+// storeName names all that decides what uv answers, but for the index's content
+// and uv's own version: an answer stays what it is until it is refreshed.
+func (req Request) storeName(groups []Group) string {
+	py := *req.Inventory.Python
+	py.Dists = slices.SortedFunc(slices.Values(py.Dists), func(a, b parent.Dist) int { return cmp.Compare(a.Path, b.Path) })
+	lines, keys, realms := make([][2][]string, len(groups)), make([][]string, len(groups)), make([]string, len(groups))
+	for i, g := range groups {
+		set := req.indexes[i]
+		lines[i] = [2][]string{public(set, g.Lines), public(set, g.Constraints)}
+		keys[i], realms[i] = set.Key(), set.Realm()
+	}
+	question, err := json.Marshal(struct {
+		Format    int
+		Installer string
+		Groups    [][2][]string
+		Indexes   [][]string
+		Realms    []string
+		Libc      parent.Libc
+		Python    parent.Python
+		Locals    map[string]plan.Wheel
+		Parent    string
+		Arguments [][]string
+	}{
+		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, req.parentSeen(),
+		[][]string{req.Arguments.Flags, req.Arguments.Both, texts(req.Arguments.Overrides), {req.Arguments.Torch, string(wantedTorch(req.Inventory))}},
+	})
+	if err != nil {
+		panic(err) // strings, numbers and booleans
+	}
+	sum := sha256.Sum256(question)
+	return "python-" + hex.EncodeToString(sum[:])
+}
+
+// parentSeen names the parent if the installer sees more of it than its Python.
+func (req Request) parentSeen() string {
+	if req.Installer == installerPip && req.Inventory.Python.Kind == "debian" { // what apt has installed
+		return req.Inventory.Digest
+	}
+	return ""
+}
+
+// An answer is a resolution as it is stored. Paths and notes depend on the
+// parent's files, the rest only on what storeName covers.
+type answer struct {
+	Parent   string   `json:"parent"`             // the digest of the image that finish has seen, "" before that
+	Warnings []string `json:"warnings,omitempty"` // of uv
+	Resolution
+}
+
+func (r *Resolver) recall(name string) (*answer, error) {
+	b, err := r.Store.Get(name)
+	if err != nil {
+		return nil, err
+	}
+	a := new(answer)
+	if err := json.Unmarshal(b, a); err != nil {
+		return nil, fmt.Errorf("a stored resolution is damaged (%w): %w", err, fs.ErrNotExist)
+	}
+	return a, nil
+}
+
+func (r *Resolver) remember(name string, a *answer) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return r.Store.Put(name, b)
+}
+
+// completeFor reports whether a can be given for the image of this digest.
+func (a *answer) completeFor(digest string) bool {
+	return a.Parent == digest || a.Parent != "" && len(a.Remove) == 0
+}
+
+// finish adds what depends on the parent's files.
+func (a *answer) finish(ctx context.Context, req Request) error {
+	a.Parent = req.Inventory.Digest
+	a.Notes = slices.Clone(a.Warnings)
+	if req.Inventory.Python.ExternallyManaged && len(a.Wheels) > 0 {
+		a.Notes = append(a.Notes, "the parent's Python is externally managed (PEP 668): installing all the same, an image is no host")
+	}
+	if len(a.Remove) == 0 {
+		return nil
+	}
+	view, err := req.View(ctx)
+	if err != nil {
+		return err
+	}
+	paths, notes, err := parent.Removal(view, req.Inventory.Python, a.Remove)
+	if err != nil {
+		return fmt.Errorf("removing packages of the parent: %w", err)
+	}
+	a.RemovePaths, a.Notes = paths, append(a.Notes, notes...)
+	return nil
+}
