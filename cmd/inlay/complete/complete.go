@@ -212,6 +212,9 @@ func named(name, typed string) []Candidate {
 	case "IMAGE":
 		return transports(typed, nil)
 	case "OUTPUT":
+		if strings.HasPrefix(typed, "engine:") {
+			return literal([]string{"engine:docker", "engine:podman", "engine:containerd"})
+		}
 		return transports(typed, []Candidate{{"registry", "push the image"}, {"engine", "load it into docker, podman or containerd"}})
 	default:
 		return nil

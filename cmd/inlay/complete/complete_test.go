@@ -81,6 +81,8 @@ func TestLine(t *testing.T) {
 		{"build --file nowhere/", ""},
 		{"build --output ", "registry engine oci: oci-archive: docker-archive:"},
 		{"build --output oci", "oci: oci-archive:"},
+		{"build --output engine:", "engine:docker engine:podman engine:containerd"},
+		{"build --output engine:p", "engine:podman"},
 		{"build --output oci:s", "oci:src/"},
 		{"build --output oci-archive:s", "oci-archive:set.yaml oci-archive:src/"},
 		{"build --zzz --pu", "--push"},
