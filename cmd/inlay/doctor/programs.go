@@ -14,10 +14,10 @@ import (
 func (m Machine) Programs() []Check {
 	return []Check{
 		{"python", func(ctx context.Context) []Finding {
-			return m.program(ctx, "python3", "install Python 3 where inlay shall fetch uv itself, without --index-url", "--version")
+			return m.program(ctx, "python3", "install Python 3.10 or newer for --installer pip", "--version")
 		}},
 		{"pip", func(ctx context.Context) []Finding {
-			return m.program(ctx, "pip3", "install pip where inlay shall fetch uv itself, without --index-url", "--version")
+			return m.program(ctx, "pip3", "install pip where inlay shall fetch uv or pip itself, without --index-url", "--version")
 		}},
 		{"git", func(ctx context.Context) []Finding {
 			return m.program(ctx, "git", "install git for requirements that begin with git+", "--version")
@@ -42,21 +42,23 @@ func (m Machine) program(ctx context.Context, name, fix string, args ...string) 
 	return One(OK, fmt.Sprintf("%s (%s)", firstLine(out), path), "")
 }
 
-// Engines checks which container engines answer. Builds need none.
+// Engines checks which container engines answer, those of --output engine.
+// Builds need none.
 func (m Machine) Engines() Check {
 	engines := []struct {
-		name string
-		args []string
-		fix  string
+		name    string
+		program string
+		args    []string
+		fix     string
 	}{
-		{"docker", []string{"version", "--format", "{{.Server.Version}}"}, "start the daemon, or ask to be let in, to run images with docker"},
-		{"podman", []string{"info", "--format", "{{.Version.Version}}"}, "see what `podman info` says, to run images with podman"},
-		{"nerdctl", []string{"version", "--format", "{{(index .Server.Components 0).Version}}"}, "start containerd, to run images with nerdctl"},
+		{"docker", "docker", []string{"version", "--format", "{{.Server.Version}}"}, "start the daemon, or ask to be let in, for --output engine:docker"},
+		{"podman", "podman", []string{"info", "--format", "{{.Version.Version}}"}, "see what `podman info` says, for --output engine:podman"},
+		{"containerd", "ctr", []string{"--connect-timeout", "3s", "version"}, "start containerd, or ask to be let in, for --output engine:containerd"},
 	}
 	return Check{"engine", func(ctx context.Context) []Finding {
 		var found []Finding
 		for _, e := range engines {
-			path, err := m.LookPath(e.name)
+			path, err := m.LookPath(e.program)
 			if err != nil {
 				continue
 			}
@@ -65,13 +67,25 @@ func (m Machine) Engines() Check {
 				found = append(found, Finding{Status: Note, Found: fmt.Sprintf("%s doesn't answer: %v", e.name, err), Fix: e.fix})
 				continue
 			}
-			found = append(found, Finding{Status: OK, Found: fmt.Sprintf("%s %s answers (%s)", e.name, firstLine(out), path)})
+			found = append(found, Finding{Status: OK, Found: fmt.Sprintf("%s %s answers (%s)", e.name, serverVersion(out), path)})
 		}
 		if found == nil {
-			return One(Note, "there is neither docker, podman nor nerdctl: none is needed to build", "install one to run images on this machine")
+			return One(Note, "there is neither docker, podman nor containerd: none is needed to build", "install one for --output engine, or to run images on this machine")
 		}
 		return found
 	}}
+}
+
+// serverVersion returns the version in what an engine's program printed: alone
+// in the first line, or, as ctr does, named, after the program's own.
+func serverVersion(out string) string {
+	version := firstLine(out)
+	for line := range strings.Lines(out) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "Version:"); ok {
+			version = strings.TrimSpace(v)
+		}
+	}
+	return version
 }
 
 // Emulation says for which foreign platforms the kernel runs programs.
