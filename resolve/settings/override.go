@@ -168,13 +168,14 @@ func (l *overlay) put(names []string, v *value) error {
 
 // merge puts one mapping over another: spec/zenml.md section 6.2. Scalars and
 // lists replace, mappings merge, an empty mapping changes nothing, nor could a
-// null, which is refused.
+// null, which is refused but for an argument of the installer: there it is a
+// value.
 func merge(under, over *value, path string) error {
 	for i, key := range over.keys {
 		item, at := over.items[i], join(path, key.raw)
 		j := under.index(key.text)
 		switch {
-		case item.kind == null:
+		case item.kind == null && path != argumentsPath:
 			return item.fault(at, "null does not take back what the file says", `write "" or []`)
 		case j < 0:
 			under.add(key, item)

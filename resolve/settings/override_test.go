@@ -133,6 +133,20 @@ func TestOverrides(t *testing.T) {
 	}
 }
 
+// A null is a value where it is an argument of the installer, so it goes over
+// what the file says.
+func TestOverrideArguments(t *testing.T) {
+	const file = "settings: {docker: {python_package_installer_args: {no-deps: false, timeout: 5}}}"
+	got, _, err := load(file, flag("--set", "python_package_installer_args={no-deps: null, pre: null}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []settings.InstallerArg{{Name: "no-deps", Null: true}, {Name: "timeout", Values: []string{"5"}}, {Name: "pre", Null: true}}
+	if diff := cmp.Diff(want, got.InstallerArgs); diff != "" {
+		t.Errorf("the arguments (-want +got):\n%s", diff)
+	}
+}
+
 func TestOverrideErrors(t *testing.T) {
 	tests := []struct {
 		yaml       string

@@ -69,6 +69,8 @@ func choiceOf(dst func(*loader) *string) func(*loader, setting) error {
 	}
 }
 
+const argumentsPath = dockerPath + ".python_package_installer_args"
+
 // installerArgs reads arguments of the installer, in their order. What they may
 // be, the installer's table says.
 func installerArgs(l *loader, s setting) error {

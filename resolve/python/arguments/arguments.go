@@ -21,6 +21,10 @@ type Given struct {
 	Null   bool // there is no value: a bare flag
 }
 
+// off reports whether the argument is as if it weren't there: so a flag takes
+// back what a file says.
+func (g Given) off() bool { return len(g.Values) == 1 && strings.EqualFold(g.Values[0], "false") }
+
 // A Set is what arguments come to.
 type Set struct {
 	Flags       []string // for the call that decides: "--pre"
@@ -53,10 +57,14 @@ func (e *Error) Error() string { return fmt.Sprintf("--%s: %s", e.Name, e.Proble
 func (e *Error) Hint() string { return e.Fix }
 
 // Read reads arguments of the installer, "uv" or "pip". A mistake is an *Error.
+// An argument that is false, of whichever installer, is as if it weren't there.
 func Read(installer string, given []Given) (*Set, error) {
 	s := &Set{}
 	for _, g := range given {
 		a, ok := find(installer, g.Name)
+		if g.off() && (ok || known(g.Name)) {
+			continue
+		}
 		if !ok {
 			return nil, unknown(installer, g)
 		}
@@ -67,13 +75,11 @@ func Read(installer string, given []Given) (*Set, error) {
 			s.Notes = append(s.Notes, fmt.Sprintf("`%s` has no effect: %s", g.Name, a.why))
 			continue
 		}
-		values, on, err := a.values(g)
+		values, err := a.values(g)
 		if err != nil {
 			return nil, err
 		}
-		if on {
-			a.apply(s, values)
-		}
+		a.apply(s, values)
 	}
 	return s, nil
 }
@@ -86,6 +92,11 @@ func find(installer, name string) (argument, bool) {
 		}
 	}
 	return argument{}, false
+}
+
+// known reports whether an installer has the name.
+func known(name string) bool {
+	return slices.ContainsFunc(table, func(a argument) bool { return slices.Contains(a.names, name) })
 }
 
 // unknown reports a name that the installer has not, with the nearest that it
@@ -125,39 +136,38 @@ func nearest(installer, name string) string {
 	return best
 }
 
-// values returns the values that g has, and whether it is on: a flag that is
-// false is as if it weren't there.
-func (a argument) values(g Given) (values []string, on bool, err error) {
+// values returns the values that g has.
+func (a argument) values(g Given) ([]string, error) {
 	fault := func(problem, example string) error {
 		return &Error{Name: g.Name, Problem: problem, Fix: "write, for example, `" + g.Name + ": " + example + "`"}
 	}
 	empty := g.Null || len(g.Values) == 0
 	switch a.takes {
 	case flag:
-		if !empty && (len(g.Values) > 1 || !slices.Contains([]string{"true", "false"}, strings.ToLower(g.Values[0]))) {
-			return nil, false, fault("a flag has no value", "null")
+		if !empty && (len(g.Values) > 1 || !strings.EqualFold(g.Values[0], "true")) {
+			return nil, fault("a flag has no value", "null")
 		}
-		return nil, empty || strings.EqualFold(g.Values[0], "true"), nil
+		return nil, nil
 	case one:
 		if len(g.Values) > 1 {
-			return nil, false, fault(fmt.Sprintf("want one value, got %d", len(g.Values)), a.example)
+			return nil, fault(fmt.Sprintf("want one value, got %d", len(g.Values)), a.example)
 		}
 	}
 	if empty && a.null != "" {
-		return []string{a.null}, true, nil
+		return []string{a.null}, nil
 	}
 	if empty || slices.Contains(g.Values, "") {
-		return nil, false, fault("a value is missing", a.example)
+		return nil, fault("a value is missing", a.example)
 	}
 	for _, v := range g.Values {
 		if len(a.choices) > 0 && !slices.Contains(a.choices, v) {
-			return nil, false, fault(fmt.Sprintf("want %s, got %q", strings.Join(a.choices, ", "), v), a.example)
+			return nil, fault(fmt.Sprintf("want %s, got %q", strings.Join(a.choices, ", "), v), a.example)
 		}
 		if a.form != nil && !a.form.MatchString(v) {
-			return nil, false, fault(fmt.Sprintf("%q is none of its values", v), a.example)
+			return nil, fault(fmt.Sprintf("%q is none of its values", v), a.example)
 		}
 	}
-	return g.Values, true, nil
+	return g.Values, nil
 }
 
 // apply adds the argument with these values to s.
