@@ -26,7 +26,6 @@ const (
 type table struct {
 	file string
 	rows [][]string
-	perm int
 }
 
 func readTable(tree *overlay.Tree, file string) (*table, error) {

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"inlay/assemble/overlay"
 	"inlay/assemble/script"
 )
 
@@ -46,7 +45,7 @@ var errNoGroup = errors.New("no alternatives")
 func alternatives(_ context.Context, c *script.Call) error {
 	args := c.Args[1:]
 	force := false
-	for len(args) > 0 && (args[0] == "--quiet" || args[0] == "--force" || args[0] == "--verbose") {
+	for len(args) > 0 && slices.Contains([]string{"--quiet", "--force", "--verbose"}, args[0]) {
 		force = force || args[0] == "--force"
 		args = args[1:]
 	}
@@ -54,33 +53,41 @@ func alternatives(_ context.Context, c *script.Call) error {
 		return c.Usage()
 	}
 	a := alternator{c: c, force: force}
-	var err error
-	switch op := args[0]; {
-	case op == "--install" && len(args) >= 5:
-		err = a.install(args[1:])
-	case op == "--remove" && len(args) == 3:
-		err = a.remove(args[1], args[2])
-	case op == "--remove-all" && len(args) == 2:
-		err = a.edit(args[1], func(g *group) error { g.choices = nil; return nil })
-	case op == "--auto" && len(args) == 2:
-		err = a.edit(args[1], func(g *group) error { g.manual = false; return nil })
-	case op == "--set" && len(args) == 3:
-		err = a.set(args[1], args[2])
-	case op == "--display" && len(args) == 2:
-		if _, err = a.read(args[1]); err == nil {
-			return c.Usage() // what is printed then is for people
-		}
-	case (op == "--query" || op == "--list") && len(args) == 2:
-		err = a.show(op, args[1])
-	default:
-		return c.Usage()
+	err := a.do(args[0], args[1:])
+	if err == nil {
+		return nil
 	}
-	if err != nil {
-		if err = c.Fail(err); errors.Is(err, script.Exit(1)) {
-			return script.Exit(2)
-		}
+	if err = c.Fail(err); errors.Is(err, script.Exit(1)) {
+		return script.Exit(2)
 	}
 	return err
+}
+
+// do does one operation.
+func (a *alternator) do(op string, args []string) error {
+	switch n := len(args); {
+	case op == "--install" && n >= 4:
+		return a.install(args)
+	case op == "--remove" && n == 2:
+		return a.remove(args[0], args[1])
+	case op == "--remove-all" && n == 1:
+		return a.edit(args[0], func(g *group) error { g.choices = nil; return nil })
+	case op == "--auto" && n == 1:
+		return a.edit(args[0], func(g *group) error { g.manual = false; return nil })
+	case op == "--set" && n == 2:
+		return a.set(args[0], args[1])
+	case op == "--display" && n == 1:
+		if _, err := a.read(args[0]); err != nil {
+			return err
+		}
+		return a.c.Usage() // what is printed then is for people
+	case op == "--list" && n == 1:
+		return a.list(args[0])
+	case op == "--query" && n == 1:
+		return a.query(args[0])
+	default:
+		return a.c.Usage()
+	}
 }
 
 type alternator struct {
@@ -154,7 +161,8 @@ func (a *alternator) write(g *group) error {
 	return a.c.Tree.WriteFile(file, []byte(b.String()), 0o644)
 }
 
-// install is --install LINK NAME PATH PRIORITY [--slave LINK NAME PATH]…
+// install is --install LINK NAME PATH PRIORITY, and --slave LINK NAME PATH for
+// each slave.
 func (a *alternator) install(args []string) error {
 	link, name, target := args[0], args[1], args[2]
 	priority, err := strconv.Atoi(args[3])
@@ -248,138 +256,4 @@ func (g *group) best() *choice {
 		}
 	}
 	return best
-}
-
-// finish makes the links what the group says, and writes it.
-func (a *alternator) finish(g *group) error {
-	if len(g.choices) == 0 {
-		if err := a.unlink(g.name, g.link); err != nil {
-			return err
-		}
-		for _, s := range g.slaves {
-			if err := a.unlink(s.name, s.link); err != nil {
-				return err
-			}
-		}
-		return a.write(g)
-	}
-	slices.SortFunc(g.choices, func(x, y choice) int { return strings.Compare(x.path, y.path) })
-	now, ok := a.current(g)
-	i := slices.IndexFunc(g.choices, func(ch choice) bool { return ch.path == now })
-	pick := g.best()
-	switch {
-	case ok && g.manual && i >= 0:
-		pick = &g.choices[i]
-	case ok && i < 0 && g.manual:
-		return &script.UnsupportedError{Needs: "update-alternatives for " + g.name + ", which somebody set by hand"}
-	}
-	if err := a.link(g, pick); err != nil {
-		return err
-	}
-	return a.write(g)
-}
-
-// link makes the links of a choice. The links of slaves whose file isn't there
-// go.
-func (a *alternator) link(g *group, ch *choice) error {
-	if err := a.c.Tree.MkdirAll(alternativesDir, 0o755); err != nil {
-		return err
-	}
-	if err := a.relink(g.name, g.link, ch.path); err != nil {
-		return err
-	}
-	for _, s := range g.slaves {
-		target := ch.slaves[s.name]
-		if target != "" {
-			if _, err := a.c.Tree.Stat(target); err == nil {
-				if err := a.relink(s.name, s.link, target); err != nil {
-					return err
-				}
-				continue
-			}
-		}
-		if err := a.unlink(s.name, s.link); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *alternator) relink(name, link, target string) error {
-	at, err := a.c.Tree.Lstat(link)
-	if err == nil && at.Mode.Type() != fs.ModeSymlink && !a.force {
-		fmt.Fprintf(a.c.Err, "not replacing %s with a link\n", link)
-	} else if err := a.replace(path.Join(alternativesDir, name), link); err != nil {
-		return err
-	}
-	return a.replace(target, path.Join(alternativesDir, name))
-}
-
-func (a *alternator) replace(target, link string) error {
-	if at, err := a.c.Tree.Lstat(link); err == nil {
-		if at.Link == target {
-			return nil
-		}
-		if err := a.c.Tree.Remove(link); err != nil {
-			return err
-		}
-	}
-	return a.c.Tree.Symlink(target, link)
-}
-
-func (a *alternator) unlink(name, link string) error {
-	for _, l := range []string{link, path.Join(alternativesDir, name)} {
-		at, err := a.c.Tree.Lstat(l)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, overlay.ErrNotDir) || err == nil && at.Mode.Type() != fs.ModeSymlink {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if err := a.c.Tree.Remove(l); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (a *alternator) show(op, name string) error {
-	g, err := a.read(name)
-	if err != nil {
-		return fmt.Errorf("%w for %s", err, name)
-	}
-	if op == "--list" {
-		for _, ch := range g.choices {
-			fmt.Fprintln(a.c.Out, ch.path)
-		}
-		return nil
-	}
-	value, ok := a.current(g)
-	if !ok {
-		value = "none"
-	}
-	fmt.Fprintf(a.c.Out, "Name: %s\nLink: %s\n", g.name, g.link)
-	if len(g.slaves) > 0 {
-		fmt.Fprintln(a.c.Out, "Slaves:")
-		for _, s := range g.slaves {
-			fmt.Fprintf(a.c.Out, " %s %s\n", s.name, s.link)
-		}
-	}
-	fmt.Fprintf(a.c.Out, "Status: %s\n", map[bool]string{true: "manual", false: "auto"}[g.manual])
-	if best := g.best(); best != nil {
-		fmt.Fprintf(a.c.Out, "Best: %s\n", best.path)
-	}
-	fmt.Fprintf(a.c.Out, "Value: %s\n", value)
-	for _, ch := range g.choices {
-		fmt.Fprintf(a.c.Out, "\nAlternative: %s\nPriority: %d\n", ch.path, ch.priority)
-		if len(g.slaves) > 0 {
-			fmt.Fprintln(a.c.Out, "Slaves:")
-			for _, s := range g.slaves {
-				if p := ch.slaves[s.name]; p != "" {
-					fmt.Fprintf(a.c.Out, " %s %s\n", s.name, p)
-				}
-			}
-		}
-	}
-	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -58,28 +59,15 @@ type certUpdate struct {
 
 func (u *certUpdate) update() error {
 	u.links = map[string]bool{}
-	conf, err := text(u.c.Tree, "/etc/ca-certificates.conf")
+	chosen, err := u.chosen()
 	if err != nil {
 		return err
-	}
-	for line := range strings.Lines(conf) {
-		line = strings.TrimSuffix(line, "\n")
-		if line == "" || line[0] == '#' || line[0] == '!' {
-			continue
-		}
-		file := "/usr/share/ca-certificates/" + line
-		if _, err := u.c.Tree.Stat(file); err != nil {
-			continue // the program warns and goes on
-		}
-		if err := u.add(file); err != nil {
-			return err
-		}
 	}
 	local, err := u.locals("/usr/local/share/ca-certificates", nil)
 	if err != nil {
 		return err
 	}
-	for _, file := range local {
+	for _, file := range append(chosen, local...) {
 		if err := u.add(file); err != nil {
 			return err
 		}
@@ -94,6 +82,23 @@ func (u *certUpdate) update() error {
 		return err
 	}
 	return u.rehash()
+}
+
+// chosen lists the certificates that the configuration names. One that isn't
+// there is left out, of which the program only warns.
+func (u *certUpdate) chosen() (files []string, err error) {
+	conf, err := text(u.c.Tree, "/etc/ca-certificates.conf")
+	for line := range strings.Lines(conf) {
+		line = strings.TrimSuffix(line, "\n")
+		if line == "" || line[0] == '#' || line[0] == '!' {
+			continue
+		}
+		file := "/usr/share/ca-certificates/" + line
+		if _, err := u.c.Tree.Stat(file); err == nil {
+			files = append(files, file)
+		}
+	}
+	return files, err
 }
 
 // locals lists the certificates of the administrator, sorted.
@@ -130,16 +135,8 @@ func (u *certUpdate) add(file string) error {
 	}
 	name := strings.NewReplacer(" ", "_", ",", "_", "(", "=", ")", "=").Replace(strings.TrimSuffix(path.Base(file), ".crt")) + ".pem"
 	u.links[name] = true
-	link := path.Join(certsDir, name)
-	if at, err := u.c.Tree.Lstat(link); err != nil || at.Link != file {
-		if err == nil {
-			if err := u.c.Tree.Remove(link); err != nil {
-				return err
-			}
-		}
-		if err := u.c.Tree.Symlink(file, link); err != nil {
-			return err
-		}
+	if err := u.link(file, path.Join(certsDir, name)); err != nil {
+		return err
 	}
 	u.bundle.Write(b)
 	if len(b) > 0 && b[len(b)-1] != '\n' {
@@ -178,21 +175,9 @@ func (u *certUpdate) rehash() error {
 	if err != nil {
 		return err
 	}
-	used := map[string]int{}
-	want := map[string]string{}
-	for _, n := range names {
-		ext := path.Ext(n)
-		if ext != ".pem" && ext != ".crt" && ext != ".cer" && ext != ".crl" {
-			continue
-		}
-		hash, ok, err := u.hashOf(path.Join(certsDir, n))
-		if err != nil {
-			return err
-		}
-		if ok {
-			want[fmt.Sprintf("%s.%d", hash, used[hash])] = n
-			used[hash]++
-		}
+	want, err := u.hashLinks(names)
+	if err != nil {
+		return err
 	}
 	for _, n := range names {
 		if isHashLink(n) && want[n] == "" {
@@ -201,32 +186,45 @@ func (u *certUpdate) rehash() error {
 			}
 		}
 	}
-	for _, link := range slices.Sorted(keysOf(want)) {
-		p := path.Join(certsDir, link)
-		at, err := u.c.Tree.Lstat(p)
-		if err == nil && at.Link == want[link] {
-			continue
-		}
-		if err == nil {
-			if err := u.c.Tree.Remove(p); err != nil {
-				return err
-			}
-		}
-		if err := u.c.Tree.Symlink(want[link], p); err != nil {
+	for _, link := range slices.Sorted(maps.Keys(want)) {
+		if err := u.link(want[link], path.Join(certsDir, link)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func keysOf(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+// hashLinks returns the links that have to be there, and where they lead.
+func (u *certUpdate) hashLinks(names []string) (map[string]string, error) {
+	used, want := map[string]int{}, map[string]string{}
+	for _, n := range names {
+		if !slices.Contains([]string{".pem", ".crt", ".cer", ".crl"}, path.Ext(n)) {
+			continue
+		}
+		hash, ok, err := u.hashOf(path.Join(certsDir, n))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			want[fmt.Sprintf("%s.%d", hash, used[hash])] = n
+			used[hash]++
 		}
 	}
+	return want, nil
+}
+
+// link makes name a link to target, whatever it was.
+func (u *certUpdate) link(target, name string) error {
+	at, err := u.c.Tree.Lstat(name)
+	if err == nil && at.Link == target {
+		return nil
+	}
+	if err == nil {
+		if err := u.c.Tree.Remove(name); err != nil {
+			return err
+		}
+	}
+	return u.c.Tree.Symlink(target, name)
 }
 
 func isHashLink(n string) bool {

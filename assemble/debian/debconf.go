@@ -137,9 +137,9 @@ func (d *Debconf) command(_ context.Context, c *script.Call) error {
 	}
 	switch name {
 	case "version":
-		fmt.Fprint(c.Out, "2.0")
+		fmt.Fprintf(c.Out, "2.0")
 	case "capb":
-		fmt.Fprint(c.Out, "multiselect")
+		fmt.Fprintf(c.Out, "multiselect")
 	case "title", "settitle", "info", "beginblock", "endblock", "clear", "stop", "progress", "go":
 	case "input":
 		if d.questions[args[1]] == nil {
@@ -168,7 +168,7 @@ func (d *Debconf) about(c *script.Call, name string, args []string) error {
 	}
 	switch name {
 	case "get":
-		fmt.Fprint(c.Out, q.get())
+		fmt.Fprintf(c.Out, "%s", q.get())
 	case "set":
 		q.value, q.set = strings.Join(args[1:], " "), true
 	case "reset":
@@ -177,7 +177,7 @@ func (d *Debconf) about(c *script.Call, name string, args []string) error {
 	case "fset":
 		q.flags[args[1]] = args[2] == "true"
 	case "fget":
-		fmt.Fprint(c.Out, strconv.FormatBool(q.flags[args[1]]))
+		fmt.Fprintf(c.Out, "%s", strconv.FormatBool(q.flags[args[1]]))
 	case "subst":
 		q.subst[args[1]] = strings.Join(args[2:], " ")
 	case "metaget":
@@ -185,7 +185,7 @@ func (d *Debconf) about(c *script.Call, name string, args []string) error {
 		if !ok {
 			return internalError
 		}
-		fmt.Fprint(c.Out, value)
+		fmt.Fprintf(c.Out, "%s", value)
 	default:
 		return c.Usage()
 	}

@@ -153,7 +153,7 @@ func includeConf(tree *overlay.Tree, joined, pattern string, dirs *[]string, dep
 		return err
 	}
 	for _, n := range names {
-		if ok, _ := path.Match(path.Base(joined), n); ok { //nolint:errcheck // a bad pattern matches nothing
+		if ok, _ := path.Match(path.Base(joined), n); ok { // a bad pattern matches nothing
 			if err := readConf(tree, path.Join(path.Dir(joined), n), dirs, depth+1); err != nil {
 				return err
 			}
@@ -170,35 +170,48 @@ func scanLibraries(tree *overlay.Tree, dir string, old []library) ([]library, er
 	}
 	byName := map[string]library{}
 	for _, n := range names {
-		if !strings.HasPrefix(n, "lib") && !strings.HasPrefix(n, "ld-") || !strings.Contains(n, ".so") {
+		if !isLibrary(n) {
 			continue
 		}
-		p := dir + "/" + n
-		if f, err := tree.Stat(p); err != nil || !f.Mode.IsRegular() {
-			continue
-		}
-		l, err := identify(tree, dir, p, old)
+		l, err := scanLibrary(tree, dir, n, old)
 		if err != nil {
 			return nil, err
 		}
-		if l.name == "" {
-			continue
+		if l.name != "" {
+			byName[l.name] = l
 		}
-		// The name that compilers look for is a link to the one that programs do.
-		at, err := tree.Lstat(p)
-		if err == nil && at.Mode.Type() == fs.ModeSymlink && strings.HasSuffix(n, ".so") && strings.HasPrefix(l.name, n) {
-			l.name, l.path = n, p
-		}
-		byName[l.name] = l
 	}
 	out := make([]library, 0, len(byName))
 	for _, l := range byName {
-		if !tree.Exists(l.path) { // ldconfig makes the link that programs look for
-			continue
+		if tree.Exists(l.path) { // ldconfig makes the link that programs look for
+			out = append(out, l)
 		}
-		out = append(out, l)
 	}
 	return out, nil
+}
+
+// isLibrary reports whether a file's name is one that ldconfig looks at.
+func isLibrary(name string) bool {
+	return (strings.HasPrefix(name, "lib") || strings.HasPrefix(name, "ld-")) && strings.Contains(name, ".so")
+}
+
+// scanLibrary returns the entry for the file n of a directory; it has no name
+// if the file is no library.
+func scanLibrary(tree *overlay.Tree, dir, n string, old []library) (library, error) {
+	p := dir + "/" + n
+	if f, err := tree.Stat(p); err != nil || !f.Mode.IsRegular() {
+		return library{}, nil //nolint:nilerr // a link to nowhere is none
+	}
+	l, err := identify(tree, dir, p, old)
+	if err != nil {
+		return library{}, err
+	}
+	// The name that compilers look for is a link to the one that programs do.
+	at, err := tree.Lstat(p)
+	if err == nil && at.Mode.Type() == fs.ModeSymlink && strings.HasSuffix(n, ".so") && strings.HasPrefix(l.name, n) {
+		l.name, l.path = n, p
+	}
+	return l, err
 }
 
 // identify says what the file p is. One that was there before is what the cache

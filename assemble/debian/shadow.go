@@ -18,9 +18,18 @@ func (s *System) shadowconfig(_ context.Context, c *script.Call) error {
 		return c.Usage()
 	}
 	a, err := s.accounts(c.Tree)
+	if err == nil {
+		a.shade()
+		err = a.writeShaded()
+	}
 	if err != nil {
 		return c.Fail(err)
 	}
+	return nil
+}
+
+// shade moves the passwords of users and groups.
+func (a *accounts) shade() {
 	for _, r := range a.users.rows {
 		if len(r) == 7 && a.shadow.row(r[0]) == nil {
 			a.shadow.rows = append(a.shadow.rows, []string{r[0], r[1], strconv.FormatInt(a.day, 10), "0", "99999", "7", "", "", ""})
@@ -33,19 +42,22 @@ func (s *System) shadowconfig(_ context.Context, c *script.Call) error {
 			r[1] = "x"
 		}
 	}
+}
+
+// writeShaded writes all four files with the owners that they have then.
+func (a *accounts) writeShaded() error {
 	shadow, _ := a.groups.id("shadow") // root's own without such a group
-	err = errors.Join(a.users.write(c.Tree), a.groups.write(c.Tree), a.shadow.write(c.Tree), a.gshadows.write(c.Tree))
-	for file, gid := range map[string]int{a.users.file: 0, a.groups.file: 0, a.shadow.file: shadow, a.gshadows.file: shadow} {
-		mode := fs.FileMode(0o644)
-		if file == a.shadow.file || file == a.gshadows.file {
-			mode = 0o640
+	for _, t := range []struct {
+		*table
+		gid  int
+		mode fs.FileMode
+	}{{a.users, 0, 0o644}, {a.groups, 0, 0o644}, {a.shadow, shadow, 0o640}, {a.gshadows, shadow, 0o640}} {
+		if err := t.write(a.tree); err != nil {
+			return err
 		}
-		if err == nil {
-			err = errors.Join(c.Tree.Chown(file, 0, gid, true), c.Tree.Chmod(file, mode))
+		if err := errors.Join(a.tree.Chown(t.file, 0, t.gid, true), a.tree.Chmod(t.file, t.mode)); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return c.Fail(err)
 	}
 	return nil
 }

@@ -32,7 +32,7 @@ func (s *System) sysusers(_ context.Context, c *script.Call) error {
 			return c.Fail(err)
 		}
 		for line := range strings.Lines(string(conf)) {
-			if err := a.sysuser(c, line); err != nil {
+			if err := a.sysuser(line); err != nil {
 				return c.Fail(err)
 			}
 		}
@@ -56,7 +56,7 @@ func sysusersFile(c *script.Call, name string) string {
 }
 
 // sysuser does what one line says.
-func (a *accounts) sysuser(c *script.Call, line string) error {
+func (a *accounts) sysuser(line string) error {
 	words, ok := quoted(line)
 	if len(words) == 0 {
 		return nil

@@ -30,46 +30,49 @@ func ucf(_ context.Context, c *script.Call) error {
 		return c.Usage()
 	}
 	from, to := c.Abs(rest[0]), c.Abs(rest[1])
+	if real, err := c.Tree.Resolve(to); err == nil {
+		to = "/" + real
+	}
 	body, err := c.Tree.ReadFile(from)
 	if err != nil {
 		return c.Fail(err)
 	}
-	if real, err := c.Tree.Resolve(to); err == nil {
-		to = "/" + real
+	if err := ucfPut(c, from, to, body); err != nil {
+		return c.Fail(err)
 	}
+	if _, threeWay := set["three-way"]; threeWay {
+		if err := writeWithDir(c, "/var/lib/ucf/cache/"+strings.ReplaceAll(to, "/", ":"), body, 0o644); err != nil {
+			return c.Fail(err)
+		}
+	}
+	sum := md5.Sum(body) //nolint:gosec // see above
+	if err := ucfLine(c, ucfHashes, hex.EncodeToString(sum[:])+"  "+to, to); err != nil {
+		return c.Fail(err)
+	}
+	return nil
+}
+
+// ucfPut puts body where nothing is.
+func ucfPut(c *script.Call, from, to string, body []byte) error {
 	old, err := c.Tree.ReadFile(to)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		at, err := c.Tree.Stat(from)
 		if err != nil {
-			return c.Fail(err)
+			return err
 		}
-		if err := c.Tree.MkdirAll(path.Dir(to), 0o755); err != nil {
-			return c.Fail(err)
-		}
-		if err := c.Tree.WriteFile(to, body, at.Mode); err != nil {
-			return c.Fail(err)
-		}
-	case err != nil:
-		return c.Fail(err)
-	case string(old) != string(body):
+		return writeWithDir(c, to, body, at.Mode)
+	case err == nil && string(old) != string(body):
 		return &script.UnsupportedError{Needs: "ucf to decide about " + to}
 	}
-	sum := md5.Sum(body) //nolint:gosec // see above
-	_, threeWay := set["three-way"]
-	if threeWay {
-		cached := "/var/lib/ucf/cache/" + strings.ReplaceAll(to, "/", ":")
-		if err := c.Tree.MkdirAll(path.Dir(cached), 0o755); err != nil {
-			return c.Fail(err)
-		}
-		if err := c.Tree.WriteFile(cached, body, 0o644); err != nil {
-			return c.Fail(err)
-		}
+	return err
+}
+
+func writeWithDir(c *script.Call, name string, body []byte, mode fs.FileMode) error {
+	if err := c.Tree.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
 	}
-	if err := ucfLine(c, ucfHashes, hex.EncodeToString(sum[:])+"  "+to, to); err != nil {
-		return c.Fail(err)
-	}
-	return nil
+	return c.Tree.WriteFile(name, body, mode)
 }
 
 // ucfr remembers which package a configuration file belongs to.

@@ -5,6 +5,7 @@ package dpkg
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"inlay/assemble/overlay"
 )
@@ -12,14 +13,28 @@ import (
 // bootstrap begins an image without packages: the directories that a merged
 // system has links to, and an empty database.
 func bootstrap(tree *overlay.Tree, packages []Package) error {
-	if !hasPackage(packages, "dpkg") {
+	if !slices.ContainsFunc(packages, func(p Package) bool { return p.Name == "dpkg" }) {
 		return fmt.Errorf("the parent image has no /%s, so it has no packages to add to", statusFile)
 	}
-	links := []string{"bin", "sbin", "lib"}
-	for _, p := range packages {
-		if p.Name == "libc6" && p.Arch == "amd64" {
-			links = append(links, "lib32", "lib64", "libx32")
+	if err := mergeDirs(tree, packages); err != nil {
+		return err
+	}
+	for _, d := range []string{infoDir, adminDir + "triggers", adminDir + "updates", adminDir + "alternatives", adminDir + "parts"} {
+		if err := tree.MkdirAll(d, 0o755); err != nil {
+			return err
 		}
+	}
+	if err := tree.WriteFile(infoDir+"format", []byte("1\n"), 0o644); err != nil {
+		return err
+	}
+	return tree.WriteFile(statusFile, nil, 0o644)
+}
+
+// mergeDirs makes the links of a merged system.
+func mergeDirs(tree *overlay.Tree, packages []Package) error {
+	links := []string{"bin", "sbin", "lib"}
+	if slices.ContainsFunc(packages, func(p Package) bool { return p.Name == "libc6" && p.Arch == "amd64" }) {
+		links = append(links, "lib32", "lib64", "libx32")
 	}
 	for _, l := range links {
 		if tree.Exists(l) {
@@ -32,26 +47,7 @@ func bootstrap(tree *overlay.Tree, packages []Package) error {
 			return err
 		}
 	}
-	for _, d := range []string{infoDir, adminDir + "triggers", adminDir + "updates", adminDir + "alternatives", adminDir + "parts"} {
-		if err := tree.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
-	}
-	for name, text := range map[string]string{infoDir + "format": "1\n", statusFile: ""} {
-		if err := tree.WriteFile(name, []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
 	return nil
-}
-
-func hasPackage(packages []Package, name string) bool {
-	for _, p := range packages {
-		if p.Name == name {
-			return true
-		}
-	}
-	return false
 }
 
 type fsMode = fs.FileMode

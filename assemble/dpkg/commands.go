@@ -133,7 +133,7 @@ func (i *installer) each(c *script.Call, names []string, f func(*entry) (string,
 		if err != nil {
 			return err
 		}
-		fmt.Fprint(c.Out, out)
+		fmt.Fprintf(c.Out, "%s", out)
 	}
 	return status
 }

@@ -28,15 +28,29 @@ import (
 func parentImage(t *testing.T, more ...debtest.File) *layers.View {
 	t.Helper()
 	files := []debtest.File{
-		{Name: "usr/"}, {Name: "usr/bin/"}, {Name: "usr/lib/"}, {Name: "bin", Link: "usr/bin"}, {Name: "lib", Link: "usr/lib"},
-		{Name: "etc/"}, {Name: "etc/dpkg/"}, {Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"}, {Name: "var/lib/dpkg/info/"},
-		{Name: "var/lib/dpkg/triggers/"}, {Name: "tmp/", Mode: 0o777},
-		{Name: "etc/passwd", Body: "root:x:0:0::/:/bin/sh\nmail:x:8:8::/:\n"}, {Name: "etc/group", Body: "root:x:0:\nmail:x:12:\n"},
+		{Name: "usr/"},
+		{Name: "usr/bin/"},
+		{Name: "usr/lib/"},
+		{Name: "bin", Link: "usr/bin"},
+		{Name: "lib", Link: "usr/lib"},
+		{Name: "etc/"},
+		{Name: "etc/dpkg/"},
+		{Name: "var/"},
+		{Name: "var/lib/"},
+		{Name: "var/lib/dpkg/"},
+		{Name: "var/lib/dpkg/info/"},
+		{Name: "var/lib/dpkg/triggers/"},
+		{Name: "tmp/", Mode: 0o777},
+		{Name: "etc/passwd", Body: "root:x:0:0::/:/bin/sh\nmail:x:8:8::/:\n"},
+		{Name: "etc/group", Body: "root:x:0:\nmail:x:12:\n"},
 		{Name: "var/lib/dpkg/status", Body: "Package: old\nStatus: install ok installed\nArchitecture: all\nVersion: 1\nConffiles:\n /etc/old.conf " +
 			"1bb4e2a2b1cb4a35b7f1d07ec9d7c1f4\nDescription: one that was there\n\n"},
 		{Name: "var/lib/dpkg/info/old.list", Body: "/.\n/etc\n/etc/old.conf\n/usr\n/usr/bin\n/usr/bin/old\n/usr/bin/gone\n/usr/gone\n/usr/gone/deep\n"},
-		{Name: "etc/old.conf", Body: "changed\n"}, {Name: "usr/bin/old", Body: "old"}, {Name: "usr/bin/gone", Body: "x"},
-		{Name: "usr/gone/"}, {Name: "usr/gone/deep", Body: "x"},
+		{Name: "etc/old.conf", Body: "changed\n"},
+		{Name: "usr/bin/old", Body: "old"},
+		{Name: "usr/bin/gone", Body: "x"},
+		{Name: "usr/gone/"},
+		{Name: "usr/gone/deep", Body: "x"},
 	}
 	for _, name := range []string{"rm", "mkdir", "ln", "cat", "chmod", "update-alternatives", "dpkg-divert", "dpkg-statoverride", "dpkg-trigger", "dpkg"} {
 		files = append(files, debtest.File{Name: "usr/bin/" + name, Body: "\x7fELF", Mode: 0o755})
@@ -97,11 +111,23 @@ func TestUnpackRules(t *testing.T) {
 	tree, _ := installed(t, view, dpkg.Options{Scripts: dpkg.Native}, debtest.Deb{
 		Name: "x", Control: map[string]string{"conffiles": "/etc/x.conf\n", "md5sums": "0  usr/bin/x\n"},
 		Files: []debtest.File{
-			{Name: "./"}, {Name: "./bin/"}, {Name: "./bin/x", Body: "x", Mode: 0o755, Owner: "mail", Group: "mail"}, {Name: "./bin/y", Hard: "./bin/x"},
-			{Name: "./etc/"}, {Name: "./etc/x.conf", Body: "conf\n"}, {Name: "./tmp/", Mode: 0o700},
-			{Name: "./usr/"}, {Name: "./usr/bin/"}, {Name: "./usr/bin/tool", Body: "tool"}, {Name: "./usr/bin/owned", Body: "o"},
-			{Name: "./usr/share/"}, {Name: "./usr/share/doc/"}, {Name: "./usr/share/doc/x/"}, {Name: "./usr/share/doc/x/copyright", Body: "c"},
-			{Name: "./usr/share/doc/x/changelog", Body: "c"}, {Name: "./usr/share/x", Hard: "./usr/share/doc/x/changelog"},
+			{Name: "./"},
+			{Name: "./bin/"},
+			{Name: "./bin/x", Body: "x", Mode: 0o755, Owner: "mail", Group: "mail"},
+			{Name: "./bin/y", Hard: "./bin/x"},
+			{Name: "./etc/"},
+			{Name: "./etc/x.conf", Body: "conf\n"},
+			{Name: "./tmp/", Mode: 0o700},
+			{Name: "./usr/"},
+			{Name: "./usr/bin/"},
+			{Name: "./usr/bin/tool", Body: "tool"},
+			{Name: "./usr/bin/owned", Body: "o"},
+			{Name: "./usr/share/"},
+			{Name: "./usr/share/doc/"},
+			{Name: "./usr/share/doc/x/"},
+			{Name: "./usr/share/doc/x/copyright", Body: "c"},
+			{Name: "./usr/share/doc/x/changelog", Body: "c"},
+			{Name: "./usr/share/x", Hard: "./usr/share/doc/x/changelog"},
 		},
 	})
 	changes, err := tree.Changes()

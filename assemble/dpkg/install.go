@@ -264,18 +264,8 @@ func conffilesOf(e *entry) [][2]string {
 // writeInfo writes the files of control.tar where dpkg keeps them, and removes
 // those of the version before.
 func (i *installer) writeInfo(p *pack) error {
-	if p.before != nil {
-		names, err := i.tree.ReadDir(infoDir)
-		if err != nil {
-			return err
-		}
-		for _, n := range names {
-			if ext := path.Ext(n); strings.TrimSuffix(n, ext) == p.before.stem() && (ext != ".list" || p.before.stem() != p.stem()) {
-				if err := i.tree.Remove(infoDir + n); err != nil {
-					return err
-				}
-			}
-		}
+	if err := i.removeInfo(p); err != nil {
+		return err
 	}
 	for _, name := range sortedKeys(p.deb.Control) {
 		if name == "control" {
@@ -286,6 +276,29 @@ func (i *installer) writeInfo(p *pack) error {
 			mode = 0o755
 		}
 		if err := i.tree.WriteFile(infoDir+p.stem()+"."+name, p.deb.Control[name], fileMode(mode)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeInfo removes the files of the version before. Its list stays if it has
+// the name of the new one.
+func (i *installer) removeInfo(p *pack) error {
+	if p.before == nil {
+		return nil
+	}
+	names, err := i.tree.ReadDir(infoDir)
+	if err != nil {
+		return err
+	}
+	stem := p.before.stem()
+	for _, n := range names {
+		ext := path.Ext(n)
+		if strings.TrimSuffix(n, ext) != stem || ext == ".list" && stem == p.stem() {
+			continue
+		}
+		if err := i.tree.Remove(infoDir + n); err != nil {
 			return err
 		}
 	}
@@ -308,43 +321,6 @@ func (i *installer) finish() error {
 		return err
 	}
 	return i.write()
-}
-
-// sorted orders packages after what they depend on, else by name.
-func sorted(packs []*pack) []*pack {
-	slices.SortFunc(packs, func(a, b *pack) int { return strings.Compare(a.name+":"+a.arch, b.name+":"+b.arch) })
-	provided := make(map[string][]*pack)
-	for _, p := range packs {
-		provided[p.name] = append(provided[p.name], p)
-	}
-	for _, p := range packs {
-		for part := range strings.SplitSeq(p.fields.get("Provides"), ",") {
-			if d := parseDependency(part); d.name != "" {
-				provided[d.name] = append(provided[d.name], p)
-			}
-		}
-	}
-	var out []*pack
-	seen := make(map[*pack]bool)
-	var visit func(p *pack)
-	visit = func(p *pack) {
-		if seen[p] {
-			return
-		}
-		seen[p] = true
-		for part := range strings.SplitSeq(p.fields.get("Pre-Depends")+","+p.fields.get("Depends"), ",") {
-			for a := range strings.SplitSeq(part, "|") {
-				for _, q := range provided[parseDependency(a).name] {
-					visit(q)
-				}
-			}
-		}
-		out = append(out, p)
-	}
-	for _, p := range packs {
-		visit(p)
-	}
-	return out
 }
 
 func parseMode(s string) (mode fsMode, err error) {

@@ -158,27 +158,33 @@ func (t *triggers) take() (out []activated) {
 // write writes the interests that changed.
 func (t *triggers) write() error {
 	for _, n := range slices.Sorted(maps.Keys(t.changed)) {
-		var b strings.Builder
-		for _, i := range t.names[n] {
-			b.WriteString(i.String() + "\n")
-		}
-		if n == "File" {
-			for _, i := range t.paths {
-				b.WriteString(i.path + " " + i.String() + "\n")
-			}
-		}
 		if err := t.db.tree.MkdirAll(triggersDir, 0o755); err != nil {
 			return err
 		}
-		if b.Len() == 0 && n != "File" {
+		text := t.text(n)
+		if text == "" && n != "File" {
 			if err := t.db.tree.RemoveAll(triggersDir + n); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := t.db.tree.WriteFile(triggersDir+n, []byte(b.String()), 0o644); err != nil {
+		if err := t.db.tree.WriteFile(triggersDir+n, []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// text returns what the file n holds.
+func (t *triggers) text(n string) string {
+	var b strings.Builder
+	for _, i := range t.names[n] {
+		b.WriteString(i.String() + "\n")
+	}
+	if n == "File" {
+		for _, i := range t.paths {
+			b.WriteString(i.path + " " + i.String() + "\n")
+		}
+	}
+	return b.String()
 }

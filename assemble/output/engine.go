@@ -61,8 +61,11 @@ var engines = []engine{
 	{"docker", "docker", []string{"version", "--format", "{{.Server.Version}}"}, []string{"load"}, []string{"tag"}, packDocker, familiar},
 	{"podman", "podman", []string{"version"}, []string{"load", "-q"}, []string{"tag"}, packDocker, familiar},
 	{
-		"containerd", "ctr", []string{"--connect-timeout", "3s", "version"}, []string{"images", "import", "-"},
-		[]string{"images", "tag", "--force"}, packOCI, canonical,
+		"containerd", "ctr",
+		[]string{"--connect-timeout", "3s", "version"},
+		[]string{"images", "import", "-"},
+		[]string{"images", "tag", "--force"},
+		packOCI, canonical,
 	},
 }
 

@@ -247,7 +247,7 @@ func (t *Tree) RemoveAll(name string) error {
 	s, err := t.find("remove", name, false)
 	switch {
 	case err != nil || s.node == nil:
-		return nil //nolint:nilerr // where there is no way to it nothing is there
+		return nil // where there is no way to it nothing is there
 	case s.dir == nil:
 		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
 	}

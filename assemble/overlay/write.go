@@ -140,27 +140,34 @@ func (t *Tree) collect(dir string, n *node, all *[]change) (bool, error) {
 		return false, err
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.children)) {
-		p, child := path.Join(dir, name), n.children[name]
 		delete(below, name)
-		changed, err := t.differs(p, child)
-		if err != nil {
+		if err := t.collectOne(path.Join(dir, name), n.children[name], all); err != nil {
 			return false, err
-		}
-		if child.isDir() {
-			inside, err := t.collect(p, child, all)
-			if err != nil {
-				return false, err
-			}
-			changed = changed || inside
-		}
-		if changed {
-			*all = append(*all, change{path: p, node: child})
 		}
 	}
 	for name := range below {
 		*all = append(*all, change{path: path.Join(dir, name), removed: true})
 	}
 	return len(*all) > before, nil
+}
+
+// collectOne is collect for n at p, whatever that is.
+func (t *Tree) collectOne(p string, n *node, all *[]change) error {
+	changed, err := t.differs(p, n)
+	if err != nil {
+		return err
+	}
+	if n.isDir() {
+		inside, err := t.collect(p, n, all)
+		if err != nil {
+			return err
+		}
+		changed = changed || inside
+	}
+	if changed {
+		*all = append(*all, change{path: p, node: n})
+	}
+	return nil
 }
 
 // below returns the names that the image has in dir, if that is a directory

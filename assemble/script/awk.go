@@ -31,18 +31,19 @@ func awk(_ context.Context, c *Call) error {
 	run := awkRun{c: c, sep: set["F"], vars: map[string]string{}}
 	for _, line := range lines(b) {
 		run.line = line
-		for _, r := range rules {
-			if !r.end && (r.re == nil || r.re.MatchString(run.line)) {
-				run.actions(r.actions)
-			}
-		}
+		run.apply(rules, false)
 	}
-	for _, r := range rules {
-		if r.end {
-			run.actions(r.actions)
-		}
-	}
+	run.apply(rules, true)
 	return nil
+}
+
+// apply does what the rules say for a line, or at the end.
+func (r *awkRun) apply(rules []awkRule, end bool) {
+	for _, rule := range rules {
+		if rule.end == end && (rule.re == nil || rule.re.MatchString(r.line)) {
+			r.actions(rule.actions)
+		}
+	}
 }
 
 type awkRule struct {
@@ -74,11 +75,7 @@ func parseAwk(text string) (rules []awkRule, ok bool) {
 		}
 		r := awkRule{end: m[2] != ""}
 		if m[1] != "" {
-			p, err := convert(strings.ReplaceAll(m[1], `\/`, "/"), true)
-			if err != nil {
-				return nil, false
-			}
-			if r.re, err = compile(p); err != nil {
+			if r.re, ok = awkPattern(strings.ReplaceAll(m[1], `\/`, "/")); !ok {
 				return nil, false
 			}
 		}
@@ -94,6 +91,15 @@ func parseAwk(text string) (rules []awkRule, ok bool) {
 	return rules, true
 }
 
+func awkPattern(text string) (*regexp.Regexp, bool) {
+	p, err := convert(text, true)
+	if err != nil {
+		return nil, false
+	}
+	re, err := compile(p)
+	return re, err == nil
+}
+
 func parseAwkAction(s string) (a awkAction, ok bool) {
 	if s == "" {
 		return awkAction{name: "nothing"}, true
@@ -106,12 +112,9 @@ func parseAwkAction(s string) (a awkAction, ok bool) {
 		return a, ok
 	}
 	if m := reAwkSub.FindStringSubmatch(s); m != nil {
-		p, err := convert(m[2], true)
-		if err == nil {
-			a.re, err = compile(p)
-		}
 		a.name, a.to = m[1], m[3]
-		return a, err == nil
+		a.re, ok = awkPattern(m[2])
+		return a, ok
 	}
 	if m := reAwkAssign.FindStringSubmatch(s); m != nil && !strings.HasPrefix(m[2], "=") {
 		a.name, a.to = "=", m[1]
@@ -160,10 +163,10 @@ func (r *awkRun) actions(actions []awkAction) {
 func (r *awkRun) values(values []string) string {
 	var b strings.Builder
 	for _, v := range values {
-		switch {
-		case v[0] == '"':
+		switch v[0] {
+		case '"':
 			b.WriteString(v[1 : len(v)-1])
-		case v[0] == '$':
+		case '$':
 			b.WriteString(r.field(v[1:]))
 		default:
 			b.WriteString(r.vars[v])

@@ -147,7 +147,7 @@ func (c *Call) copyDir(from, to string, at overlay.File, how copying) error {
 	return nil
 }
 
-func install(ctx context.Context, c *Call) error {
+func install(_ context.Context, c *Call) error {
 	set, rest, err := c.Flags("dm:o:g:pDTv", "directory:d", "mode=:m", "owner=:o", "group=:g")
 	if err != nil {
 		return err
@@ -160,35 +160,39 @@ func install(ctx context.Context, c *Call) error {
 	if err != nil {
 		return c.Fail(err)
 	}
-	var made []string
 	if has(set, "d") {
-		made = rest
 		err = c.each(rest, func(p string) error { return c.Tree.MkdirAll(path.Clean(c.Abs(p)), 0o755) })
 	} else {
-		var from []string
-		if from, made, err = c.targets(rest, has(set, "T")); err != nil {
-			return err
-		}
-		for i := range from {
-			if has(set, "D") {
-				if err := c.Tree.MkdirAll(path.Dir(c.Abs(made[i])), 0o755); err != nil {
-					return c.Fail(err)
-				}
-			}
-			if err := c.copyOne(from[i], made[i], copying{}); err != nil {
-				return c.Fail(err)
-			}
-		}
+		rest, err = c.installFiles(rest, set)
 	}
 	if err != nil {
 		return err
 	}
-	return c.each(made, func(p string) error {
+	return c.each(rest, func(p string) error {
 		if err := c.Tree.Chown(c.Abs(p), max(uid, 0), max(gid, 0), true); err != nil {
 			return err
 		}
 		return c.Tree.Chmod(c.Abs(p), mode)
 	})
+}
+
+// installFiles copies files for install, and returns where they are.
+func (c *Call) installFiles(rest []string, set map[string]string) ([]string, error) {
+	from, made, err := c.targets(rest, has(set, "T"))
+	if err != nil {
+		return nil, err
+	}
+	for i := range from {
+		if has(set, "D") {
+			if err := c.Tree.MkdirAll(path.Dir(c.Abs(made[i])), 0o755); err != nil {
+				return nil, c.Fail(err)
+			}
+		}
+		if err := c.copyOne(from[i], made[i], copying{}); err != nil {
+			return nil, c.Fail(err)
+		}
+	}
+	return made, nil
 }
 
 func orElse(s, other string) string {

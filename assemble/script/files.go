@@ -80,13 +80,7 @@ func rmdir(_ context.Context, c *Call) error {
 	}
 	return c.each(paths, func(p string) error {
 		for {
-			f, err := c.Tree.Lstat(c.Abs(p))
-			if err == nil && !f.Mode.IsDir() {
-				err = overlay.ErrNotDir
-			}
-			if err == nil {
-				err = c.Tree.Remove(c.Abs(p))
-			}
+			err := c.removeDir(p)
 			if errors.Is(err, overlay.ErrNotEmpty) && has(set, "ignore-fail-on-non-empty") {
 				return nil
 			}
@@ -95,6 +89,18 @@ func rmdir(_ context.Context, c *Call) error {
 			}
 		}
 	})
+}
+
+// removeDir removes a directory that is empty.
+func (c *Call) removeDir(p string) error {
+	f, err := c.Tree.Lstat(c.Abs(p))
+	if err != nil {
+		return err
+	}
+	if !f.Mode.IsDir() {
+		return overlay.ErrNotDir
+	}
+	return c.Tree.Remove(c.Abs(p))
 }
 
 func mkdir(_ context.Context, c *Call) error {
@@ -145,45 +151,39 @@ func (c *Call) walk(p string, f func(p string, at overlay.File) error) error {
 
 func chmod(_ context.Context, c *Call) error {
 	// Modes may begin with "-", which is no option.
-	args := c.Args
-	var spec string
-	var rest []string
+	var words []string
 	recursive := false
-	for _, a := range args[1:] {
-		switch {
-		case a == "-R" || a == "--recursive":
+	for _, a := range c.Args[1:] {
+		switch a {
+		case "-R", "--recursive":
 			recursive = true
-		case a == "--" || a == "-f" || a == "-v" || a == "-c":
-		case spec == "":
-			spec = a
+		case "--", "-f", "-v", "-c":
 		default:
-			rest = append(rest, a)
+			words = append(words, a)
 		}
 	}
-	if spec == "" || strings.HasPrefix(spec, "--") {
+	if len(words) == 0 || strings.HasPrefix(words[0], "--") {
 		return c.Usage()
 	}
 	set := func(p string, at overlay.File) error {
-		mode, err := Mode(spec, at.Mode, c.umask)
+		if recursive && at.Mode.Type() == fs.ModeSymlink {
+			return nil
+		}
+		mode, err := Mode(words[0], at.Mode, c.umask)
 		if err != nil {
 			return err
 		}
 		return c.Tree.Chmod(c.Abs(p), mode)
 	}
-	return c.each(rest, func(p string) error {
+	return c.each(words[1:], func(p string) error {
 		at, err := c.Tree.Stat(c.Abs(p))
 		if err != nil {
 			return err
 		}
-		if !recursive {
-			return set(p, at)
+		if recursive {
+			return c.walk(p, set)
 		}
-		return c.walk(p, func(p string, at overlay.File) error {
-			if at.Mode.Type() == fs.ModeSymlink {
-				return nil
-			}
-			return set(p, at)
-		})
+		return set(p, at)
 	})
 }
 
@@ -219,33 +219,41 @@ func link(_ context.Context, c *Call) error {
 	if has(set, "r") || len(rest) < 1 || len(rest) > 2 {
 		return c.Usage()
 	}
-	target, name := rest[0], path.Base(rest[0])
-	if len(rest) == 2 {
-		name = rest[1]
-		at, err := c.Tree.Stat(c.Abs(name))
-		if has(set, "n") || has(set, "T") {
-			at, err = c.Tree.Lstat(c.Abs(name))
-		}
-		if err == nil && at.Mode.IsDir() && !has(set, "T") {
-			name = path.Join(name, path.Base(target))
-		}
-	}
+	target, name := rest[0], c.linkName(rest, set)
 	if has(set, "f") {
-		if at, err := c.Tree.Lstat(c.Abs(name)); err == nil && !at.Mode.IsDir() {
-			if err := c.Tree.Remove(c.Abs(name)); err != nil {
+		if at, err := c.Tree.Lstat(name); err == nil && !at.Mode.IsDir() {
+			if err := c.Tree.Remove(name); err != nil {
 				return c.Fail(err)
 			}
 		}
 	}
 	if has(set, "s") {
-		err = c.Tree.Symlink(target, c.Abs(name))
+		err = c.Tree.Symlink(target, name)
 	} else {
-		err = c.Tree.Link(c.Abs(target), c.Abs(name))
+		err = c.Tree.Link(c.Abs(target), name)
 	}
 	if err != nil {
 		return c.Fail(err)
 	}
 	return nil
+}
+
+// linkName returns the path of the link that ln is to make: one in the
+// directory that is named, if one is.
+func (c *Call) linkName(rest []string, set map[string]string) string {
+	base := path.Base(rest[0])
+	if len(rest) == 1 {
+		return c.Abs(base)
+	}
+	name := c.Abs(rest[1])
+	look := c.Tree.Stat
+	if has(set, "n") {
+		look = c.Tree.Lstat
+	}
+	if at, err := look(name); err == nil && at.Mode.IsDir() && !has(set, "T") {
+		return path.Join(name, base)
+	}
+	return name
 }
 
 func touch(_ context.Context, c *Call) error {

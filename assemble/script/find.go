@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +23,7 @@ type search struct {
 	min   int
 	max   int
 	late  bool // a directory comes after what it holds
+	not   bool // the next test is turned around
 }
 
 func find(ctx context.Context, c *Call) error {
@@ -43,82 +45,96 @@ func find(ctx context.Context, c *Call) error {
 	return c.each(roots, func(root string) error { return s.visit(c, root, 0) })
 }
 
+// parse reads tests and actions.
 func (s *search) parse(ctx context.Context, c *Call, args []string) error {
-	not := false
-	test := func(f func(p string, f overlay.File) bool) {
-		if not {
-			g := f
-			f = func(p string, at overlay.File) bool { return !g(p, at) }
-		}
-		s.tests, not = append(s.tests, f), false
-	}
 	for len(args) > 0 {
-		word, value := args[0], ""
+		word := args[0]
 		args = args[1:]
-		switch word {
-		case "!", "-not":
-			not = true
+		if s.word(c, word) {
 			continue
-		case "-a":
-			continue
-		case "-print", "-delete", "-empty", "-exec", "-print0", "-depth", "-xdev":
-		default:
-			if len(args) == 0 {
-				return c.unknown(word)
-			}
-			value, args = args[0], args[1:]
 		}
-		switch word {
-		case "-type":
-			test(func(_ string, f overlay.File) bool { return isType(f.Mode, value) })
-		case "-name":
-			test(func(p string, _ overlay.File) bool { return glob(value, path.Base(p)) })
-		case "-path":
-			test(func(p string, _ overlay.File) bool { return glob(value, p) })
-		case "-user", "-uid":
-			uid, err := c.account("/etc/passwd", value)
-			if err != nil {
-				return c.Fail(err)
-			}
-			test(func(_ string, f overlay.File) bool { return f.UID == uid })
-		case "-maxdepth", "-mindepth":
-			n, err := strconv.Atoi(value)
-			if err != nil {
-				return c.unknown(word)
-			}
-			if word == "-maxdepth" {
-				s.max = n
-			} else {
-				s.min = n
-			}
-		case "-xdev":
-		case "-empty":
-			test(func(p string, f overlay.File) bool { return c.empty(p, f) })
-		case "-print":
-			s.do = append(s.do, func(p string) error { fmt.Fprintln(c.Out, p); return nil })
-		case "-print0":
-			s.do = append(s.do, func(p string) error { fmt.Fprint(c.Out, p+"\x00"); return nil })
-		case "-delete":
-			s.late = true
-			s.do = append(s.do, func(p string) error { return c.Tree.Remove(c.Abs(p)) })
-		case "-depth":
-			s.late = true
-		case "-exec":
-			end := 0
-			for end < len(args) && args[end] != ";" {
-				end++
-			}
-			if end == len(args) || end == 0 {
+		if len(args) == 0 {
+			return c.unknown(word)
+		}
+		if word == "-exec" {
+			end := slices.Index(args, ";")
+			if end <= 0 {
 				return c.unknown(word)
 			}
 			command := args[:end]
 			args = args[end+1:]
 			s.do = append(s.do, func(p string) error { return c.execOn(ctx, command, p) })
-		default:
-			return c.unknown(word)
+			continue
 		}
+		if err := s.valued(c, word, args[0]); err != nil {
+			return err
+		}
+		args = args[1:]
 	}
 	return nil
+}
+
+// word takes one that has no value. It says whether the word is such a one.
+func (s *search) word(c *Call, word string) bool {
+	switch word {
+	case "!", "-not":
+		s.not = true
+	case "-a", "-xdev":
+	case "-empty":
+		s.test(func(p string, f overlay.File) bool { return c.empty(p, f) })
+	case "-print":
+		s.do = append(s.do, func(p string) error { fmt.Fprintln(c.Out, p); return nil })
+	case "-print0":
+		s.do = append(s.do, func(p string) error { fmt.Fprintf(c.Out, "%s\x00", p); return nil })
+	case "-delete":
+		s.late = true
+		s.do = append(s.do, func(p string) error { return c.Tree.Remove(c.Abs(p)) })
+	case "-depth":
+		s.late = true
+	default:
+		return false
+	}
+	return true
+}
+
+// valued takes a word with its value.
+func (s *search) valued(c *Call, word, value string) error {
+	switch word {
+	case "-type":
+		s.test(func(_ string, f overlay.File) bool { return isType(f.Mode, value) })
+	case "-name":
+		s.test(func(p string, _ overlay.File) bool { return glob(value, path.Base(p)) })
+	case "-path":
+		s.test(func(p string, _ overlay.File) bool { return glob(value, p) })
+	case "-user", "-uid":
+		uid, err := c.account("/etc/passwd", value)
+		if err != nil {
+			return c.Fail(err)
+		}
+		s.test(func(_ string, f overlay.File) bool { return f.UID == uid })
+	case "-maxdepth", "-mindepth":
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return c.unknown(word)
+		}
+		if word == "-maxdepth" {
+			s.max = n
+		} else {
+			s.min = n
+		}
+	default:
+		return c.unknown(word)
+	}
+	return nil
+}
+
+// test adds one, or its opposite after a "!".
+func (s *search) test(f func(p string, f overlay.File) bool) {
+	if s.not {
+		g := f
+		f = func(p string, at overlay.File) bool { return !g(p, at) }
+	}
+	s.tests, s.not = append(s.tests, f), false
 }
 
 // execOn runs a command on p. That it fails is no error.

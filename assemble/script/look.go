@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strconv"
@@ -98,7 +97,7 @@ func readlink(_ context.Context, c *Call) error {
 			status = Exit(1)
 			continue
 		}
-		fmt.Fprint(c.Out, out)
+		fmt.Fprintf(c.Out, "%s", out)
 		if !has(set, "n") {
 			fmt.Fprintln(c.Out)
 		}
@@ -210,14 +209,19 @@ func ls(_ context.Context, c *Call) error {
 		if len(rest) > 1 || has(set, "a") {
 			return c.Usage()
 		}
-		names, err := c.Tree.ReadDir(c.Abs(p))
-		for _, n := range names {
-			if !strings.HasPrefix(n, ".") || has(set, "A") {
-				fmt.Fprintln(c.Out, n)
-			}
-		}
-		return err
+		return c.lsDir(p, has(set, "A"))
 	})
+}
+
+// lsDir prints the names in a directory; those with a dot only if all is set.
+func (c *Call) lsDir(p string, all bool) error {
+	names, err := c.Tree.ReadDir(c.Abs(p))
+	for _, n := range names {
+		if all || !strings.HasPrefix(n, ".") {
+			fmt.Fprintln(c.Out, n)
+		}
+	}
+	return err
 }
 
 func basename(_ context.Context, c *Call) error {
@@ -295,119 +299,3 @@ func compare(_ context.Context, c *Call) error {
 	}
 	return Exit(1)
 }
-
-func xargs(ctx context.Context, c *Call) error {
-	i := 1
-	empty, null := true, false
-	for ; i < len(c.Args) && strings.HasPrefix(c.Args[i], "-"); i++ {
-		switch c.Args[i] {
-		case "-r", "--no-run-if-empty":
-			empty = false
-		case "-0", "--null", "-r0", "-0r":
-			null = true
-			empty = empty && !strings.Contains(c.Args[i], "r")
-		default:
-			return c.unknown(c.Args[i])
-		}
-	}
-	b, err := c.Input()
-	if err != nil {
-		return err
-	}
-	words := strings.Fields(string(b))
-	if null {
-		words = strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
-	} else if strings.ContainsAny(string(b), "'\"\\") {
-		return c.unknown("with quotes in its input")
-	}
-	if len(words) == 0 && !empty {
-		return nil
-	}
-	args := append([]string{}, c.Args[i:]...)
-	if len(args) == 0 {
-		args = []string{"echo"}
-	}
-	if args[0] == "echo" {
-		fmt.Fprintln(c.Out, strings.Join(append(args[1:], words...), " "))
-		return nil
-	}
-	inner := *c
-	inner.In = strings.NewReader("")
-	if err := inner.Exec(ctx, append(args, words...)...); err != nil {
-		var status Exit
-		if errors.As(err, &status) && status < 126 {
-			return Exit(123)
-		}
-		return err
-	}
-	return nil
-}
-
-// runParts runs what is in a directory, if nothing is.
-func runParts(_ context.Context, c *Call) error {
-	dir := c.Args[len(c.Args)-1]
-	names, err := c.Tree.ReadDir(c.Abs(dir))
-	if err != nil {
-		return c.Fail(err)
-	}
-	if len(names) > 0 {
-		return &UnsupportedError{"run-parts " + dir}
-	}
-	return nil
-}
-
-// mountpoint knows what is mounted wherever packages are installed: nothing of
-// an image, but what the kernel shows.
-func mountpoint(_ context.Context, c *Call) error {
-	set, rest, err := c.Flags("q", "quiet:q")
-	if err != nil || len(rest) != 1 || !has(set, "q") {
-		return c.Usage()
-	}
-	switch path.Clean(c.Abs(rest[0])) {
-	case "/proc", "/sys", "/dev", "/":
-		return nil
-	}
-	return Exit(32)
-}
-
-func which(_ context.Context, c *Call) error {
-	set, rest, err := c.Flags("as")
-	if err != nil {
-		return err
-	}
-	if has(set, "s") {
-		c.Out = io.Discard
-	}
-	return c.which(rest)
-}
-
-func env(ctx context.Context, c *Call) error {
-	args := c.Args[1:]
-	for len(args) > 0 && strings.Contains(args[0], "=") && !strings.HasPrefix(args[0], "-") {
-		name, value, _ := strings.Cut(args[0], "=")
-		outer := c.Env
-		c.Env = func(n string) string {
-			if n == name {
-				return value
-			}
-			return outer(n)
-		}
-		args = args[1:]
-	}
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return c.Usage()
-	}
-	return c.Exec(ctx, args...)
-}
-
-func uname(_ context.Context, c *Call) error {
-	set, rest, err := c.Flags("s", "kernel-name:s")
-	if err != nil || len(rest) > 0 || len(set) > 1 {
-		return c.Usage()
-	}
-	fmt.Fprintln(c.Out, "Linux")
-	return nil
-}
-
-// date would tell the time.
-func date(_ context.Context, c *Call) error { return c.Usage() }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -59,7 +60,7 @@ func (c *Call) entry(file, name string) ([]string, error) {
 
 // nameOf returns the name of an account's number.
 func (c *Call) nameOf(file string, n int) string {
-	b, _ := c.Tree.ReadFile(file) //nolint:errcheck // then it has no name
+	b, _ := c.Tree.ReadFile(file) // then it has no name
 	for line := range strings.Lines(string(b)) {
 		if f := strings.Split(line, ":"); len(f) >= 3 && f[2] == strconv.Itoa(n) {
 			return f[0]
@@ -73,11 +74,10 @@ func getent(_ context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) < 1 || rest[0] != "passwd" && rest[0] != "group" && rest[0] != "shadow" && rest[0] != "gshadow" {
+	if len(rest) < 1 || !slices.Contains([]string{"passwd", "group", "shadow", "gshadow"}, rest[0]) {
 		return c.Usage()
 	}
-	file := "/etc/" + rest[0]
-	b, err := c.Tree.ReadFile(file)
+	b, err := c.Tree.ReadFile("/etc/" + rest[0])
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -85,21 +85,29 @@ func getent(_ context.Context, c *Call) error {
 		_, err = c.Out.Write(b)
 		return err
 	}
+	numbered := !strings.HasSuffix(rest[0], "shadow")
 	status := error(nil)
 	for _, name := range rest[1:] {
-		found := false
-		for line := range strings.Lines(string(b)) {
-			f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-			if !found && (f[0] == name || len(f) > 2 && f[2] == name && rest[0] != "shadow" && rest[0] != "gshadow") {
-				fmt.Fprintln(c.Out, strings.TrimSuffix(line, "\n"))
-				found = true
-			}
-		}
+		line, found := lineOf(b, name, numbered)
 		if !found {
 			status = Exit(2)
+			continue
 		}
+		fmt.Fprintln(c.Out, line)
 	}
 	return status
+}
+
+// lineOf returns the line of a name, or of a number if lines have one.
+func lineOf(b []byte, name string, numbered bool) (string, bool) {
+	for line := range strings.Lines(string(b)) {
+		line = strings.TrimSuffix(line, "\n")
+		f := strings.Split(line, ":")
+		if f[0] == name || numbered && len(f) > 2 && f[2] == name {
+			return line, true
+		}
+	}
+	return "", false
 }
 
 func id(_ context.Context, c *Call) error {
@@ -107,14 +115,10 @@ func id(_ context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
+	if len(rest) == 1 && len(set) == 0 {
+		return c.isUser(rest[0])
+	}
 	if len(rest) > 1 || has(set, "G") || has(set, "u") == has(set, "g") {
-		if len(rest) == 1 && len(set) == 0 { // only whether the user is there
-			if f, err := c.entry("/etc/passwd", rest[0]); err == nil && f != nil {
-				fmt.Fprintf(c.Out, "uid=%s(%s)\n", f[2], f[0])
-				return nil
-			}
-			return Exit(1)
-		}
 		return c.Usage()
 	}
 	out, name := "0", "root"
@@ -129,7 +133,7 @@ func id(_ context.Context, c *Call) error {
 		}
 		out, name = f[2], f[0]
 		if has(set, "g") {
-			n, _ := strconv.Atoi(f[3]) //nolint:errcheck // then it has no name
+			n, _ := strconv.Atoi(f[3]) // then it has no name
 			out, name = f[3], c.nameOf("/etc/group", n)
 		}
 	}
@@ -137,5 +141,15 @@ func id(_ context.Context, c *Call) error {
 		out = name
 	}
 	fmt.Fprintln(c.Out, out)
+	return nil
+}
+
+// isUser is id for scripts that only ask whether a user is there.
+func (c *Call) isUser(name string) error {
+	f, err := c.entry("/etc/passwd", name)
+	if err != nil || f == nil {
+		return Exit(1)
+	}
+	fmt.Fprintf(c.Out, "uid=%s(%s)\n", f[2], f[0])
 	return nil
 }

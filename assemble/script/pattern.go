@@ -65,48 +65,58 @@ func grepPattern(c *Call, pattern string, set map[string]string) (*regexp.Regexp
 
 func (c *Call) grep(re *regexp.Regexp, paths []string, set map[string]string) error {
 	found, failed := false, false
+	if has(set, "s") {
+		c.Err = &tail{}
+	}
 	for _, p := range paths {
 		b, err := c.read(p)
 		if err != nil {
-			if has(set, "s") {
-				c.Err = &tail{}
-			}
 			if err = c.Fail(err); !errors.Is(err, Exit(1)) {
 				return err
 			}
 			failed = true
 			continue
 		}
-		var hits []string
-		for _, line := range lines(b) {
-			if re.MatchString(line) != has(set, "v") {
-				if has(set, "o") {
-					hits = append(hits, re.FindAllString(line, -1)...)
-				} else {
-					hits = append(hits, line)
-				}
-			}
-		}
+		hits := matches(re, b, set)
 		found = found || len(hits) > 0
-		switch {
-		case has(set, "q"):
-		case has(set, "l"):
-			if len(hits) > 0 {
-				fmt.Fprintln(c.Out, p)
-			}
-		case has(set, "c"):
-			fmt.Fprintln(c.Out, len(hits))
-		default:
-			c.printLines(hits)
-		}
+		c.printHits(p, hits, set)
 	}
 	switch {
-	case failed && !(found && has(set, "q")):
+	case failed && (!found || !has(set, "q")):
 		return Exit(2)
 	case !found:
 		return Exit(1)
 	}
 	return nil
+}
+
+// matches lists the lines, or the parts of lines, that grep finds.
+func matches(re *regexp.Regexp, b []byte, set map[string]string) (hits []string) {
+	for _, line := range lines(b) {
+		switch {
+		case re.MatchString(line) == has(set, "v"):
+		case has(set, "o"):
+			hits = append(hits, re.FindAllString(line, -1)...)
+		default:
+			hits = append(hits, line)
+		}
+	}
+	return hits
+}
+
+// printHits prints what grep says of one file.
+func (c *Call) printHits(p string, hits []string, set map[string]string) {
+	switch {
+	case has(set, "q"):
+	case has(set, "l"):
+		if len(hits) > 0 {
+			fmt.Fprintln(c.Out, p)
+		}
+	case has(set, "c"):
+		fmt.Fprintln(c.Out, len(hits))
+	default:
+		c.printLines(hits)
+	}
 }
 
 func compile(p string) (*regexp.Regexp, error) {

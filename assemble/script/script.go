@@ -159,7 +159,8 @@ func (m *Machine) run(ctx context.Context, name string, text []byte, args []stri
 	if ended := m.ended(); ended != nil {
 		return ended
 	}
-	if status, ok := interp.IsExitStatus(err); ok {
+	var status interp.ExitStatus
+	if errors.As(err, &status) {
 		return Exit(status)
 	}
 	return err
@@ -199,7 +200,7 @@ func (m *Machine) exec(ctx context.Context, args []string) error {
 		if status == 0 {
 			return nil
 		}
-		return interp.NewExitStatus(uint8(status))
+		return interp.ExitStatus(status)
 	}
 	return m.end(err)
 }

@@ -40,7 +40,7 @@ func sortLines(_ context.Context, c *Call) error {
 	all := lines(b)
 	number := func(s string) int {
 		s = strings.TrimLeft(s, " \t")
-		n, _ := strconv.Atoi(s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]) //nolint:errcheck // no number counts as 0
+		n, _ := strconv.Atoi(s[:len(s)-len(strings.TrimLeft(s, "0123456789"))]) // no number counts as 0
 		return n
 	}
 	slices.SortStableFunc(all, func(a, b string) int {
@@ -74,7 +74,7 @@ func uniq(_ context.Context, c *Call) error {
 		for i+n < len(all) && all[i+n] == all[i] {
 			n++
 		}
-		if !(has(set, "d") && n == 1) && !(has(set, "u") && n > 1) {
+		if (n > 1 || !has(set, "d")) && (n == 1 || !has(set, "u")) {
 			if has(set, "c") {
 				fmt.Fprintf(c.Out, "%7d ", n)
 			}
@@ -83,138 +83,6 @@ func uniq(_ context.Context, c *Call) error {
 		i += n
 	}
 	return nil
-}
-
-func translate(_ context.Context, c *Call) error {
-	set, rest, err := c.Flags("dscC", "delete:d", "squeeze-repeats:s", "complement:c")
-	if err != nil {
-		return err
-	}
-	if len(rest) < 1 || len(rest) > 2 || has(set, "d") != (len(rest) == 1) && !has(set, "s") || has(set, "s") && has(set, "d") {
-		return c.Usage()
-	}
-	from, ok := letters(rest[0])
-	if !ok {
-		return c.Usage()
-	}
-	to := from
-	if len(rest) == 2 {
-		if to, ok = letters(rest[1]); !ok || len(to) == 0 || has(set, "c") {
-			return c.Usage()
-		}
-	}
-	b, err := c.Input()
-	if err != nil {
-		return err
-	}
-	out := make([]byte, 0, len(b))
-	for _, ch := range b {
-		i := slices.Index(from, ch)
-		in := (i >= 0) != (has(set, "c") || has(set, "C"))
-		switch {
-		case in && has(set, "d"):
-			continue
-		case in && i >= 0:
-			ch = to[min(i, len(to)-1)]
-		}
-		if in && has(set, "s") && len(out) > 0 && out[len(out)-1] == ch {
-			continue
-		}
-		out = append(out, ch)
-	}
-	_, err = c.Out.Write(out)
-	return err
-}
-
-var classes = map[string]string{
-	"[:upper:]": "A-Z", "[:lower:]": "a-z", "[:digit:]": "0-9", "[:space:]": " \t-\r", "[:alpha:]": "A-Za-z", "[:alnum:]": "A-Za-z0-9",
-	"[:blank:]": "\t ",
-}
-
-// letters lists the characters of a set of tr(1).
-func letters(spec string) ([]byte, bool) {
-	for name, set := range classes {
-		spec = strings.ReplaceAll(spec, name, set)
-	}
-	if strings.Contains(spec, "[:") || strings.Contains(spec, "[=") {
-		return nil, false
-	}
-	var out []byte
-	for i := 0; i < len(spec); i++ {
-		ch := spec[i]
-		if ch == '\\' && i+1 < len(spec) {
-			i++
-			ch = spec[i]
-			if j := strings.IndexByte("ntr\\-0", ch); j >= 0 {
-				ch = "\n\t\r\\-\x00"[j]
-			} else if isDigit := ch >= '0' && ch <= '9'; isDigit {
-				return nil, false
-			}
-			out = append(out, ch)
-			continue
-		}
-		if ch == '-' && len(out) > 0 && i+1 < len(spec) {
-			i++
-			for x := int(out[len(out)-1]) + 1; x <= int(spec[i]); x++ {
-				out = append(out, byte(x))
-			}
-			continue
-		}
-		out = append(out, ch)
-	}
-	return out, true
-}
-
-func cut(_ context.Context, c *Call) error {
-	set, rest, err := c.Flags("d:f:c:s", "delimiter=:d", "fields=:f", "characters=:c", "only-delimited:s")
-	if err != nil {
-		return err
-	}
-	b, err := c.inputs(rest)
-	if err != nil {
-		return c.Fail(err)
-	}
-	spec, sep := set["f"], orElse(set["d"], "\t")
-	if has(set, "c") {
-		spec, sep = set["c"], ""
-	}
-	for _, line := range lines(b) {
-		parts := strings.Split(line, sep)
-		if len(parts) == 1 && has(set, "f") {
-			if !has(set, "s") {
-				fmt.Fprintln(c.Out, line)
-			}
-			continue
-		}
-		var out []string
-		for r := range strings.SplitSeq(spec, ",") {
-			from, to, ok := span(r, len(parts))
-			if !ok {
-				return c.Usage()
-			}
-			for i := from; i <= min(to, len(parts)); i++ {
-				out = append(out, parts[i-1])
-			}
-		}
-		fmt.Fprintln(c.Out, strings.Join(out, sep))
-	}
-	return nil
-}
-
-func span(r string, last int) (from, to int, ok bool) {
-	a, b, dash := strings.Cut(r, "-")
-	from, to = 1, last
-	var err error
-	if a != "" {
-		from, err = strconv.Atoi(a)
-	}
-	switch {
-	case !dash:
-		to = from
-	case b != "" && err == nil:
-		to, err = strconv.Atoi(b)
-	}
-	return from, to, err == nil && from >= 1
 }
 
 func head(_ context.Context, c *Call) error { return c.ends(true) }

@@ -299,8 +299,14 @@ func TestCancelled(t *testing.T) {
 // what is kept unpacked.
 func TestApt(t *testing.T) {
 	ix, err := layers.Scan(t.Context(), bytes.NewReader(debtest.Tar([]debtest.File{
-		{Name: "bin", Link: "usr/bin"}, {Name: "usr/"}, {Name: "usr/bin/", Mode: 0o711}, {Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"},
-		{Name: "var/lib/dpkg/info/"}, {Name: "var/lib/dpkg/status"},
+		{Name: "bin", Link: "usr/bin"},
+		{Name: "usr/"},
+		{Name: "usr/bin/", Mode: 0o711},
+		{Name: "var/"},
+		{Name: "var/lib/"},
+		{Name: "var/lib/dpkg/"},
+		{Name: "var/lib/dpkg/info/"},
+		{Name: "var/lib/dpkg/status"},
 	})), step.Keep)
 	if err != nil {
 		t.Fatal(err)

@@ -113,13 +113,8 @@ func (a *archive) findDirectory() (directory, error) {
 		return directory{}, bad("", "no end record: it is no zip, or cut off")
 	}
 	end := tail[at:]
-	if size := endSize + int(le.Uint16(end[20:])); size < len(end) && len(bytes.Trim(end[size:], "\x00")) == 0 {
-		a.strange("", "zeros follow the zip's end record")
-	} else if size != len(end) {
-		return directory{}, bad("", "bytes follow the zip's end record")
-	}
-	if le.Uint32(end[4:]) != 0 || le.Uint16(end[8:]) != le.Uint16(end[10:]) {
-		return directory{}, bad("", "the zip is one of several disks")
+	if err := a.checkLast(end); err != nil {
+		return directory{}, err
 	}
 	d := directory{entries: int64(le.Uint16(end[10:])), size: int64(le.Uint32(end[12:])), start: int64(le.Uint32(end[16:]))}
 	stop := a.size - int64(len(end))
@@ -136,6 +131,20 @@ func (a *archive) findDirectory() (directory, error) {
 		return directory{}, bad("", "the zip's directory of %d bytes can't hold %d members", d.size, d.entries)
 	}
 	return d, nil
+}
+
+// checkLast checks that nothing but zeros follows the end record, which speaks
+// of one file.
+func (a *archive) checkLast(end []byte) error {
+	if size := endSize + int(le.Uint16(end[20:])); size < len(end) && len(bytes.Trim(end[size:], "\x00")) == 0 {
+		a.strange("", "zeros follow the zip's end record")
+	} else if size != len(end) {
+		return bad("", "bytes follow the zip's end record")
+	}
+	if le.Uint32(end[4:]) != 0 || le.Uint16(end[8:]) != le.Uint16(end[10:]) {
+		return bad("", "the zip is one of several disks")
+	}
+	return nil
 }
 
 // widen takes the numbers of the zip64 end record that stands at offset at,
