@@ -48,7 +48,7 @@ type Source interface {
 type Options struct {
 	Images   Source
 	Cache    Cache
-	Dirs     Values     // which directories the layers of steps touch
+	Dirs     Values     // what layers don't tell themselves: which directories they touch, and reports
 	Anew     bool       // make every layer, also those that the cache has
 	Tools    step.Tools // their Secrets may be nowhere else either
 	Outputs  []Output
@@ -70,6 +70,7 @@ type Layer struct {
 	Name   string
 	Key    cache.Key // that the cache knows it by
 	Reused bool      // it was in the cache
+	Report []string  // what a user should know of it
 }
 
 // Build makes the image that p describes and delivers it to every output.

@@ -327,6 +327,31 @@ func TestForesee(t *testing.T) {
 	}
 }
 
+// TestReportLost makes a layer of packages anew of which nobody can tell any
+// more what was left undone.
+func TestReportLost(t *testing.T) {
+	dir := t.TempDir()
+	p := demo(plan.Step{Name: "apt", Apt: &plan.Apt{}})
+	for _, want := range []bool{false, true, false} {
+		r, err := assemble.Build(t.Context(), p, options(t, dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Layers[0].Reused != want {
+			t.Errorf("Reused = %v, want %v", r.Layers[0].Reused, want)
+		}
+		reports, err := filepath.Glob(filepath.Join(dir, "inventories", "report-*"))
+		if err != nil || len(reports) != 1 {
+			t.Fatalf("the reports are %v, %v; want one", reports, err)
+		}
+		if want {
+			if err := os.Remove(reports[0]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // wheel writes a wheel with a module and a data file, and returns the step that
 // installs it on a parent with base, and how to open the wheel.
 func wheel(t *testing.T, base plan.Base) (plan.Step, func(context.Context, plan.Wheel) (*os.File, error)) {

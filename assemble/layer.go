@@ -9,7 +9,6 @@ import (
 	"os"
 	"sync"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"inlay/assemble/step"
@@ -35,15 +34,15 @@ func (s slots) take(ctx context.Context) (release func(), err error) {
 }
 
 // layer fetches what s needs, and makes its layer once there is room.
-func (w *work) layer(ctx context.Context, s plan.Step) (v1.Layer, error) {
+func (w *work) layer(ctx context.Context, s plan.Step) (Layer, error) {
 	wheels, err := w.fetch(ctx, s)
 	defer wheels.close()
 	if err != nil {
-		return nil, fmt.Errorf("making layer %q: %w", s.Name, err)
+		return Layer{}, fmt.Errorf("making layer %q: %w", s.Name, err)
 	}
 	release, err := w.making.take(ctx)
 	if err != nil {
-		return nil, err
+		return Layer{}, err
 	}
 	defer release()
 	tools := w.o.Tools
@@ -51,10 +50,10 @@ func (w *work) layer(ctx context.Context, s plan.Step) (v1.Layer, error) {
 	return w.makeLayer(ctx, s, tools)
 }
 
-func (w *work) makeLayer(ctx context.Context, s plan.Step, tools step.Tools) (_ v1.Layer, err error) {
+func (w *work) makeLayer(ctx context.Context, s plan.Step, tools step.Tools) (_ Layer, err error) {
 	file, err := w.o.Cache.Begin()
 	if err != nil {
-		return nil, err
+		return Layer{}, err
 	}
 	defer file.Abort()
 	out := watched{Writer: file, add: func(int64) {}}
@@ -65,13 +64,14 @@ func (w *work) makeLayer(ctx context.Context, s plan.Step, tools step.Tools) (_ 
 	}
 	made, err := step.Write(ctx, out, s, tools)
 	if err != nil {
-		return nil, err
+		return Layer{}, err
 	}
-	l, err := file.Commit(s.Key(made.Dirs), made.Summary)
+	key := s.Key(made.Dirs)
+	l, err := file.Commit(key, made.Summary)
 	if err != nil {
-		return nil, err
+		return Layer{}, err
 	}
-	return l, remember(s, made.Dirs, w.o.Dirs)
+	return Layer{Layer: l, Name: s.Name, Key: key, Report: made.Report}, remember(s, made, w.o.Dirs)
 }
 
 // below reads the tree of the parent, for a step that changes it.

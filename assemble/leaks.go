@@ -51,7 +51,7 @@ func checkImage(img v1.Image, s *leak.Scanner) error {
 // for the secrets of the build that made it. One of source files is searched for
 // those of this build, because a secret of one's own gets into these; the files
 // of a wheel are those that an index published, whoever asks for them.
-func (w *work) known(ctx context.Context, s plan.Step) (v1.Layer, error) {
+func (w *work) known(ctx context.Context, s plan.Step) (Layer, error) {
 	l, err := find(ctx, s, w.o.Cache, w.o.Dirs)
 	if err != nil || s.Files == nil {
 		return l, err
@@ -60,15 +60,15 @@ func (w *work) known(ctx context.Context, s plan.Step) (v1.Layer, error) {
 	if watch == nil {
 		return l, nil
 	}
-	at, err := search(ctx, l, watch)
+	at, err := search(ctx, l.Layer, watch)
 	var found *leak.Error
 	switch {
 	case errors.As(err, &found):
-		return nil, &leak.Error{In: w.o.Tools.Secrets.Hide(fmt.Sprintf("/%s of layer %q", at, s.Name)), Of: found.Of}
+		return Layer{}, &leak.Error{In: w.o.Tools.Secrets.Hide(fmt.Sprintf("/%s of layer %q", at, s.Name)), Of: found.Of}
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return Layer{}, ctx.Err()
 	case err != nil:
-		return nil, cache.ErrMiss // it is damaged
+		return Layer{}, cache.ErrMiss // it is damaged
 	}
 	return l, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"inlay/assemble/step"
 	"inlay/cache"
 	"inlay/resolve/plan"
 )
@@ -21,6 +22,7 @@ type Forecast struct {
 	Step   plan.Step
 	Layer  v1.Layer // in the cache; nil if it has to be made
 	Reason []string // why it isn't the layer of the last build; nil if it is
+	Report []string // what a user should know of Layer
 }
 
 // Foresee says for each step of p whether its layer is there, and what changed
@@ -37,21 +39,32 @@ func Foresee(ctx context.Context, p plan.Plan, last *plan.Plan, c Cache, dirs Va
 		if err != nil && !errors.Is(err, cache.ErrMiss) {
 			return nil, err
 		}
-		out[i] = Forecast{Step: s, Layer: l, Reason: reasons[i]}
-		if l != nil && slices.Equal(reasons[i], []string{plan.ParentChanged}) {
+		out[i] = Forecast{Step: s, Layer: l.Layer, Reason: reasons[i], Report: l.Report}
+		if l.Layer != nil && slices.Equal(reasons[i], []string{plan.ParentChanged}) {
 			out[i].Reason = nil // in directories that are none of the layer's
 		}
 	}
 	return out, nil
 }
 
-// find returns the layer of s, or cache.ErrMiss.
-func find(ctx context.Context, s plan.Step, c Cache, dirs Values) (v1.Layer, error) {
+// find returns the layer of s with its key and report, or cache.ErrMiss. One
+// that lost its report is a miss too: what it says can't be left out.
+func find(ctx context.Context, s plan.Step, c Cache, dirs Values) (Layer, error) {
 	key, err := keyOf(s, dirs)
 	if err != nil {
-		return nil, err
+		return Layer{}, err
 	}
-	return c.Get(ctx, key)
+	l, err := c.Get(ctx, key)
+	if err != nil {
+		return Layer{}, err
+	}
+	out := Layer{Layer: l, Name: s.Name, Key: key, Reused: true}
+	if s.Apt != nil {
+		if err := recall(dirs, reportName(key), &out.Report); err != nil {
+			return Layer{}, err
+		}
+	}
+	return out, nil
 }
 
 // keyOf returns the key of s, or cache.ErrMiss. Wheels that were installed
@@ -61,33 +74,49 @@ func keyOf(s plan.Step, dirs Values) (cache.Key, error) {
 	if s.Python == nil {
 		return s.Key(nil), nil
 	}
-	b, err := dirs.Get(dirsName(s))
-	if errors.Is(err, fs.ErrNotExist) {
-		return cache.Key{}, cache.ErrMiss
-	}
-	if err != nil {
-		return cache.Key{}, fmt.Errorf("looking for a cached layer: %w", err)
-	}
 	known := []string{}
-	if err := json.Unmarshal(b, &known); err != nil {
-		return cache.Key{}, cache.ErrMiss
+	if err := recall(dirs, dirsName(s), &known); err != nil {
+		return cache.Key{}, err
 	}
 	return s.Key(known), nil
 }
 
-// remember keeps the directories that the wheels of s touch.
-func remember(s plan.Step, touched []string, dirs Values) error {
-	if s.Python == nil {
+// recall reads what was kept by a name, or returns cache.ErrMiss.
+func recall(dirs Values, name string, to *[]string) error {
+	b, err := dirs.Get(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return cache.ErrMiss
+	}
+	if err != nil {
+		return fmt.Errorf("looking for a cached layer: %w", err)
+	}
+	if err := json.Unmarshal(b, to); err != nil {
+		return cache.ErrMiss
+	}
+	return nil
+}
+
+// remember keeps what the layer made of s doesn't tell itself.
+func remember(s plan.Step, made step.Made, dirs Values) error {
+	name, value := "", []string{}
+	switch {
+	case s.Python != nil:
+		name, value = dirsName(s), made.Dirs
+	case s.Apt != nil:
+		name, value = reportName(s.Key(made.Dirs)), append(value, made.Report...)
+	default:
 		return nil
 	}
-	b, err := json.Marshal(touched)
+	b, err := json.Marshal(value)
 	if err != nil {
 		return err
 	}
-	if err := dirs.Put(dirsName(s), b); err != nil {
-		return fmt.Errorf("caching what a layer touches: %w", err)
+	if err := dirs.Put(name, b); err != nil {
+		return fmt.Errorf("caching what is known of a layer: %w", err)
 	}
 	return nil
 }
 
 func dirsName(s plan.Step) string { return fmt.Sprintf("dirs-%x", s.Contents()) }
+
+func reportName(k cache.Key) string { return fmt.Sprintf("report-%x", k) }

@@ -78,11 +78,10 @@ func (w *work) build(ctx context.Context) (*Result, error) {
 // find takes from the cache what is there, and returns the steps that are not.
 func (w *work) find(ctx context.Context) (missing []int, err error) {
 	for i, s := range w.plan.Image().Steps {
-		w.layers[i].Name = s.Name
 		if !w.o.Anew {
 			l, err := w.known(ctx, s)
 			if err == nil {
-				w.layers[i].Layer, w.layers[i].Reused = l, true
+				w.use(i, l)
 				continue
 			}
 			if !errors.Is(err, cache.ErrMiss) {
@@ -92,6 +91,16 @@ func (w *work) find(ctx context.Context) (missing []int, err error) {
 		missing = append(missing, i)
 	}
 	return missing, nil
+}
+
+// use takes l as layer i, and tells what is to be known of it.
+func (w *work) use(i int, l Layer) {
+	w.layers[i] = l
+	if note := w.o.Tools.Note; note != nil {
+		for _, line := range l.Report {
+			note(line)
+		}
+	}
 }
 
 // complete makes the missing layers and completes the image at all outputs. If
@@ -131,11 +140,6 @@ func (w *work) image(ctx context.Context, missing []int, deliver func(v1.Layer),
 	if err != nil {
 		return nil, err
 	}
-	for i, s := range w.plan.Image().Steps {
-		if w.layers[i].Key, err = keyOf(s, w.o.Dirs); err != nil {
-			return nil, err
-		}
-	}
 	r, err := stack(parent, w.layers, w.plan)
 	if err != nil {
 		return nil, err
@@ -167,11 +171,14 @@ func (w *work) gather(ctx context.Context, missing []int, deliver func(v1.Layer)
 		return nil
 	})
 	for _, i := range missing {
-		g.Go(func() (err error) {
-			if w.layers[i].Layer, err = w.layer(ctx, w.plan.Image().Steps[i]); err == nil {
-				deliver(w.layers[i].Layer)
+		g.Go(func() error {
+			l, err := w.layer(ctx, w.plan.Image().Steps[i])
+			if err != nil {
+				return err
 			}
-			return err
+			w.use(i, l)
+			deliver(l.Layer)
+			return nil
 		})
 	}
 	err := g.Wait()

@@ -53,7 +53,7 @@ func (l *layer) packages(ctx context.Context, a plan.Apt) error {
 		return err
 	}
 	for _, line := range report.Lines() {
-		l.note("apt: %s", line)
+		l.report = append(l.report, "apt: "+line)
 	}
 	return tree.Write(ctx, named{l})
 }

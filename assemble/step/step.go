@@ -59,6 +59,8 @@ type Made struct {
 	// Dirs are the directories of the step's files, before links are followed,
 	// as plan.Step.Key wants them: sorted, and never nil.
 	Dirs []string
+	// Report tells what a user of the layer should know, whenever it was made.
+	Report []string
 }
 
 // Write writes s as a layer to dst and describes it. A secret in one of its
@@ -93,7 +95,7 @@ func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, erro
 		return Made{}, fmt.Errorf("making layer %q: %w", s.Name, err)
 	}
 	sum, err := l.w.Close()
-	return Made{Summary: sum, Dirs: append([]string{}, slices.Sorted(maps.Keys(l.outside))...)}, err
+	return Made{Summary: sum, Dirs: append([]string{}, slices.Sorted(maps.Keys(l.outside))...), Report: l.report}, err
 }
 
 // A layer is one that is being written.
@@ -107,6 +109,7 @@ type layer struct {
 	// outside are the directories of a wheel's files that are not below purelib
 	// or platlib.
 	outside map[string]bool
+	report  []string
 	// staged removes the trees that wheels were installed into.
 	staged []func()
 }

@@ -315,11 +315,9 @@ func TestApt(t *testing.T) {
 		{Name: "./"}, {Name: "./bin/"}, {Name: "./bin/hi", Body: "hello", Mode: 0o755},
 	}}.Bytes()
 	opened := 0
-	var notes []string
 	tools := step.Tools{
 		Debs:   deb.NewStore(t.TempDir()),
 		Parent: func(context.Context) (*layers.View, error) { return layers.Stack(ix) },
-		Note:   func(s string) { notes = append(notes, s) },
 		Deb: func(_ context.Context, d plan.Deb) (*os.File, error) {
 			opened++
 			name := filepath.Join(t.TempDir(), d.File)
@@ -350,7 +348,8 @@ func TestApt(t *testing.T) {
 	if opened != 1 {
 		t.Errorf("the .deb was opened %d times, want once", opened)
 	}
-	if len(notes) < 2 || !strings.Contains(notes[1], "apt: hi: postinst NOT run") {
-		t.Errorf("the notes are %q", notes)
+	made, err := step.Write(t.Context(), io.Discard, s, tools)
+	if err != nil || len(made.Report) != 2 || !strings.Contains(made.Report[1], "apt: hi: postinst NOT run") {
+		t.Errorf("the report is %q, %v", made.Report, err)
 	}
 }

@@ -25,11 +25,13 @@ func (j *job) image(ctx context.Context, p plan.Plan) (v1.Image, error) {
 	if len(p.Image().Steps) == 0 {
 		return parents{j.site.images}.Parent(ctx, p.Image().Parent, p.Platform)
 	}
+	tools := j.tools(p)
+	tools.Note = nil // the build that these layers are for tells what is to be known of them
 	r, err := assemble.Build(ctx, p, assemble.Options{
 		Images:   parents{j.site.images},
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
-		Tools:    j.tools(p),
+		Tools:    tools,
 		Jobs:     1,
 		Progress: j.show.Start,
 	})

@@ -114,6 +114,11 @@ func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
 		t.row(verdict(f), f.Step.Name, size(f), why(f))
 	}
 	t.print(w)
+	for _, f := range forecast {
+		for _, line := range f.Report {
+			fmt.Fprintln(w, line)
+		}
+	}
 	printDebs(w, r.Packages)
 	if len(forecast) == 0 {
 		fmt.Fprintln(w, "no layers: the parent has it all")

@@ -58,6 +58,8 @@ type layerEvent struct {
 	Digest string `json:"digest"`
 	Size   int64  `json:"size"` // bytes, compressed
 	Reused bool   `json:"reused"`
+	// Report says what was left undone in the packages of the layer.
+	Report []string `json:"report,omitempty"`
 }
 
 type deliveredEvent struct {
@@ -79,7 +81,7 @@ func newResultEvent(img *assemble.Result) (resultEvent, error) {
 		if err != nil {
 			return e, fmt.Errorf("reading layer %q: %w", l.Name, err)
 		}
-		e.Layers = append(e.Layers, layerEvent{l.Name, digest.String(), size, l.Reused})
+		e.Layers = append(e.Layers, layerEvent{l.Name, digest.String(), size, l.Reused, l.Report})
 	}
 	for _, d := range img.Delivered {
 		e.Delivered = append(e.Delivered, deliveredEvent{d.Reference, d.Bytes, d.Moved, d.Mounted, d.Present})
