@@ -15,7 +15,7 @@ if [ ! -x "$dir/buildkitd" ]; then
   chmod -R u+w "$work/src"
   (cd "$work/src" && go build -mod=mod -o "$dir/" ./cmd/buildkitd ./cmd/buildctl)
 fi
-[ -x "$dir/crane" ] || go install github.com/google/go-containerregistry/cmd/crane
+[ -x "$dir/crane" ] || go install "github.com/google/go-containerregistry/cmd/crane@$(go list -m -f "{{.Version}}" github.com/google/go-containerregistry)"
 if [ ! -x "$dir/uv" ]; then
   python3 -m venv "$dir/venv"
   "$dir/venv/bin/pip" install -q uv==0.13.9
