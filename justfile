@@ -24,9 +24,9 @@ build:
 test *args:
     go test -shuffle=on {{ args }} ./...
 
-# Run the hermetic tests under the race detector.
+# Run the hermetic tests under the race detector, the longest ones in short.
 race:
-    CGO_ENABLED=1 go test -race -shuffle=on ./...
+    CGO_ENABLED=1 go test -race -short -shuffle=on ./...
 
 # Install the programs that the end-to-end tests use.
 setup:

@@ -139,7 +139,8 @@ func (s *scene) interrupted(t *testing.T, cmd *exec.Cmd, sig os.Signal, reached 
 	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
-	r := outcome{stdout: stdout.String(), err: <-ended}
+	r := outcome{err: <-ended} // before that the output is still being read
+	r.stdout = stdout.String()
 	if r.status() != 130 || stdout.Len() > 0 {
 		t.Errorf("an interrupted build ended with %v and printed %q, want status 130 and nothing\n%s", r.err, stdout.String(), stderr.String())
 	}
