@@ -143,6 +143,7 @@ func TestPipFails(t *testing.T) {
 		{"a bad marker", []string{"beta", `alpha; python_version >> "3"`}, ix.url(), new(*python.RequirementError), `requirements.txt:2: "alpha; python_version >> \"3\"": expected`},
 		{"sources with static metadata", []string{"static", "beta"}, ix.url(), new(*python.SdistError), "static==1.0 has no wheel"},
 		{"sources that must be run", []string{"dynamic"}, ix.url(), new(*python.SdistError), "dynamic==1.0 has no wheel"},
+		{"a hash that isn't the file's", []string{"beta==1.0 --hash=sha256:" + strings.Repeat("0", 64)}, ix.url(), new(*python.InstallerError), "Expected sha256 0000"},
 		{"an index that is gone", []string{"beta"}, closed.URL, new(*python.IndexError), "refused"},
 		{"an index that fails", []string{"beta"}, down.URL, new(*python.IndexError), "500"},
 		{"a URL that is gone", []string{"beta @ " + closed.URL + "/beta-1.0-py3-none-any.whl"}, ix.url(), new(*python.IndexError), "refused"},

@@ -131,6 +131,7 @@ var (
 	pipYanked   = regexp.MustCompile(`yanked version: '([^']+)' candidate \(version (\S+) at [^\n]*\nReason for being yanked: ([^\n]*)`)
 	pipWarning  = regexp.MustCompile(`(?m)^WARNING: (.+)$`)
 	pipError    = regexp.MustCompile(`(?m)^ERROR: (.+)$`)
+	pipProblem  = regexp.MustCompile(`(?m)^ERROR: (.+(?:\n[ \t]+\S.*)*)`) // with the lines that say what it is about
 	pipNoise    = regexp.MustCompile(`^(?:Retrying |Ignoring |Cache entry |Running pip as |The candidate selected |Connection |Attempting to resume )`)
 	pipConflict = regexp.MustCompile(`(?s)The conflict is caused by:\n(.*?)(?:\n\s*\nTo fix this|\z)`)
 	pipLine     = regexp.MustCompile(` ?\(from line (\d+) of [^)]*\)`)
@@ -183,7 +184,7 @@ func (s *pipSession) explain(out, log string, g Group) error {
 	case down != "":
 		return &IndexError{Message: down}
 	case conflict != nil:
-		return &UnsatisfiableError{Source: g.Name, Explanation: conflictOf(conflict[1])}
+		return &UnsatisfiableError{Source: g.Name, Explanation: oneLine(conflict[1])}
 	case absent != "":
 		return &UnsatisfiableError{Source: g.Name, Explanation: fmt.Sprintf("%s was not found in the package registry", absent)}
 	case strings.Contains(log, "No matching distribution found"), strings.Contains(log, "requires a different Python"):
@@ -196,8 +197,8 @@ func (s *pipSession) explain(out, log string, g Group) error {
 // pipProblems returns the errors in what pip says, without what it repeats.
 func pipProblems(log string) string {
 	var problems []string
-	for _, m := range pipError.FindAllStringSubmatch(log, -1) {
-		text := sentence(pipVersions.ReplaceAllStringFunc(pipLine.ReplaceAllString(m[1], ""), latest))
+	for _, m := range pipProblem.FindAllStringSubmatch(log, -1) {
+		text := oneLine(pipVersions.ReplaceAllStringFunc(pipLine.ReplaceAllString(m[1], ""), latest))
 		if !strings.HasPrefix(m[1], "Ignored the following") && !strings.HasPrefix(m[1], "No matching distribution") {
 			problems = append(problems, text)
 		}
@@ -205,10 +206,10 @@ func pipProblems(log string) string {
 	return strings.Join(problems, ": ")
 }
 
-// conflictOf puts the causes of a conflict on one line.
-func conflictOf(causes string) string {
+// oneLine puts what pip says in several lines on one.
+func oneLine(lines string) string {
 	var all []string
-	for line := range strings.Lines(causes) {
+	for line := range strings.Lines(lines) {
 		if text := words(line); text != "" {
 			all = append(all, text)
 		}
