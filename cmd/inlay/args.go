@@ -37,19 +37,32 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 				return append(out, args[i+1:]...), nil
 			}
 			rest, err := permute(args[i+1:], flags)
-			return append(out, rest...), withHelp(err, out)
+			return append(out, rest...), withHelp(err, app, out)
+		}
+		if i == 1 && args[i] == "help" && i+1 < len(args) && named(commands, args[i+1]) == nil {
+			return out, unknownCommand(app, args[i+1])
 		}
 		rest, err := permute(args[i:], flags)
-		return append(out, rest...), withHelp(err, out)
+		return append(out, rest...), withHelp(err, app, out)
 	}
 	return out, nil
 }
 
-// withHelp sends to the help of a command whose flags were not understood.
-func withHelp(err error, command []string) error {
+// withHelp sends to the help of a command whose flags were not understood, or
+// says which command has such a flag.
+func withHelp(err error, app *cli.App, command []string) error {
 	var u *usageError
-	if errors.As(err, &u) && u.hint == "" && !strings.Contains(u.problem, "did you mean") {
-		u.hint = helpFor(strings.Join(append([]string{"inlay"}, command[1:]...), " "))
+	if !errors.As(err, &u) || u.hint != "" || strings.Contains(u.problem, "did you mean") {
+		return err
+	}
+	u.hint = helpFor(strings.Join(append([]string{"inlay"}, command[1:]...), " "))
+	if flag, ok := strings.CutPrefix(u.problem, "no flag "); ok {
+		for _, c := range app.Commands {
+			if _, err := takesValue(flag, c.Flags); err == nil {
+				u.hint = fmt.Sprintf("`inlay %s` has it; %s", c.Name, u.hint)
+				break
+			}
+		}
 	}
 	return err
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,7 +56,7 @@ func noSubcommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowSubcommandHelp(c)
 	}
-	return &usageError{fmt.Sprintf("no command %q of cache", c.Args().First()), nearest(c.Args().First(), []string{"show", "prune", "verify"}, "cache ")}
+	return &usageError{fmt.Sprintf("no command %q of cache", c.Args().First()), cmp.Or(nearest(c.Args().First(), []string{"show", "prune", "verify"}, "cache "), helpFor("inlay cache"))}
 }
 
 func openCache(c *cli.Context) (*cache.Dir, string, error) {

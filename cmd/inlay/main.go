@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,15 +99,23 @@ func noCommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowAppHelp(c)
 	}
-	var names []string
-	for _, command := range c.App.VisibleCommands() {
-		names = append(names, command.Name)
+	return unknownCommand(c.App, c.Args().First())
+}
+
+// unknownCommand reports a name that no command has, and the nearest that one
+// has.
+func unknownCommand(app *cli.App, name string) error {
+	const listed = "see `inlay help` for the commands there are"
+	names := []string{"help"}
+	for _, command := range app.Commands {
+		if !command.Hidden {
+			names = append(names, command.Name)
+		}
 	}
-	name := c.Args().First()
 	if slices.Contains(laterCommands, name) {
-		return &usageError{fmt.Sprintf("inlay %s is not supported yet", name), "see `inlay help` for the commands there are"}
+		return &usageError{fmt.Sprintf("inlay %s is not supported yet", name), listed}
 	}
-	return &usageError{fmt.Sprintf("no command %q", name), nearest(name, names, "")}
+	return &usageError{fmt.Sprintf("no command %q", name), cmp.Or(nearest(name, names, ""), listed)}
 }
 
 // A resultWriter is standard output. It keeps the first error: a script that never
