@@ -45,7 +45,7 @@ func packages(ctx context.Context, req Request, inv *parent.Inventory) (*apt.Res
 	if err != nil {
 		return nil, err
 	}
-	r, err := recalled(req, q, treeOf(inv), func() (*apt.Resolved, error) {
+	r, err := recalled(req, q, treeOf(inv), s.Apt.Packages, func() (*apt.Resolved, error) {
 		if q.Parent, err = inv.View(ctx); err != nil {
 			return nil, err
 		}
@@ -109,16 +109,16 @@ func readKey(req Request, field, name string) ([]byte, error) {
 	return nil, fmt.Errorf("reading a keyring: %w", err)
 }
 
-// recalled returns the answer to q in a parent with that tree: one that is
+// recalled returns the answer to q for words in a parent with that tree: one that is
 // known, unless a new one is wanted, or else that of ask.
-func recalled(req Request, q apt.Request, tree string, ask func() (*apt.Resolved, error)) (*apt.Resolved, error) {
+func recalled(req Request, q apt.Request, tree string, words []string, ask func() (*apt.Resolved, error)) (*apt.Resolved, error) {
 	question, err := json.Marshal(struct {
 		Tree, Arch, Mirror    string
 		Words                 []string
 		Sources               []setup.Source
 		Keyrings              map[string][]byte
 		Recommends, Essential bool
-	}{tree, q.Arch, q.Mirror, req.Settings.Apt.Packages, q.Sources, q.Keyrings, q.Recommends, q.Essential})
+	}{tree, q.Arch, q.Mirror, words, q.Sources, q.Keyrings, q.Recommends, q.Essential})
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,10 @@ func (m *memory) Put(name string, b []byte) error {
 
 // debs is a resolver of packages that has one answer.
 type debs struct {
-	names []string
+	names   []string
+	indexes []apt.Index
+	fail    []error // the first answers
+
 	asked []apt.Request
 	words []string
 	seen  map[string]string // content of the parent's files
@@ -52,7 +55,12 @@ func (d *debs) Resolve(_ context.Context, req apt.Request, words []string) (*apt
 			d.seen[name] = string(b)
 		}
 	}
-	r := &apt.Resolved{Arch: req.Arch}
+	if len(d.fail) > 0 {
+		err := d.fail[0]
+		d.fail = d.fail[1:]
+		return nil, err
+	}
+	r := &apt.Resolved{Arch: req.Arch, Indexes: d.indexes}
 	for _, name := range d.names {
 		r.Packages = append(r.Packages, apt.Package{
 			Name: name, Version: "1", Arch: "all", Size: 7, SHA256: strings.Repeat("0", 64), Filename: "pool/" + name + "_1_all.deb",

@@ -15,6 +15,7 @@ import (
 
 	"inlay/ignore"
 	"inlay/resolve/apt"
+	"inlay/resolve/apt/setup"
 	"inlay/resolve/index"
 	"inlay/resolve/lock"
 	"inlay/resolve/parent"
@@ -47,7 +48,8 @@ type Request struct {
 	Python   Python
 	Projects Projects
 	Packages Packages
-	Answers  Store // keeps what packages came to
+	Answers  Store                        // keeps what packages came to
+	Host     func() (*setup.Setup, error) // how apt is set up on this machine, for images without a parent; nil: not at all
 	// Make returns the image of a plan, made for that if need be: where packages
 	// bring a Python or a user, their layer decides about the rest.
 	Make    func(ctx context.Context, p plan.Plan) (v1.Image, error)
@@ -206,7 +208,7 @@ func nameParent(req Request) (parentName, error) {
 	if p.ref, err = source.Parse(p.name); err != nil {
 		return p, s.FieldError("parent_image", err.Error(), hint(err))
 	}
-	if p.platform == "" && p.ref.Transport == "docker" {
+	if p.platform == "" && (p.ref.Transport == "docker" || p.ref.Transport == source.Apt) {
 		p.platform = req.Platform
 	}
 	return p, nil

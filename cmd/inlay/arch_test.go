@@ -79,6 +79,7 @@ cmd/inlay -> layers/leak
 cmd/inlay -> resolve
 cmd/inlay -> resolve/apt
 cmd/inlay -> resolve/apt/archive
+cmd/inlay -> resolve/apt/setup
 cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/index
 cmd/inlay -> resolve/lock
@@ -98,6 +99,7 @@ ignore -> nothing
 layers -> layers/inflate
 layers/inflate -> nothing
 layers/leak -> nothing
+resolve -> cache/fetch
 resolve -> cache/registry
 resolve -> ignore
 resolve -> layers

@@ -113,7 +113,7 @@ func permute(args []string, flags []cli.Flag) ([]string, error) {
 // What the commands and flags of versions to come are called, so that somebody
 // who read of them isn't told that there is no such thing.
 var (
-	laterCommands = []string{"bootstrap", "builds", "rebase", "run"}
+	laterCommands = []string{"builds", "rebase", "run"}
 	laterFlags    = []string{
 		"allow-host", "cache-from", "cache-to",
 		"provenance", "sandbox", "sbom", "step", "v",

@@ -49,6 +49,7 @@ type job struct {
 	file     string    // of the settings, "" for the context's own
 	source   *tree.Dir // its files
 	begun    time.Time
+	refresh  bool
 	settings *settings.Docker
 	names    []string // of the image
 	metadata string   // the file that is to describe it, "" for none
@@ -73,7 +74,7 @@ func newJob(c *cli.Context) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{context: context, file: c.String("file"), settings: s, begun: time.Now(), metadata: c.String("metadata-file")}
+	j := &job{context: context, file: c.String("file"), settings: s, begun: time.Now(), refresh: c.Bool("refresh"), metadata: c.String("metadata-file")}
 	if j.names, err = imageNames(c, s); err != nil {
 		return nil, err
 	}
@@ -192,7 +193,7 @@ func build(c *cli.Context) error {
 		outputs[i] = t.output
 	}
 	img, err := assemble.Build(c.Context, p, assemble.Options{
-		Images:   parents{j.site.images},
+		Images:   j.parents(),
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
 		Anew:     c.Bool("no-cache"),

@@ -96,7 +96,7 @@ func given(c *cli.Context, name string) []string {
 
 // isFile reports whether a setting's flag names a file.
 func isFile(name string) bool {
-	return slices.Contains([]string{"requirements", "pyproject", "dockerignore", "lock"}, name)
+	return slices.Contains([]string{"requirements", "pyproject", "dockerignore", "lock", "keyring"}, name)
 }
 
 // usage describes the flag of a setting in one line. The first words in

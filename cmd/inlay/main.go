@@ -80,7 +80,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
-			buildCommand(), planCommand(), lockCommand(),
+			buildCommand(), planCommand(), lockCommand(), bootstrapCommand(),
 			inspectCommand(), diffCommand(), doctorCommand(),
 			cacheCommand(), schemaCommand(), completionCommand(), completeCommand(), versionCommand(),
 		},

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"inlay/assemble"
+	"inlay/assemble/step"
 	"inlay/cache"
 	"inlay/cache/fetch"
 	"inlay/resolve/apt"
@@ -22,13 +23,17 @@ import (
 // image makes the image of a plan of which other decisions depend, and delivers
 // it nowhere.
 func (j *job) image(ctx context.Context, p plan.Plan) (v1.Image, error) {
-	if len(p.Image().Steps) == 0 {
-		return parents{j.site.images}.Parent(ctx, p.Image().Parent, p.Platform)
-	}
 	tools := j.tools(p)
 	tools.Note = nil // the build that these layers are for tells what is to be known of them
+	return j.imageWith(ctx, p, tools)
+}
+
+func (j *job) imageWith(ctx context.Context, p plan.Plan, tools step.Tools) (v1.Image, error) {
+	if len(p.Image().Steps) == 0 {
+		return j.parents().Parent(ctx, p.Image().Parent, p.Platform)
+	}
 	r, err := assemble.Build(ctx, p, assemble.Options{
-		Images:   parents{j.site.images},
+		Images:   j.parents(),
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
 		Tools:    tools,

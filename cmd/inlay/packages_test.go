@@ -14,6 +14,7 @@ import (
 
 	"inlay/assemble/deb/debtest"
 	"inlay/resolve/apt/archive/archivetest"
+	"inlay/resolve/parent/parenttest"
 )
 
 // archiveCommand makes a signed Debian archive in a directory, with the suite
@@ -94,6 +95,11 @@ func archivePackage(name, version, depends string, essential bool) debtest.Deb {
 	switch name {
 	case "odd":
 		d.Control = map[string]string{"postinst": "#!/bin/sh\nfrobnicate --all\n"}
+	case "python3":
+		elf := parenttest.ELF{Machine: 62, Interp: "/lib64/ld-linux-x86-64.so.2", Text: "\x003.11.2\x00"}.String()
+		d.Files = append(d.Files, debtest.File{Name: "./usr/bin/"}, debtest.File{Name: "./usr/bin/python3", Link: "python3.11"},
+			debtest.File{Name: "./usr/bin/python3.11", Body: elf, Mode: 0o755}, debtest.File{Name: "./usr/lib/"}, debtest.File{Name: "./usr/lib/python3.11/"},
+			debtest.File{Name: "./usr/lib/python3.11/os.py", Body: "# a module\n"})
 	case "users":
 		d.Files = append(d.Files, debtest.File{Name: "./usr/sbin/"}, debtest.File{Name: "./usr/sbin/adduser", Body: "#!/usr/bin/perl\n", Mode: 0o755})
 		d.Control = map[string]string{"postinst": "#!/bin/sh\nset -e\nadduser --system --group --no-create-home --home /nonexistent worker\n"}

@@ -184,7 +184,8 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Offline:  c.Bool("offline"),
 		Index:    j.index,
 		Platform: "linux/" + runtime.GOARCH,
-		Images:   j.site.images,
+		Images:   opener{j.site.images, j},
+		Host:     hostApt,
 		Python:   j.site.python,
 		Projects: j.site.exporter(j.show),
 		Packages: j.site.apt,
@@ -272,10 +273,15 @@ func scheme(p plan.Plan, w plan.Wheel) (s plan.Scheme) {
 }
 
 // parents opens the parents that plans name.
-type parents struct{ images source.Remembered }
+type parents struct{ images opener }
+
+func (j *job) parents() parents { return parents{opener{j.site.images, j}} }
 
 // Parent implements assemble.Source.
 func (p parents) Parent(ctx context.Context, pl plan.Parent, platform string) (v1.Image, error) {
+	if pl.Image == plan.Scratch {
+		return source.Scratch(platform)
+	}
 	ref, err := source.Parse(pl.Image)
 	if err != nil {
 		return nil, err

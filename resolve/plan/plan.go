@@ -35,6 +35,9 @@ type Stage struct {
 	Config Config `json:"config"`
 }
 
+// Scratch is the image of a Parent that is none: there is nothing below.
+const Scratch = "scratch"
+
 // A Parent is an image pinned by digest.
 type Parent struct {
 	Image  string `json:"image"`  // how to open it: "registry.example/python@sha256:…", "oci:DIR@sha256:…"

@@ -12,6 +12,7 @@ import (
 type Apt struct {
 	Packages     []string // as apt-get takes them: "git", "git=1:2.39.5-0", "git/stable"
 	Mirror       string   // URL of an archive in place of the parent's; "" is the parent's own
+	Keyring      string   // path of a file with the keys of a parent made of packages; "" is what this machine trusts
 	Sources      []AptSource
 	Recommends   bool     // also what packages recommend
 	Scripts      string   // "native", "none" or "require-all"; "" is native
@@ -49,10 +50,18 @@ func aptFields() []field {
 		{
 			Field{
 				Name: "apt.mirror", Type: "string", Example: "https://mirror.example.com/debian", Flags: []string{"--apt-mirror"},
-				Doc: "The archive to fetch Debian packages from, in place of the one that the parent names first.",
+				Doc: "The archive to fetch Debian packages from, in place of the one that the parent names first, or for a parent `apt:SUITE`.",
 			},
 			"",
 			func(l *loader, s setting) (err error) { l.docker.Apt.Mirror, err = s.aptURL(); return err },
+		},
+		{
+			Field{
+				Name: "apt.keyring", Type: "path of a file", Example: "debian-archive-keyring.gpg", Flags: []string{"--keyring"},
+				Doc: "The file with the keys that sign the archive of a parent `apt:SUITE`, where this machine's apt has none.",
+			},
+			"",
+			text(func(l *loader) *string { return &l.docker.Apt.Keyring }, nil),
 		},
 		{Field{
 			Name: "apt.sources", Type: "list of sources", Default: "[]",

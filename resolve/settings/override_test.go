@@ -229,7 +229,7 @@ func TestFlags(t *testing.T) {
 		"--lock":        "lock",
 		"--installer":   "python_package_installer",
 		"--compression": "compression",
-		"--apt-package": "apt_packages", "--apt-mirror": "apt.mirror",
+		"--apt-package": "apt_packages", "--apt-mirror": "apt.mirror", "--keyring": "apt.keyring",
 	}
 	values := map[string]string{"--apt-mirror": "https://a.example", "--platform": "linux/amd64", "--installer": "pip", "--compression": "zstd"}
 	got := map[string]string{}

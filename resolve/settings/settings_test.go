@@ -61,6 +61,7 @@ settings:
     apt_packages: [git, "curl=7.88.1-10"]
     apt:
       mirror: https://mirror.example/debian
+      keyring: keys.gpg
       sources: [{url: http://apt.example/x, suites: [a, b], components: main, key: x.asc}, {url: file:///srv/flat, suites: ./, key: y.gpg}]
       recommends: yes
       scripts: require-all
@@ -115,7 +116,7 @@ func TestLoad(t *testing.T) {
 				{Field: "indexes[1]", Name: "corp", URL: "https://b.example/simple", Default: true, Auth: "env:CORP"},
 			},
 			Apt: settings.Apt{
-				Packages: []string{"git", "curl=7.88.1-10"}, Mirror: "https://mirror.example/debian", Recommends: true,
+				Packages: []string{"git", "curl=7.88.1-10"}, Mirror: "https://mirror.example/debian", Keyring: "keys.gpg", Recommends: true,
 				Sources: []settings.AptSource{
 					{Field: "apt.sources[0]", URL: "http://apt.example/x", Suites: []string{"a", "b"}, Components: []string{"main"}, Key: "x.asc"},
 					{Field: "apt.sources[1]", URL: "file:///srv/flat", Suites: []string{"./"}, Key: "y.gpg"},

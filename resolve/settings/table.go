@@ -53,7 +53,7 @@ func contents() []field { //nolint:revive // a table is as long as it has rows
 		{
 			Field{
 				Name: "parent_image", Type: "string", Example: "python:3.11-slim", Flags: []string{"--parent-image"},
-				Doc: "The image to build on: a reference, `oci:DIR`, `oci-archive:FILE` or `docker-archive:FILE`.",
+				Doc: "The image to build on: a reference, `oci:DIR`, `oci-archive:FILE`, `docker-archive:FILE`, or `apt:SUITE+PACKAGE…` for one made of Debian packages alone.",
 			},
 			"",
 			text(func(l *loader) *string { return &l.docker.ParentImage }, nil),

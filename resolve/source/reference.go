@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,6 +22,10 @@ const (
 	transportOCIArchive    = "oci-archive"
 	transportDockerArchive = "docker-archive"
 )
+
+// Apt is the transport of images that are made of Debian packages alone. Their
+// names hold a suite and packages, as Root returns them; Images can't open them.
+const Apt = "apt"
 
 // misspellable are the prefixes that an image's name in a registry is not
 // likely to resemble. Those of other tools are there to be told from ours.
@@ -59,6 +64,7 @@ func (e *ReferenceError) Hint() string { return e.Fix }
 //	oci:DIR[:TAG][@sha256:…]
 //	oci-archive:FILE[:TAG][@sha256:…]
 //	docker-archive:FILE[:NAME:TAG][@sha256:…]
+//	apt:SUITE[+PACKAGE…][@sha256:…]
 //
 // As in skopeo, a path ends at the first colon. Names in a registry get its
 // host and the tag "latest" where they have none. The error is a
@@ -77,11 +83,11 @@ func Parse(s string) (Reference, error) {
 			return Reference{}, &ReferenceError{s, "it has no path", "write " + transport + ":PATH"}
 		}
 		return Reference{Transport: transport, Name: path, Tag: tag, Digest: digest}, nil
-	case "apt":
-		return Reference{}, &ReferenceError{
-			s, "parents made from Debian packages are not supported yet",
-			"name an image; one called apt is docker://" + s,
+	case Apt:
+		if problem := checkRoot(rest); problem != "" {
+			return Reference{}, &ReferenceError{s, problem, "write apt:SUITE or apt:SUITE+PACKAGE+PACKAGE; an image called apt is docker://" + s}
 		}
+		return Reference{Transport: Apt, Name: rest, Digest: digest}, nil
 	case "http", "https":
 		if after, ok := strings.CutPrefix(rest, "//"); ok {
 			if err := checkLogin(after); err != nil {
@@ -99,6 +105,30 @@ func Parse(s string) (Reference, error) {
 		}
 	}
 	return parseName(s, text, digest)
+}
+
+var (
+	suiteName   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
+	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]+$`)
+)
+
+// checkRoot says what is wrong with the name of an image made of Debian packages.
+func checkRoot(name string) string {
+	for i, word := range strings.Split(name, "+") {
+		switch {
+		case i == 0 && !suiteName.MatchString(word):
+			return fmt.Sprintf("%q is no suite of Debian", word)
+		case i > 0 && !packageName.MatchString(word):
+			return fmt.Sprintf("%q is no package that can be named here; list those with a + in their name in `apt_packages`", word)
+		}
+	}
+	return ""
+}
+
+// Root returns the suite and the packages that r names, whose transport is Apt.
+func (r Reference) Root() (suite string, packages []string) {
+	words := strings.Split(r.Name, "+")
+	return words[0], words[1:]
 }
 
 func cutDigest(s string) (text, digest string, err error) {

@@ -32,6 +32,7 @@ func TestParse(t *testing.T) {
 		{"oci:base:example.com/app:v1", source.Reference{"oci", "base", "example.com/app:v1", ""}, ""},
 		{"oci:me@home/base@" + digest, source.Reference{"oci", "me@home/base", "", digest}, ""},
 		{"oci-archive:base.tar:v1@" + digest, source.Reference{"oci-archive", "base.tar", "v1", digest}, ""},
+		{"apt:bookworm+python3+ca-certificates", source.Reference{"apt", "bookworm+python3+ca-certificates", "", ""}, ""},
 		{"docker-archive:base.tar:app:v1", source.Reference{"docker-archive", "base.tar", "app:v1", ""}, ""},
 	}
 	for _, tt := range tests {
@@ -77,7 +78,8 @@ func TestParseErrors(t *testing.T) {
 		{"/nowhere/layout", "it is no name of an image", names},
 		{"./layout", "it is no name of an image", "did you mean oci:./layout?"},
 		{"Image.tar", "it is no name of an image", "did you mean docker-archive:Image.tar or oci-archive:Image.tar?"},
-		{"apt:bookworm", "parents made from Debian packages are not supported yet", "name an image; one called apt is docker://apt:bookworm"},
+		{"apt:", `"" is no suite of Debian`, "write apt:SUITE or apt:SUITE+PACKAGE+PACKAGE; an image called apt is docker://apt:"},
+		{"apt:bookworm+a/b", `"a/b" is no package that can be named here; list those with a + in their name in ` + "`apt_packages`", "write apt:SUITE or apt:SUITE+PACKAGE+PACKAGE; an image called apt is docker://apt:bookworm+a/b"},
 		{"oci:", "it has no path", "write oci:PATH"},
 		{"oci-archve:x.tar", `unknown transport "oci-archve"`, "did you mean oci-archive:x.tar?"},
 		{"docker_archive:x.tar", `unknown transport "docker_archive"`, "did you mean docker-archive:x.tar?"},

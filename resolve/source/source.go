@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -98,6 +99,8 @@ func (im Images) open(ctx context.Context, ref Reference, platform string) (*Ima
 		f.open, n, err = layoutNode(ctx, directory(ref.Name), ref)
 	case transportOCIArchive, transportDockerArchive:
 		f.open, n, err = archiveNode(ctx, ref)
+	case Apt:
+		err = &ReferenceError{ref.String(), "it is made by a build, and no image that is somewhere", "make it with `inlay bootstrap -o oci:DIR " + strings.ReplaceAll(ref.Name, "+", " --package ") + "`, and name oci:DIR"}
 	default:
 		err = &ReferenceError{ref.String(), fmt.Sprintf("unknown transport %q", ref.Transport), "parse the name first"}
 	}

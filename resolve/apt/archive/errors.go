@@ -21,7 +21,7 @@ func (e *SignatureError) Error() string {
 
 // Hint says what to do about the key.
 func (e *SignatureError) Hint() string {
-	return "if the archive is the right one, give the source its key with `Signed-By`; otherwise use another mirror with --apt-mirror URL"
+	return "if the archive is the right one, give the source its key with `Signed-By`, or with --keyring FILE for a parent `apt:SUITE`; otherwise use another mirror with --apt-mirror URL"
 }
 
 // A StaleError reports a release file that is too old or from the future.

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"inlay/assemble"
+	"inlay/cache"
+	"inlay/resolve"
+	"inlay/resolve/settings"
+	"inlay/resolve/source"
+)
+
+func bootstrapCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "bootstrap",
+		Usage:     "make an image of Debian packages alone",
+		ArgsUsage: "SUITE",
+		Description: examples("Chooses the essential packages of a suite, apt, and those that --package names, and installs them into an\n"+
+			"image without a parent: no registry is needed. The archive and its keys are those that this machine's apt uses,\n"+
+			"unless flags name others. `apt:SUITE+PACKAGE…` as a parent image does the same.",
+			"inlay bootstrap --package python3 --package ca-certificates -o oci:parent bookworm",
+			"inlay bootstrap --platform linux/arm64 -o oci-archive:trixie.tar trixie"),
+		Flags:        bootstrapFlags(),
+		OnUsageError: usageProblem,
+		Action:       bootstrap,
+	}
+}
+
+// bootstrapFlags are those of build that have to do with packages and outputs.
+func bootstrapFlags() []cli.Flag {
+	used := []string{
+		"tag", "push", "output", "set", "refresh", "offline", "no-cache", "jobs", "platform", "compression", "apt-mirror", "keyring",
+		"insecure-registry", "registry-mirror", "cache-dir", "progress", "quiet",
+	}
+	flags := slices.DeleteFunc(planFlags(), func(f cli.Flag) bool { return !slices.Contains(used, f.Names()[0]) })
+	return append([]cli.Flag{
+		&cli.StringSliceFlag{Name: "package", Usage: "install the package `NAME` too; may be given several times"},
+	}, flags...)
+}
+
+func bootstrap(c *cli.Context) error {
+	root, err := rootOf(c)
+	if err != nil {
+		return err
+	}
+	j, err := bootstrapJob(c)
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	if _, ok := j.pushes(); ok && c.Bool("offline") {
+		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
+	}
+	if root.Platform, err = source.Platform(cmp.Or(j.settings.Platform, "linux/"+runtime.GOARCH)); err != nil {
+		return err
+	}
+	b, err := j.bootstrap(c.Context, root)
+	if err != nil {
+		return err
+	}
+	outputs := make([]assemble.Output, len(j.outputs))
+	for i, t := range j.outputs {
+		outputs[i] = t.output
+	}
+	tools := j.tools(b.Plan)
+	tools.Context = texts(b.Files)
+	img, err := assemble.Build(c.Context, b.Plan, assemble.Options{
+		Images:   j.parents(),
+		Cache:    j.site.cache,
+		Dirs:     values(j.site.cache, cache.Inventories),
+		Anew:     c.Bool("no-cache"),
+		Tools:    tools,
+		Outputs:  outputs,
+		Jobs:     c.Int("jobs"),
+		Progress: j.show.Start,
+	})
+	if err != nil {
+		return err
+	}
+	if err := j.keep(img.Digest, b); err != nil {
+		return err
+	}
+	return j.tell(c, img)
+}
+
+// rootOf reads what the image is to be made of.
+func rootOf(c *cli.Context) (resolve.Root, error) {
+	if c.NArg() != 1 {
+		return resolve.Root{}, &usageError{fmt.Sprintf("bootstrap takes one SUITE, not %d arguments", c.NArg()), "name a suite of Debian: `inlay bootstrap bookworm`"}
+	}
+	ref, err := source.Parse(source.Apt + ":" + c.Args().First())
+	if err != nil {
+		return resolve.Root{}, err
+	}
+	suite, packages := ref.Root()
+	return resolve.Root{Suite: suite, Packages: append(packages, c.StringSlice("package")...)}, nil
+}
+
+// bootstrapJob is newJob without a settings file.
+func bootstrapJob(c *cli.Context) (*job, error) {
+	if err := checkFlags(c); err != nil {
+		return nil, err
+	}
+	s, warnings, err := settings.Load("the flags", nil, settings.Options{Lookup: os.LookupEnv, Overrides: overrides(c)})
+	if err != nil {
+		return nil, err
+	}
+	j := &job{context: ".", settings: s, begun: time.Now(), refresh: c.Bool("refresh")}
+	if j.names, err = imageNames(c, s); err != nil {
+		return nil, err
+	}
+	j.show = display(c)
+	for _, w := range warnings {
+		j.show.Note("warning: " + w.String())
+	}
+	if err := j.open(c); err != nil {
+		j.close()
+		return nil, err
+	}
+	return j, nil
+}
