@@ -86,7 +86,7 @@ func TestMillionEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	stacked := heap()
-	if _, err := v.Lstat(fmt.Sprintf("usr/lib/python3/dist-packages/d0999/m%07d.py", n-1)); err != nil {
+	if _, err := v.Lstat(fmt.Sprintf("usr/lib/python3/dist-packages/d%04d/m%07d.py", (n-1)/1000, n-1)); err != nil {
 		t.Error(err)
 	}
 	t.Logf("%d bytes an entry listed, %d stacked", (listed-before)/int64(n), (stacked-before)/int64(n))
