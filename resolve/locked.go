@@ -36,7 +36,7 @@ type Lock struct {
 
 // question returns what the lock file must be an answer to.
 func question(req Request, from parentName, groups []python.Group) *lock.Image {
-	im := &lock.Image{Parent: lock.Parent{Image: from.name}, Interpreter: req.Settings.Python, Arguments: req.decisive()}
+	im := &lock.Image{Parent: lock.Parent{Image: from.name}, Interpreter: req.Settings.Python, Arguments: req.decisive(), Packages: packageQuestion(req.Settings.Apt)}
 	if req.Settings.Installer != "uv" {
 		im.Installer = req.Settings.Installer
 	}
@@ -254,6 +254,7 @@ func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *loc
 	if p, err := source.Platform(now.Platform); err == nil {
 		now.Platform = p
 	}
+	lockPackages(now.Packages, r.Packages)
 	if r.Resolution == nil {
 		return now
 	}

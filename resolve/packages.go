@@ -20,6 +20,7 @@ import (
 
 	"inlay/resolve/apt"
 	"inlay/resolve/apt/setup"
+	"inlay/resolve/lock"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/settings"
@@ -31,8 +32,8 @@ type Packages interface {
 }
 
 // packages resolves the Debian packages that the settings name, in the parent:
-// nil if they name none.
-func packages(ctx context.Context, req Request, inv *parent.Inventory) (*apt.Resolved, error) {
+// nil if they name none. known holds the answer if it is known.
+func packages(ctx context.Context, req Request, inv *parent.Inventory, known *lock.Image) (*apt.Resolved, error) {
 	s := req.Settings
 	if len(s.Apt.Packages) == 0 {
 		return nil, nil
@@ -44,6 +45,9 @@ func packages(ctx context.Context, req Request, inv *parent.Inventory) (*apt.Res
 	q, err := packageRequest(req, inv.Platform)
 	if err != nil {
 		return nil, err
+	}
+	if r := packagesOf(known, q.Arch); r != nil {
+		return r, nil
 	}
 	r, err := recalled(req, q, treeOf(inv), s.Apt.Packages, func() (*apt.Resolved, error) {
 		if q.Parent, err = inv.View(ctx); err != nil {

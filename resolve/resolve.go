@@ -165,7 +165,7 @@ func (r *Result) contents(ctx context.Context, req Request, groups []python.Grou
 	var problem error
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		r.Packages, err = packages(gctx, req, r.Parent)
+		r.Packages, err = packages(gctx, req, r.Parent, known)
 		return err
 	})
 	r.Resolution, problem = requirements(gctx, beside, r.Parent, groups, known)

@@ -23,7 +23,7 @@ func lockCommand() *cli.Command {
 		Name:      "lock",
 		Usage:     "write down what the names of a build stand for",
 		ArgsUsage: "[CONTEXT]",
-		Description: examples("Resolves like build, and writes the digest of the parent and the sha256 of each wheel into inlay.lock in\n"+
+		Description: examples("Resolves like build, and writes the digest of the parent and the sha256 of each wheel and Debian package into inlay.lock in\n"+
 			"CONTEXT. Later builds use it. What it says already stays, unless it no longer fits or --refresh is given.\n"+
 			"Prints the path of the file.",
 			"inlay lock",
@@ -118,7 +118,11 @@ func (j *job) lock(r *resolve.Result) error {
 	if err != nil {
 		return err
 	}
-	n := fmt.Sprintf("%s for %s", count(len(r.Locked.Wheels), "wheel"), r.Locked.Platform)
+	what := count(len(r.Locked.Wheels), "wheel")
+	if p := r.Locked.Packages; p != nil {
+		what += " and " + count(len(p.Debs), "package")
+	}
+	n := fmt.Sprintf("%s for %s", what, r.Locked.Platform)
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		j.show.Note(fmt.Sprintf("%s stays as it is: %s", path, n))
 		return nil

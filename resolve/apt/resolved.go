@@ -97,6 +97,8 @@ func (w Why) String() string {
 		return "its " + w.Broken + " doesn't allow the new " + w.Package
 	case w.Source != "":
 		return "made of the source " + w.Source + ", as " + w.Package
+	case w.Package == "":
+		return "locked"
 	default:
 		return w.Package + " " + w.Relation
 	}

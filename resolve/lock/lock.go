@@ -31,16 +31,17 @@ type File struct {
 
 // An Image is what was asked for one platform, and what it stood for.
 type Image struct {
-	Platform    string   `yaml:"platform"` // "linux/amd64"
-	Parent      Parent   `yaml:"parent"`
-	Interpreter string   `yaml:"interpreter,omitempty"` // that the settings name
-	Installer   string   `yaml:"installer,omitempty"`   // if it isn't uv
-	Arguments   []string `yaml:"arguments,omitempty"`   // of the settings for it, as far as they decide
-	Groups      []Group  `yaml:"groups,omitempty"`
-	Python      *Python  `yaml:"python,omitempty"` // nil without requirements
-	Removed     []Dist   `yaml:"removed,omitempty"`
-	Wheels      []Wheel  `yaml:"wheels,omitempty"` // sorted by name
-	Broken      []string `yaml:"broken,omitempty"` // what doesn't hold any more, in the words of `pip check`
+	Platform    string    `yaml:"platform"` // "linux/amd64"
+	Parent      Parent    `yaml:"parent"`
+	Interpreter string    `yaml:"interpreter,omitempty"` // that the settings name
+	Installer   string    `yaml:"installer,omitempty"`   // if it isn't uv
+	Arguments   []string  `yaml:"arguments,omitempty"`   // of the settings for it, as far as they decide
+	Packages    *Packages `yaml:"packages,omitempty"`    // nil without Debian packages
+	Groups      []Group   `yaml:"groups,omitempty"`
+	Python      *Python   `yaml:"python,omitempty"` // nil without requirements
+	Removed     []Dist    `yaml:"removed,omitempty"`
+	Wheels      []Wheel   `yaml:"wheels,omitempty"` // sorted by name
+	Broken      []string  `yaml:"broken,omitempty"` // what doesn't hold any more, in the words of `pip check`
 }
 
 // A Parent is an image by its name and by its digest.
@@ -145,6 +146,7 @@ func (im *Image) Changes(now *Image) []string {
 		out = append(out, fmt.Sprintf("the installer was %s and is %s", was, is))
 	}
 	out = append(out, listChanges("argument ", im.Arguments, now.Arguments)...)
+	out = append(out, im.Packages.changes(now.Packages)...)
 	return append(out, groupChanges(im.Groups, now.Groups)...)
 }
 

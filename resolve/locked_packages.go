@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package resolve
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"inlay/resolve/apt"
+	"inlay/resolve/lock"
+	"inlay/resolve/settings"
+)
+
+// packageQuestion returns what a lock file says of packages that are asked for,
+// nil if none are.
+func packageQuestion(a settings.Apt) *lock.Packages {
+	if len(a.Packages) == 0 {
+		return nil
+	}
+	return &lock.Packages{Requested: slices.Clone(a.Packages), Recommends: a.Recommends}
+}
+
+// lockPackages completes p with what it came to.
+func lockPackages(p *lock.Packages, r *apt.Resolved) {
+	if p == nil || r == nil {
+		return
+	}
+	for _, x := range r.Indexes {
+		p.Sources = append(p.Sources, lock.Source{
+			Archive: lock.Public(x.Archive), Suite: x.Suite, Component: x.Component, Date: x.Date.UTC().Format(time.RFC3339),
+			InRelease: x.InReleaseSHA256, SignedBy: x.SignedBy,
+		})
+	}
+	for _, d := range r.Packages {
+		p.Debs = append(p.Debs, lock.Deb{
+			Name: d.Name, Version: d.Version, Arch: d.Arch, URL: d.Archive + d.Filename, SHA256: d.SHA256, Size: d.Size, Auto: d.Auto, Replaces: d.Replaces,
+		})
+	}
+}
+
+// packagesOf returns what a lock file says of packages, nil if nothing.
+func packagesOf(im *lock.Image, arch string) *apt.Resolved {
+	if im == nil || im.Packages == nil {
+		return nil
+	}
+	r := &apt.Resolved{Arch: arch, Requested: im.Packages.Requested, Recommends: im.Packages.Recommends, Solver: apt.Solver}
+	for _, d := range im.Packages.Debs {
+		i := strings.LastIndexByte(d.URL, '/') + 1
+		r.Packages = append(r.Packages, apt.Package{
+			Name: d.Name, Version: d.Version, Arch: d.Arch, Size: d.Size, SHA256: d.SHA256, Archive: d.URL[:i], Filename: d.URL[i:],
+			Auto: d.Auto, Replaces: d.Replaces, Why: apt.Why{Requested: isRequested(im.Packages.Requested, d.Name)},
+		})
+	}
+	return r
+}
+
+// isRequested reports whether one of words names the package.
+func isRequested(words []string, name string) bool {
+	return slices.ContainsFunc(words, func(w string) bool {
+		w, _, _ = strings.Cut(w, "=")
+		w, _, _ = strings.Cut(w, "/")
+		w, _, _ = strings.Cut(w, ":")
+		return w == name
+	})
+}
