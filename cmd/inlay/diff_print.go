@@ -32,7 +32,7 @@ func (r *diffReport) print(w io.Writer, every bool) {
 	case r.A.Digest == r.B.Digest:
 		fmt.Fprintln(w, "\nthe same image")
 	case r.Equal:
-		fmt.Fprintln(w, "\nthe images hold the same; only times, layers or annotations differ")
+		fmt.Fprintln(w, "\nthe images hold the same; only times, layers, history or annotations differ")
 	}
 }
 

@@ -146,7 +146,7 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set) *
 
 // exporter returns what exports projects: with the uv of the user, whatever its
 // version, for it wrote the lock file, or else inlay's own.
-func (s *site) exporter(show progress.Display) *pyproject.Exporter {
+func (s *site) exporter(show progress.Display, secrets []string) *pyproject.Exporter {
 	return &pyproject.Exporter{
 		UV: func(ctx context.Context) (string, error) {
 			if path, err := exec.LookPath("uv"); err == nil {
@@ -158,6 +158,7 @@ func (s *site) exporter(show progress.Display) *pyproject.Exporter {
 		LookPath: exec.LookPath,
 		Runner:   python.Exec{},
 		Env:      os.Environ(),
+		Secrets:  secrets,
 		Store:    values(s.cache, cache.Resolutions),
 		Progress: show.Start,
 		Note:     show.Note,
@@ -187,7 +188,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Images:   opener{j.site.images, j},
 		Host:     hostApt,
 		Python:   j.site.python,
-		Projects: j.site.exporter(j.show),
+		Projects: j.site.exporter(j.show, j.index.Hidden()),
 		Packages: j.site.apt,
 		Answers:  values(j.site.cache, cache.Resolutions),
 		Make:     j.image,

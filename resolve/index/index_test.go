@@ -206,6 +206,14 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
+func TestHidden(t *testing.T) {
+	t.Parallel()
+	s := gather(t, index.Options{Extra: []string{"https://u:eight888@a.example/simple", "https://u:seven77@b.example/simple"}})
+	if diff := cmp.Diff([]string{"eight888"}, s.Hidden()); diff != "" {
+		t.Errorf("Hidden (-want +got):\n%s", diff)
+	}
+}
+
 func TestRealm(t *testing.T) {
 	t.Parallel()
 	realm := func(urls ...string) string { return gather(t, index.Options{Extra: urls}).Realm() }

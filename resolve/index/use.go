@@ -152,6 +152,18 @@ func (s *Set) Secrets(urls ...string) []Secret {
 	return secrets
 }
 
+// Hidden returns the passwords and tokens that what other programs say is to be
+// shown without. A shorter one would be found where it means nothing.
+func (s *Set) Hidden() (values []string) {
+	const enough = 8
+	for _, secret := range s.Secrets() {
+		if len(secret.Value) >= enough {
+			values = append(values, secret.Value)
+		}
+	}
+	return values
+}
+
 // find returns the credentials for a request of u: of the index on the same
 // server whose path is nearest, else of the netrc file.
 func (k *known) find(u *url.URL) (credential, bool) {

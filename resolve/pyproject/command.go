@@ -60,7 +60,7 @@ func (e *Exporter) custom(ctx context.Context, p Project, _ Options) (string, *A
 	line := strings.ReplaceAll(strings.Join(p.Command, " "), "{directory}", quoted(p.dir()))
 	text, failed := e.run(ctx, p.Dir, "/bin/sh", []string{"sh", "-c", line})
 	if failed != nil {
-		failed.Command = reqfile.Redact(line)
+		failed.Command = e.redact(line)
 	}
 	return text, failed
 }
@@ -88,12 +88,15 @@ func (e *Exporter) run(ctx context.Context, dir, path string, words []string) (s
 	if err == nil && exit == 0 {
 		return stdout.String(), nil
 	}
-	failed := &Attempt{Command: strings.Join(words, " "), Exit: exit, Stderr: reqfile.Redact(stderr.String())}
+	failed := &Attempt{Command: strings.Join(words, " "), Exit: exit, Stderr: e.redact(stderr.String())}
 	if err != nil {
-		failed.Problem = reqfile.Redact(err.Error())
+		failed.Problem = e.redact(err.Error())
 	}
 	return "", failed
 }
+
+// redact returns text without secrets.
+func (e *Exporter) redact(text string) string { return reqfile.Redact(reqfile.Hide(text, e.Secrets)) }
 
 var errTooMuch = fmt.Errorf("it prints more than %d MiB", maxOutput>>20)
 

@@ -108,6 +108,8 @@ type Exporter struct {
 	Runner python.Runner
 	// Env is the user's environment as KEY=VALUE; commands see all of it.
 	Env []string
+	// Secrets are not shown, whatever a command says when it fails.
+	Secrets []string
 	// Store keeps what the default commands print. A command of the settings
 	// may depend on anything, so it always runs.
 	Store Store

@@ -229,10 +229,12 @@ func TestErrors(t *testing.T) {
 // credentials.
 func TestFailingCommand(t *testing.T) {
 	p := demo(t)
-	p.Command = []string{"seq 1 100000 >&2; echo at https://me:hunter2@host/simple?token=hunter3 >&2; exit 3"}
-	_, err := exporter(python.Exec{}).Export(t.Context(), "pyproject.toml", p, pyproject.Options{})
+	p.Command = []string{"seq 1 100000 >&2; echo hunter%404, at https://me:hunter2@host/simple?token=hunter3 >&2; exit 3"}
+	e := exporter(python.Exec{})
+	e.Secrets = []string{"hunter@4"}
+	_, err := e.Export(t.Context(), "pyproject.toml", p, pyproject.Options{})
 	var failed *pyproject.ExportError
-	if !errors.As(err, &failed) || failed.Attempts[0].Exit != 3 || !strings.HasSuffix(failed.Error(), "    at https://****@host/simple?****") {
+	if !errors.As(err, &failed) || failed.Attempts[0].Exit != 3 || !strings.HasSuffix(failed.Error(), "    ****, at https://****@host/simple?****") {
 		t.Fatalf("Export = %v", err)
 	}
 	if len(failed.Error()) > 20<<10 || !strings.Contains(failed.Error(), "\n    99999\n") {

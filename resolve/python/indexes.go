@@ -63,18 +63,6 @@ func public(set *index.Set, lines []Line) []string {
 	return texts
 }
 
-// hidden returns the secrets that what uv says is searched for. A short one may
-// be part of any word, and uv prints none of them on purpose.
-func hidden(set *index.Set) (values []string) {
-	const enough = 8
-	for _, s := range set.Secrets() {
-		if len(s.Value) >= enough {
-			values = append(values, s.Value)
-		}
-	}
-	return values
-}
-
 // ask makes what follows ask the indexes of set. They stand in uv's environment
 // and never in argv, where others can read them. Each realm has a cache of its
 // own, for uv knows answers by URLs, not by whom they were given to.
@@ -87,7 +75,7 @@ func (s *session) ask(set *index.Set) {
 		}
 	}
 	s.env = append(s.env, set.UVEnv()...)
-	s.secrets = append(s.secrets, hidden(set)...)
+	s.secrets = append(s.secrets, set.Hidden()...)
 }
 
 var (

@@ -134,7 +134,7 @@ func (s *pipSession) ask(set *index.Set) {
 		cache += "-" + realm
 	}
 	s.env = slices.Concat(s.common, set.PipEnv(), []string{"PIP_CACHE_DIR=" + cache})
-	s.hide(hidden(set))
+	s.hide(set.Hidden())
 }
 
 // lay writes what pip is to see of the parent.
