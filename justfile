@@ -45,6 +45,10 @@ e2e *args: parents build
         go test -count=1 -timeout 30m -v -run '^Test(UV|Pip)' ./resolve/python
     INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2E' ./resolve/apt
 
+# Compare the trees of all sets of Debian packages with apt-get's: a few are in CI, all take a quarter of an hour.
+apt-trees:
+    INLAY_APT_TREES=all INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2ESameTree' ./assemble/dpkg
+
 # Check that it builds for every platform it is for.
 cross:
     for os in linux darwin; do for arch in amd64 arm64; do GOOS=$os GOARCH=$arch go build -o /dev/null ./cmd/inlay; done; done

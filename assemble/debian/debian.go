@@ -34,7 +34,7 @@ func (s *System) Commands() map[string]script.Command {
 		"adduser":                s.adduser, "addgroup": s.adduser, "useradd": s.useradd, "groupadd": s.groupadd,
 		"groupmod": s.groupmod, "usermod": s.usermod, "systemd-sysusers": s.sysusers, "shadowconfig": s.shadowconfig,
 		"add-shell": addShell, "update-shells": updateShells, "update-locale": updateLocale,
-		"setcap": setcap, "getcap": getcap, "ucf": ucf, "ucfr": ucfr, "inlay:debconf": s.Debconf.command,
+		"pam-auth-update": pamAuthUpdate, "git": git, "perl": perl, "ischroot": isChroot, "setcap": setcap, "getcap": getcap, "ucf": ucf, "ucfr": ucfr, "inlay:debconf": s.Debconf.command,
 	}
 	for _, version := range []string{"", ".9", ".10", ".11", ".12", ".13", ".14"} {
 		all["python3"+version] = python

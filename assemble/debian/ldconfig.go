@@ -3,13 +3,10 @@
 package debian
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"debug/elf"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path"
@@ -34,8 +31,8 @@ type library struct {
 	name, path string
 	flags      uint32
 	osVersion  uint32
-	hwcap      uint64
-	dir        int // which of the directories
+	processor  string // that it is for, in glibc's words; "": any
+	dir        int    // which of the directories
 }
 
 // ldFlags are those of libraries by machine: ELF of libc6, and which ABI.
@@ -73,7 +70,7 @@ func Ldconfig(tree *overlay.Tree) error {
 	}
 	var all []library
 	for i, d := range dirs {
-		libs, err := scanLibraries(tree, d, old)
+		libs, err := scanAll(tree, d, old)
 		if err != nil {
 			return err
 		}
@@ -82,22 +79,47 @@ func Ldconfig(tree *overlay.Tree) error {
 			all = append(all, l)
 		}
 	}
-	all = append(all, hwcaps(tree, old)...)
 	slices.SortStableFunc(all, func(a, b library) int {
-		return cmp.Or(-compareLibraries(a.name, b.name), -cmp.Compare(a.flags, b.flags), -cmp.Compare(a.hwcap, b.hwcap), cmp.Compare(a.dir, b.dir))
+		return cmp.Or(-compareLibraries(a.name, b.name), -cmp.Compare(a.flags, b.flags), compareProcessors(a.processor, b.processor),
+			cmp.Compare(a.dir, b.dir), strings.Compare(a.path, b.path))
 	})
 	return tree.WriteFile(cacheFile, encodeCache(all, generator), 0o644)
 }
 
-// hwcaps returns the entries for special processors, which lie in directories
-// of their own, that are still there.
-func hwcaps(tree *overlay.Tree, old []library) (out []library) {
-	for _, l := range old {
-		if _, err := tree.Stat(l.path); err == nil && l.hwcap != 0 {
-			out = append(out, l)
+// compareProcessors puts libraries for special processors before those for any.
+func compareProcessors(a, b string) int {
+	if (a == "") != (b == "") {
+		return cmp.Compare(b, a)
+	}
+	return cmp.Compare(a, b)
+}
+
+// scanAll lists the libraries of a directory, and those below it that are for
+// special processors.
+func scanAll(tree *overlay.Tree, dir string, old []library) ([]library, error) {
+	all, err := scanLibraries(tree, dir, old)
+	if err != nil {
+		return nil, err
+	}
+	special := dir + "/glibc-hwcaps"
+	names, err := tree.ReadDir(special)
+	if err != nil {
+		return all, nil //nolint:nilerr // most have none
+	}
+	for _, n := range names {
+		if f, err := tree.Stat(special + "/" + n); err != nil || !f.Mode.IsDir() {
+			continue
+		}
+		libs, err := scanLibraries(tree, special+"/"+n, old)
+		if err != nil {
+			return nil, err
+		}
+		for _, l := range libs {
+			l.processor = n
+			all = append(all, l)
 		}
 	}
-	return out
+	return all, nil
 }
 
 // libraryDirs lists the directories in their order, each place once.
@@ -168,7 +190,8 @@ func scanLibraries(tree *overlay.Tree, dir string, old []library) ([]library, er
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]library{}
+	slices.SortFunc(names, compareLibraries) // of two files of one name the later counts
+	byName, files := map[string]library{}, map[string]string{}
 	for _, n := range names {
 		if !isLibrary(n) {
 			continue
@@ -178,12 +201,22 @@ func scanLibraries(tree *overlay.Tree, dir string, old []library) ([]library, er
 			return nil, err
 		}
 		if l.name != "" {
-			byName[l.name] = l
+			byName[l.name], files[l.name] = l, n
 		}
 	}
-	out := make([]library, 0, len(byName))
-	for _, l := range byName {
-		if tree.Exists(l.path) { // ldconfig makes the link that programs look for
+	return linked(tree, byName, files)
+}
+
+// linked returns the libraries that programs find, for which it makes the links
+// that are missing: packages have them, as a rule.
+func linked(tree *overlay.Tree, byName map[string]library, files map[string]string) (out []library, err error) {
+	for name, l := range byName {
+		if _, err := tree.Lstat(l.path); errors.Is(err, fs.ErrNotExist) {
+			if err := tree.Symlink(files[name], l.path); err != nil {
+				return nil, err
+			}
+		}
+		if tree.Exists(l.path) {
 			out = append(out, l)
 		}
 	}
@@ -221,7 +254,7 @@ func identify(tree *overlay.Tree, dir, p string, old []library) (library, error)
 	var notKept *overlay.NotKeptError
 	if errors.As(err, &notKept) {
 		for _, l := range old {
-			if l.path == p && l.hwcap == 0 {
+			if l.path == p {
 				return l, nil
 			}
 		}
@@ -294,104 +327,3 @@ func compareLibraries(a, b string) int {
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
-
-// readCache returns the entries of the cache, and what it was made by.
-func readCache(tree *overlay.Tree) (libs []library, generator string, err error) {
-	b, err := tree.ReadFile(cacheFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", nil
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	at := bytes.Index(b, []byte(cacheMagic)) // an older format may stand before it
-	if at < 0 {
-		return nil, "", fmt.Errorf("%s is of a format that is not known", cacheFile)
-	}
-	b = b[at:]
-	u32 := binary.LittleEndian.Uint32
-	bad := fmt.Errorf("%s is damaged", cacheFile)
-	if len(b) < cacheHead || u32(b[20:]) > maxLibs || len(b) < cacheHead+int(u32(b[20:]))*cacheEntry {
-		return nil, "", bad
-	}
-	for i := range int(u32(b[20:])) {
-		e := b[cacheHead+i*cacheEntry:]
-		name, ok1 := cString(b, u32(e[4:]))
-		p, ok2 := cString(b, u32(e[8:]))
-		if !ok1 || !ok2 {
-			return nil, "", bad
-		}
-		libs = append(libs, library{
-			name: name, path: p, flags: u32(e), osVersion: u32(e[12:]), hwcap: binary.LittleEndian.Uint64(e[16:]),
-		})
-	}
-	return libs, readGenerator(b, int(u32(b[32:]))), nil
-}
-
-func cString(b []byte, at uint32) (string, bool) {
-	if int(at) >= len(b) {
-		return "", false
-	}
-	end := bytes.IndexByte(b[at:], 0)
-	if end < 0 {
-		return "", false
-	}
-	return string(b[at : int(at)+end]), true
-}
-
-// readGenerator returns what the extension of a cache says it was made by.
-func readGenerator(b []byte, at int) string {
-	u32 := binary.LittleEndian.Uint32
-	if at == 0 || at+24 > len(b) || u32(b[at:]) != extMagic {
-		return ""
-	}
-	for i := range min(int(u32(b[at+4:])), 16) {
-		s := at + 8 + 16*i
-		if s+16 > len(b) {
-			break
-		}
-		from, size := int(u32(b[s+8:])), int(u32(b[s+12:]))
-		if u32(b[s:]) == 0 && from+size <= len(b) && size < 1024 {
-			return string(b[from : from+size])
-		}
-	}
-	return ""
-}
-
-// encodeCache writes the entries in their order. A name is the end of its path.
-func encodeCache(libs []library, generator string) []byte {
-	le := binary.LittleEndian
-	b := make([]byte, cacheHead+len(libs)*cacheEntry)
-	copy(b, cacheMagic)
-	le.PutUint32(b[20:], uint32(len(libs)))
-	b[28] = 2 // little-endian
-	places := map[string]int{}
-	for i, l := range libs {
-		at, ok := places[l.path]
-		if !ok {
-			at = len(b)
-			places[l.path] = at
-			b = append(append(b, l.path...), 0)
-		}
-		e := b[cacheHead+i*cacheEntry:]
-		le.PutUint32(e, l.flags)
-		le.PutUint32(e[4:], uint32(at+len(l.path)-len(l.name)))
-		le.PutUint32(e[8:], uint32(at))
-		le.PutUint32(e[12:], l.osVersion)
-		le.PutUint64(e[16:], l.hwcap)
-	}
-	le.PutUint32(b[24:], uint32(len(b)-cacheHead-len(libs)*cacheEntry))
-	if generator == "" {
-		return b
-	}
-	for len(b)%4 != 0 {
-		b = append(b, 0)
-	}
-	le.PutUint32(b[32:], uint32(len(b)))
-	ext := make([]byte, 24)
-	le.PutUint32(ext, extMagic)
-	le.PutUint32(ext[4:], 1)
-	le.PutUint32(ext[16:], uint32(len(b)+24))
-	le.PutUint32(ext[20:], uint32(len(generator)))
-	return append(append(b, ext...), generator...)
-}

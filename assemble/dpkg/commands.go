@@ -17,10 +17,14 @@ import (
 // commands are dpkg's own, as its scripts call them. E is the package that the
 // script belongs to.
 func (i *installer) commands(e *entry) map[string]script.Command {
-	return map[string]script.Command{
+	all := map[string]script.Command{
 		"dpkg": i.dpkg, "dpkg-query": i.query, "dpkg-statoverride": i.statoverride, "dpkg-trigger": i.trigger, "dpkg-realpath": i.realpath,
 		"dpkg-divert": func(_ context.Context, c *script.Call) error { return i.diversion(c, e) },
 	}
+	if e.name == "libc6" {
+		all["uname"] = kernel
+	}
+	return all
 }
 
 // dpkg is dpkg(1): questions only.
@@ -50,10 +54,20 @@ func (i *installer) dpkg(ctx context.Context, c *script.Call) error {
 			return nil
 		}
 		return c.Usage()
-	case "-L", "--listfiles", "-S", "--search", "-W", "--show", "-s", "--status":
+	case "-L", "--listfiles", "-S", "--search", "-W", "--show", "-s", "--status", "-l", "--list":
 		return i.query(ctx, c)
 	}
 	return c.Usage()
+}
+
+// kernel is uname(1) for the C library, which asks whether the kernel is too old
+// for it. That of an image is whose who runs it: the library asks again then.
+func kernel(_ context.Context, c *script.Call) error {
+	if len(c.Args) != 2 || c.Args[1] != "-s" && c.Args[1] != "-r" {
+		return c.Usage()
+	}
+	fmt.Fprintln(c.Out, map[string]string{"-s": "Linux", "-r": "6.1"}[c.Args[1]])
+	return nil
 }
 
 // realpath prints where a path leads, whether something is there or not.
@@ -90,7 +104,7 @@ func compareVersions(a, op, b string) bool {
 
 // query is dpkg-query(1).
 func (i *installer) query(_ context.Context, c *script.Call) error {
-	set, rest, err := c.Flags("LSWsf:", "listfiles:L", "search:S", "show:W", "status:s", "showformat=:f", "admindir=")
+	set, rest, err := c.Flags("LSWslf:", "listfiles:L", "list:l", "search:S", "show:W", "status:s", "showformat=:f", "admindir=")
 	if err != nil {
 		return err
 	}
@@ -105,6 +119,8 @@ func (i *installer) query(_ context.Context, c *script.Call) error {
 			return i.listFiles(c, rest)
 		case "S":
 			return i.search(c, rest)
+		case "l":
+			return i.listUnknown(c, rest)
 		case "s":
 			return i.each(c, rest, func(e *entry) (string, error) { return e.fields.String() + "\n", nil })
 		case "W":
@@ -115,6 +131,19 @@ func (i *installer) query(_ context.Context, c *script.Call) error {
 		}
 	}
 	return c.Usage()
+}
+
+// listUnknown is dpkg-query -l for packages of which nothing was ever heard:
+// the tables that it prints for others are for people.
+func (i *installer) listUnknown(c *script.Call, names []string) error {
+	for _, n := range names {
+		heard := func(e *entry) bool { return strings.Contains(e.fields.String(), n) }
+		if strings.ContainsAny(n, "*?[") || slices.ContainsFunc(i.packages, heard) {
+			return c.Usage()
+		}
+	}
+	fmt.Fprintf(c.Err, "no packages found matching %s\n", strings.Join(names, " "))
+	return script.Exit(1)
 }
 
 func (i *installer) each(c *script.Call, names []string, f func(*entry) (string, error)) error {

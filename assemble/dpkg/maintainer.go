@@ -173,7 +173,7 @@ func (i *installer) machine(ctx context.Context, e *entry, kind string, text []b
 		commands[name] = f
 	}
 	m := &script.Machine{
-		Tree: i.tree, Commands: commands, Env: i.env(e, kind),
+		Tree: i.tree, Commands: commands, Env: i.env(e, kind), Time: i.o.Time,
 		Sourced: map[string]string{debian.Confmodule: debian.ConfmoduleText},
 	}
 	if !strings.Contains(string(text), debian.Confmodule) {
@@ -194,7 +194,7 @@ func (i *installer) ask(ctx context.Context, m *script.Machine, e *entry, kind s
 	if err != nil || config == "" || kind != "postinst" || args[0] != "configure" {
 		return err
 	}
-	inner := &script.Machine{Tree: m.Tree, Commands: m.Commands, Env: i.env(e, "config"), Sourced: m.Sourced}
+	inner := &script.Machine{Tree: m.Tree, Time: m.Time, Commands: m.Commands, Env: i.env(e, "config"), Sourced: m.Sourced}
 	err = inner.Run(ctx, "/"+infoDir+e.stem()+".config", []byte(config), args...)
 	for _, s := range inner.Skipped() {
 		m.Skip(s)

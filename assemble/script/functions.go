@@ -13,8 +13,9 @@ import (
 // stack ends a Go program.
 const maxStack = 4000
 
-// functions are those that a script has declared, by what they call: none may
-// call itself, by whatever way, since that need not end.
+// functions are those that a script has declared, by what they call. One may
+// call itself, which ends when the stack is full, but not from a shell of its
+// own or by way of another: that need not end.
 type functions struct {
 	calls   map[string][]string
 	dynamic map[syntax.Pos]bool // where a function calls what a variable names
@@ -42,16 +43,46 @@ func (f *functions) learn(file *syntax.File) error {
 func (f *functions) body(d *syntax.FuncDecl) {
 	name := d.Name.Value
 	f.calls[name] = slices.Clone(f.calls[name])
+	shells := shellsOf(d.Body)
 	syntax.Walk(d.Body, func(n syntax.Node) bool {
-		if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) > 0 {
-			if callee := c.Args[0].Lit(); callee != "" {
-				f.calls[name] = append(f.calls[name], callee)
-			} else {
-				f.dynamic[c.Pos()] = true
-			}
+		c, ok := n.(*syntax.CallExpr)
+		if !ok || len(c.Args) == 0 {
+			return true
+		}
+		switch callee := c.Args[0].Lit(); {
+		case callee == "":
+			f.dynamic[c.Pos()] = true
+		case callee == name && !shells[c]: // the stack ends it
+		default:
+			f.calls[name] = append(f.calls[name], callee)
 		}
 		return true
 	})
+}
+
+// shellsOf returns the calls in a body that may run in a shell of their own,
+// with a stack of its own.
+func shellsOf(body syntax.Node) map[*syntax.CallExpr]bool {
+	calls := map[*syntax.CallExpr]bool{}
+	syntax.Walk(body, func(n syntax.Node) bool {
+		own := false
+		switch n := n.(type) {
+		case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst:
+			own = true
+		case *syntax.BinaryCmd:
+			own = n.Op == syntax.Pipe || n.Op == syntax.PipeAll
+		}
+		if own {
+			syntax.Walk(n, func(n syntax.Node) bool {
+				if c, ok := n.(*syntax.CallExpr); ok {
+					calls[c] = true
+				}
+				return true
+			})
+		}
+		return true
+	})
+	return calls
 }
 
 // reaches reports whether from calls to, over others.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"time"
 )
 
 func xargs(ctx context.Context, c *Call) error {
@@ -125,5 +126,16 @@ func uname(_ context.Context, c *Call) error {
 	return nil
 }
 
-// date would tell the time.
-func date(_ context.Context, c *Call) error { return c.Usage() }
+// date tells the time of the build, for people.
+func date(_ context.Context, c *Call) error {
+	set, rest, err := c.Flags("ud:", "utc:u", "date=:d")
+	if err != nil {
+		return err
+	}
+	now := time.Unix(c.Time, 0).UTC().Format("Mon Jan _2 15:04:05 UTC 2006")
+	if d, ok := set["d"]; len(rest) > 0 || ok && d != now {
+		return c.Usage()
+	}
+	fmt.Fprintln(c.Out, now)
+	return nil
+}

@@ -75,6 +75,7 @@ type Machine struct {
 	Tree     *overlay.Tree
 	Commands map[string]Command
 	Env      []string
+	Time     int64             // of the build, in seconds since 1970
 	Sourced  map[string]string // texts that stand for files which scripts read in, by path
 
 	standard map[string]Command
@@ -151,6 +152,7 @@ func (m *Machine) run(ctx context.Context, name string, text []byte, args []stri
 	if err != nil {
 		return err
 	}
+	tame(file.Stmts, true)
 	runner, err := interp.New(m.options(args, in, out)...)
 	if err != nil {
 		return err
@@ -253,7 +255,7 @@ func (c *Call) interpret(ctx context.Context, at string) error {
 		return &UnsupportedError{c.Args[0]}
 	}
 	args := c.Args[1:]
-	inner := &Machine{Tree: c.Tree, Commands: c.Commands, Env: c.exported(), Sourced: c.Sourced, umask: c.umask, depth: c.depth, standard: c.standard}
+	inner := &Machine{Tree: c.Tree, Time: c.Time, Commands: c.Commands, Env: c.exported(), Sourced: c.Sourced, umask: c.umask, depth: c.depth, standard: c.standard}
 	inner.calls.Store(c.calls.Load())
 	inner.printed.Store(c.printed.Load())
 	err = inner.run(ctx, at, text, args, c.In, c.Out)

@@ -72,6 +72,13 @@ func TestScripts(t *testing.T) {
 		{`echo 'echo called $1 >/out' >/lib.sh; . /lib.sh`, "called configure\n"},
 		{"echo '#!/bin/sh' >/usr/bin/mine; echo 'cat >/out; echo $0 $1 >>/out' >>/usr/bin/mine; chmod +x /usr/bin/mine; echo in | mine arg", "in\n/usr/bin/mine arg\n"},
 		{`echo a b | xargs -r ls || true; printf '' | xargs -r rm; echo ok >/out`, "ok\n"},
+		{`date >/out; date -d "$(date)" >>/out`, "Thu Jan  1 00:00:00 UTC 1970\nThu Jan  1 00:00:00 UTC 1970\n"},
+		{`f() { case $1 in a/*) f "${1#*/}";; *) echo $1;; esac; }; f a/a/b >/out`, "b\n"},
+		// What ends a list or a condition isn't what "set -e" is about.
+		{`set -e; if true; then echo a >/out; false && echo b >>/out; fi; for i in 1 2; do [ $i = 1 ] && echo $i >>/out; done; echo c >>/out`, "a\n1\nc\n"},
+		{`set -e; case x in x) { false && true; };; esac; echo a >/out`, "a\n"},
+		{`if true; then false && true; fi; echo $? >/out`, "1\n"},
+		{`f() { if true; then false && true; fi; }; f || echo "no $?" >/out`, "no 1\n"},
 	}
 	for _, tt := range tests {
 		m := machine(t)
@@ -98,16 +105,18 @@ func TestFails(t *testing.T) {
 // whatever they would make of a failure.
 func TestNeverGuesses(t *testing.T) {
 	for text, want := range map[string]string{
-		"curl x || true":                        "curl",
-		"rm --one-file-system /x || true":       "rm --one-file-system",
-		"x=$(curl y) || true":                   "curl",
-		"curl x | cat || true":                  "curl",
-		"(curl x) || true":                      "curl",
-		"if ! curl; then rm -r /etc; fi":        "curl",
-		"date +%s || true":                      "date +%s",
-		"sed 's/a/b/w /etc/x' /etc/passwd || :": "sed",
-		"awk '{ while (1) x++ }' || :":          "awk",
-		"echo a >/dev/tty || true":              "/dev/tty",
+		"curl x || true":                         "curl",
+		"rm --one-file-system /x || true":        "rm --one-file-system",
+		"x=$(curl y) || true":                    "curl",
+		"curl x | cat || true":                   "curl",
+		"(curl x) || true":                       "curl",
+		"if ! curl; then rm -r /etc; fi":         "curl",
+		"date +%s || true":                       "+%s",
+		"sed 's/a/b/w /etc/x' /etc/passwd || :":  "sed",
+		"awk '{ while (1) x++ }' || :":           "awk",
+		"echo a >/dev/tty || true":               "/dev/tty",
+		"set -e; f() { g; }; g() { f; }; f || :": "calls itself",
+		"date -d yesterday || :":                 "date -d yesterday",
 	} {
 		m := machine(t)
 		err := m.Run(t.Context(), "postinst", []byte(text+"\necho after >/out"))
@@ -155,6 +164,9 @@ func TestEnds(t *testing.T) {
 		"while x=1; do y=2; done",
 		"f() { f; }; f",
 		"f() { f | f; }; f",
+		"f() { (f); }; f",
+		"f() { x=$(f); }; f",
+		"f() { f; f; }; f || f",
 		"sleep 1 & wait",
 		"x=aaaaaaaa; " + strings.Repeat("x=$x$x; ", 40),
 		"x=aaaaaaaa; for i in " + strings.Repeat("1 ", 60) + "; do x=$x$x; done",
