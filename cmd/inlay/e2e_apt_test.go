@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// unpacked finds the packages that a build says it left unpacked.
+var unpacked = regexp.MustCompile(`(?m)^apt: (\S+): \S+ NOT run`)
+
+// TestE2EApt puts Debian packages, a wheel and source on a Debian parent: dpkg
+// and apt find nothing wrong with it, and go on from there.
+func TestE2EApt(t *testing.T) {
+	e := e2e(t)
+	dir := project(t, `
+settings:
+  docker:
+    parent_image: `+e.parent("debian")+`
+    apt_packages: [git, curl, libsm6, libxext6]
+    requirements: [six]
+`, map[string]string{"show.py": "import six\nprint(six.__name__)\n"})
+	out := filepath.Join(t.TempDir(), "image")
+	cold := e.inlay(t, "build", "-o", "oci:"+out, dir)
+	if again := e.inlay(t, "build", "--no-cache", "-o", "oci:"+out, dir); again.stdout != cold.stdout {
+		t.Errorf("made twice, the image is %s and %s", cold.stdout, again.stdout)
+	}
+	warm := e.inlay(t, "build", "--offline", "-o", "oci:"+out, dir)
+	if warm.stdout != cold.stdout || !strings.Contains(warm.stderr, "3 layers: 0 made, 3 reused") {
+		t.Errorf("a build with no change says %s%s", warm.stderr, warm.stdout)
+	}
+	e.report(t, "24 Debian packages, a wheel and source: the first build %.1f s, with no change %.2f s", cold.wall.Seconds(), warm.wall.Seconds())
+	for _, check := range []struct {
+		script string
+		want   string // the beginning of what it prints
+		whole  bool   // it prints nothing else
+	}{
+		{"git --version", "git version 2.", false},
+		{"curl --version", "curl 7.", false},
+		{"git init -q /tmp/r && cd /tmp/r && git -c user.name=a -c user.email=b commit -q --allow-empty -m c && git log --oneline | cut -c9-", "c\n", true},
+		{"python3 show.py", "six\n", true},
+		{"python3 -c 'import ctypes; ctypes.CDLL(\"libSM.so.6\"); ctypes.CDLL(\"libXext.so.6\")'", "", true},
+		{"dpkg --audit", "", true},
+		{"dpkg --verify", "", true},
+		{"dpkg -s git | grep Status", "Status: install ok installed\n", true},
+		{"ldconfig -p | grep -c libSM.so.6", "1\n", true},
+	} {
+		got := e.podman(t, out, "sh", "-c", check.script)
+		if got.err != nil || !strings.HasPrefix(got.stdout, check.want) || check.whole && got.stdout != check.want {
+			t.Errorf("%s prints %q (%v %s), want %q", check.script, got.stdout, got.err, got.stderr, check.want)
+		}
+	}
+}
+
+// TestE2EBootstrap makes parents of Debian packages alone, and goes on from them
+// with wheels and with apt itself.
+func TestE2EBootstrap(t *testing.T) {
+	e := e2e(t)
+	dir := project(t, "settings: {docker: {requirements: [six]}}\n", map[string]string{"show.py": "import six, ssl, sqlite3\nprint(six.__name__)\n"})
+	for _, suite := range []string{"bookworm", "trixie"} {
+		t.Run(suite, func(t *testing.T) {
+			root := filepath.Join(t.TempDir(), "root")
+			cold := e.inlay(t, "bootstrap", "--package", "python3", "--package", "ca-certificates", "--platform", "linux/amd64", "-o", "oci:"+root, suite)
+			again := e.inlay(t, "bootstrap", "--no-cache", "--package", "python3", "--package", "ca-certificates", "--platform", "linux/amd64", "-o", "oci:"+root, suite)
+			if again.stdout != cold.stdout {
+				t.Errorf("made twice, the image is %s and %s", cold.stdout, again.stdout)
+			}
+			var left []string
+			for _, m := range unpacked.FindAllStringSubmatch(again.stderr, -1) {
+				left = append(left, m[1])
+			}
+			e.report(t, "bootstrap of %s with Python: %.1f s of wall time, %.1f of CPU; left unpacked: %s", suite, again.wall.Seconds(), again.cpu.Seconds(), strings.Join(left, " "))
+
+			out := filepath.Join(t.TempDir(), "image")
+			e.inlay(t, "build", "--parent-image", "apt:"+suite+"+python3+ca-certificates", "--platform", "linux/amd64", "-o", "oci:"+out, dir)
+			begin := time.Now()
+			e.inlay(t, "build", "--offline", "--parent-image", "apt:"+suite+"+python3+ca-certificates", "--platform", "linux/amd64", "-o", "oci:"+out, dir)
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("a build with no change takes %s", took)
+			}
+			if got := e.podman(t, out, "python3", "show.py"); got.err != nil || got.stdout != "six\n" {
+				t.Errorf("the program prints %q (%v %s)", got.stdout, got.err, got.stderr)
+			}
+			e.soundRoot(t, root, left)
+		})
+	}
+}
+
+// soundRoot holds that dpkg and apt find nothing wrong but the packages that are
+// left unpacked, and can finish these.
+func (e env) soundRoot(t *testing.T, root string, left []string) {
+	t.Helper()
+	for script, want := range map[string]string{
+		"dpkg --verify": "", "getent passwd root | cut -d: -f1,3-": "root:0:0:root:/root:/bin/bash\n", "readlink /bin /lib /sbin": "usr/bin\nusr/lib\nusr/sbin\n",
+		"dpkg --configure -a >/dev/null && dpkg --audit": "",
+		"ls /etc/apt/sources.list.d":                     "debian.sources\n",
+	} {
+		if got := e.podman(t, root, "sh", "-c", script); got.err != nil || got.stdout != want {
+			t.Errorf("%s prints %q (%v %s), want %q", script, got.stdout, got.err, got.stderr, want)
+		}
+	}
+	got := e.podman(t, root, "sh", "-c", "dpkg-query -W -f '${Package} ${db:Status-Abbrev}\\n' | grep -v 'ii $' | cut -d' ' -f1")
+	found := strings.Fields(got.stdout)
+	slices.Sort(found)
+	slices.Sort(left)
+	if !slices.Equal(found, slices.Compact(left)) {
+		t.Errorf("dpkg says that %q are not configured, the build %q", found, left)
+	}
+	if got := e.podman(t, root, "apt-get", "check"); got.err != nil {
+		t.Errorf("apt-get check: %v %s", got.err, got.stderr)
+	}
+	online := command(t, append(e.store(), "NETWORK=host"), filepath.Join(e.scripts, "run.sh"), root, "--", "sh", "-c",
+		"apt-get update -qq && apt-get install -y -qq --no-install-recommends hello >/dev/null && hello && dpkg --audit")
+	if strings.Contains(online.stderr, "resolve") || strings.Contains(online.stderr, "connect") {
+		t.Logf("apt-get install was not tried: containers have no network here: %s", online.stderr)
+	} else if online.err != nil || online.stdout != "Hello, world!\n" {
+		t.Errorf("apt-get install in the image prints %q (%v %s)", online.stdout, online.err, online.stderr)
+	}
+}
+
+// TestE2EBootstrapForeign makes a parent for another architecture, of which
+// nothing can run here.
+func TestE2EBootstrapForeign(t *testing.T) {
+	e := e2e(t)
+	root := filepath.Join(t.TempDir(), "root")
+	e.inlay(t, "bootstrap", "--package", "python3", "--platform", "linux/arm64", "-o", "oci:"+root, "bookworm")
+	var report struct {
+		Platform string
+		Python   string
+	}
+	got := e.inlay(t, "inspect", "--format", "json", "oci:"+root)
+	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Platform != "linux/arm64" || !strings.HasPrefix(report.Python, "3.11.") {
+		t.Errorf("the image is for %s with Python %s", report.Platform, report.Python)
+	}
+	var layers struct {
+		Layers []struct{ Digest string }
+	}
+	var index struct {
+		Manifests []struct{ Digest string }
+	}
+	blob := func(digest string) string { return filepath.Join(root, "blobs", strings.Replace(digest, ":", "/", 1)) }
+	if err := json.Unmarshal([]byte(read(t, filepath.Join(root, "index.json"))), &index); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(read(t, blob(index.Manifests[0].Digest))), &layers); err != nil {
+		t.Fatal(err)
+	}
+	bash := must(t, nil, "tar", "-xOf", blob(layers.Layers[0].Digest), "usr/bin/bash").stdout
+	if len(bash) < 20 || bash[:4] != "\x7fELF" || bash[18] != 0xb7 {
+		t.Errorf("bash in the image is no program for arm64: %q", bash[:min(len(bash), 20)])
+	}
+}
