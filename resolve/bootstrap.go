@@ -24,6 +24,7 @@ type Root struct {
 	Suite    string   // "bookworm"
 	Packages []string // besides the essential ones and apt
 	Platform string
+	Locked   *apt.Resolved // what it is made of; nil: that is to be decided
 }
 
 // A Bootstrapped is the plan of such an image. Files are those of its last step,
@@ -31,7 +32,7 @@ type Root struct {
 type Bootstrapped struct {
 	Plan     plan.Plan         `json:"plan"`
 	Files    map[string]string `json:"files"`
-	Packages *apt.Resolved     `json:"-"`
+	Packages *apt.Resolved     `json:"packages"`
 }
 
 // Where things are in an image, for apt.
@@ -58,9 +59,10 @@ func Bootstrap(ctx context.Context, req Request, root Root) (*Bootstrapped, erro
 	if err != nil {
 		return nil, err
 	}
-	words := append([]string{"apt"}, root.Packages...)
-	tree := plan.Tree(nil)
-	r, err := recalled(req, q, tree, words, func() (*apt.Resolved, error) { return resolveRoot(ctx, req, q, from, words) })
+	tree, words, r := plan.Tree(nil), root.words(), root.Locked
+	if r == nil {
+		r, err = recalled(req, q, tree, words, func() (*apt.Resolved, error) { return resolveRoot(ctx, req, q, from, words) })
+	}
 	if err != nil {
 		return nil, fmt.Errorf("resolving the packages of %s: %w", root.Suite, err)
 	}
@@ -74,6 +76,9 @@ func Bootstrap(ctx context.Context, req Request, root Root) (*Bootstrapped, erro
 	}}}
 	return b, nil
 }
+
+// words are what is asked for beside the essential packages.
+func (r Root) words() []string { return append([]string{"apt"}, r.Packages...) }
 
 func rootName(root Root, n int) string {
 	name := "apt: " + root.Suite
@@ -177,6 +182,9 @@ func rootRequest(req Request, root Root) (q apt.Request, from trusted, err error
 	if q, err = packageRequest(req, root.Platform); err != nil {
 		return q, from, err
 	}
+	if root.Locked != nil && (known[root.Suite] != nil || req.Settings.Apt.Keyring != "") {
+		return q, trusted{paths: []string{debianKeyring}}, ownKey(req, &q) // neither an archive nor a signature is asked
+	}
 	host := &setup.Setup{}
 	if req.Host != nil {
 		if host, err = req.Host(); err != nil {
@@ -261,13 +269,11 @@ func (e *KeyringError) Hint() string {
 // this machine's apt has it.
 func (t *trusted) sign(req Request, suite string, host *setup.Setup, q *apt.Request) error {
 	var by []string
-	switch name := req.Settings.Apt.Keyring; {
-	case name != "":
-		key, err := readKey(req, "apt.keyring", name)
-		if err != nil {
+	switch {
+	case req.Settings.Apt.Keyring != "":
+		if err := ownKey(req, q); err != nil {
 			return err
 		}
-		q.Keyrings[ownKeyring] = key
 		by = []string{"/" + ownKeyring}
 	case known[suite] != nil && len(host.Keyrings) > 0:
 		for name, b := range host.Keyrings {
@@ -292,6 +298,14 @@ func (t *trusted) sign(req Request, suite string, host *setup.Setup, q *apt.Requ
 		}
 	}
 	return nil
+}
+
+// ownKey reads the keyring of the settings, if they name one.
+func ownKey(req Request, q *apt.Request) (err error) {
+	if name := req.Settings.Apt.Keyring; name != "" {
+		q.Keyrings[ownKeyring], err = readKey(req, "apt.keyring", name)
+	}
+	return err
 }
 
 // empty is the tree of an image without a parent.

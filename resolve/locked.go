@@ -254,6 +254,7 @@ func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *loc
 	if p, err := source.Platform(now.Platform); err == nil {
 		now.Platform = p
 	}
+	now.Parent.Packages = lockRoot(req, r)
 	lockPackages(now.Packages, r.Packages)
 	if r.Resolution == nil {
 		return now

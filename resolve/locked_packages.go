@@ -10,6 +10,7 @@ import (
 	"inlay/resolve/apt"
 	"inlay/resolve/lock"
 	"inlay/resolve/settings"
+	"inlay/resolve/source"
 )
 
 // packageQuestion returns what a lock file says of packages that are asked for,
@@ -39,17 +40,59 @@ func lockPackages(p *lock.Packages, r *apt.Resolved) {
 	}
 }
 
-// packagesOf returns what a lock file says of packages, nil if nothing.
-func packagesOf(im *lock.Image, arch string) *apt.Resolved {
-	if im == nil || im.Packages == nil {
+// lockRoot returns what a lock file says of a parent that is made of packages
+// alone, nil if r isn't one.
+func lockRoot(req Request, r *Result) *lock.Packages {
+	ref, err := source.Parse(r.Parent.Name)
+	if err != nil || ref.Transport != source.Apt || req.Root == nil {
 		return nil
 	}
-	r := &apt.Resolved{Arch: arch, Requested: im.Packages.Requested, Recommends: im.Packages.Recommends, Solver: apt.Solver}
-	for _, d := range im.Packages.Debs {
+	made := req.Root(r.Parent.Digest)
+	if made == nil {
+		return nil
+	}
+	var root Root
+	root.Suite, root.Packages = ref.Root()
+	p := &lock.Packages{Requested: root.words(), Recommends: req.Settings.Apt.Recommends}
+	lockPackages(p, made)
+	return p
+}
+
+// Root returns what the lock file says that a parent of that digest is made
+// of, nil if nothing.
+func (l Lock) Root(digest string) *apt.Resolved {
+	if l.File == nil {
+		return nil
+	}
+	for _, im := range l.File.Images {
+		if im.Parent.Digest == digest {
+			return resolvedOf(im.Parent.Packages, "")
+		}
+	}
+	return nil
+}
+
+// packagesOf returns what a lock file says of packages, nil if nothing.
+func packagesOf(im *lock.Image, arch string) *apt.Resolved {
+	if im == nil {
+		return nil
+	}
+	return resolvedOf(im.Packages, arch)
+}
+
+func resolvedOf(p *lock.Packages, arch string) *apt.Resolved {
+	if p == nil {
+		return nil
+	}
+	r := &apt.Resolved{Arch: arch, Requested: p.Requested, Recommends: p.Recommends, Solver: apt.Solver}
+	for _, x := range p.Sources {
+		r.Indexes = append(r.Indexes, apt.Index{Archive: x.Archive, Suite: x.Suite, Component: x.Component, InReleaseSHA256: x.InRelease, SignedBy: x.SignedBy})
+	}
+	for _, d := range p.Debs {
 		i := strings.LastIndexByte(d.URL, '/') + 1
 		r.Packages = append(r.Packages, apt.Package{
 			Name: d.Name, Version: d.Version, Arch: d.Arch, Size: d.Size, SHA256: d.SHA256, Archive: d.URL[:i], Filename: d.URL[i:],
-			Auto: d.Auto, Replaces: d.Replaces, Why: apt.Why{Requested: isRequested(im.Packages.Requested, d.Name)},
+			Auto: d.Auto, Replaces: d.Replaces, Why: apt.Why{Requested: isRequested(p.Requested, d.Name)},
 		})
 	}
 	return r

@@ -50,6 +50,9 @@ type Request struct {
 	Packages Packages
 	Answers  Store                        // keeps what packages came to
 	Host     func() (*setup.Setup, error) // how apt is set up on this machine, for images without a parent; nil: not at all
+	// Root returns what the parent of a digest was made of, if it was made of
+	// packages alone; nil knows none.
+	Root func(digest string) *apt.Resolved
 	// Make returns the image of a plan, made for that if need be: where packages
 	// bring a Python or a user, their layer decides about the rest.
 	Make    func(ctx context.Context, p plan.Plan) (v1.Image, error)

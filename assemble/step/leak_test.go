@@ -15,7 +15,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"inlay/assemble/deb"
+	"inlay/assemble/deb/debtest"
 	"inlay/assemble/step"
+	"inlay/layers"
 	"inlay/layers/leak"
 	"inlay/resolve/plan"
 )
@@ -67,5 +70,31 @@ func TestLeaks(t *testing.T) {
 		if tt.want == "" && !cmp.Equal(searched.Bytes(), plain.Bytes()) {
 			t.Errorf("%s: that it is searched changes the layer", tt.name)
 		}
+	}
+}
+
+// So is one in a Debian package.
+func TestLeakInPackage(t *testing.T) {
+	const password = "s3cr3t-passw0rd"
+	ix, err := layers.Scan(t.Context(), bytes.NewReader(debtest.Tar([]debtest.File{{Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"}, {Name: "var/lib/dpkg/info/"}, {Name: "var/lib/dpkg/status"}})), step.Keep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := debtest.Deb{Name: "a", Files: []debtest.File{{Name: "./"}, {Name: "./etc/"}, {Name: "./etc/a.conf", Body: "token=" + password}}}.Bytes()
+	file := filepath.Join(t.TempDir(), "a.deb")
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tools := step.Tools{
+		Debs:    deb.NewStore(t.TempDir()),
+		Parent:  func(context.Context) (*layers.View, error) { return layers.Stack(ix) },
+		Deb:     func(context.Context, plan.Deb) (*os.File, error) { return os.Open(file) },
+		Secrets: leak.New([]leak.Secret{{User: "ann", Value: password, Of: "corp"}}),
+	}
+	s := plan.Step{Name: "apt: a 1", Apt: &plan.Apt{Scripts: "native", Debs: []plan.Deb{{Name: "a", Version: "1", Arch: "all", File: "a.deb", Digest: digest(string(raw))}}}}
+	_, err = step.Write(t.Context(), &bytes.Buffer{}, s, tools)
+	var found *leak.Error
+	if want := `the password or token of corp is in /etc/a.conf of layer "apt: a 1"`; !errors.As(err, &found) || err.Error() != want {
+		t.Errorf("Write = %v, want %s", err, want)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"inlay/assemble"
-	"inlay/cache"
 	"inlay/resolve"
 	"inlay/resolve/settings"
 	"inlay/resolve/source"
@@ -67,22 +66,9 @@ func bootstrap(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	outputs := make([]assemble.Output, len(j.outputs))
-	for i, t := range j.outputs {
-		outputs[i] = t.output
-	}
 	tools := j.tools(b.Plan)
 	tools.Context = texts(b.Files)
-	img, err := assemble.Build(c.Context, b.Plan, assemble.Options{
-		Images:   j.parents(),
-		Cache:    j.site.cache,
-		Dirs:     values(j.site.cache, cache.Inventories),
-		Anew:     c.Bool("no-cache"),
-		Tools:    tools,
-		Outputs:  outputs,
-		Jobs:     c.Int("jobs"),
-		Progress: j.show.Start,
-	})
+	img, err := assemble.Build(c.Context, b.Plan, j.options(c, tools))
 	if err != nil {
 		return err
 	}

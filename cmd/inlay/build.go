@@ -15,6 +15,7 @@ import (
 
 	"inlay/assemble"
 	"inlay/assemble/record"
+	"inlay/assemble/step"
 	"inlay/cache"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
@@ -188,20 +189,7 @@ func build(c *cli.Context) error {
 		return err
 	}
 	planned := time.Now()
-	outputs := make([]assemble.Output, len(j.outputs))
-	for i, t := range j.outputs {
-		outputs[i] = t.output
-	}
-	img, err := assemble.Build(c.Context, p, assemble.Options{
-		Images:   j.parents(),
-		Cache:    j.site.cache,
-		Dirs:     values(j.site.cache, cache.Inventories),
-		Anew:     c.Bool("no-cache"),
-		Tools:    j.tools(p),
-		Outputs:  outputs,
-		Jobs:     c.Int("jobs"),
-		Progress: j.show.Start,
-	})
+	img, err := assemble.Build(c.Context, p, j.options(c, j.tools(p)))
 	if err != nil {
 		return err
 	}
@@ -218,6 +206,24 @@ func build(c *cli.Context) error {
 		return err
 	}
 	return j.tell(c, img)
+}
+
+// options say how an image is made and where it goes.
+func (j *job) options(c *cli.Context, tools step.Tools) assemble.Options {
+	outputs := make([]assemble.Output, len(j.outputs))
+	for i, t := range j.outputs {
+		outputs[i] = t.output
+	}
+	return assemble.Options{
+		Images:   j.parents(),
+		Cache:    j.site.cache,
+		Dirs:     values(j.site.cache, cache.Inventories),
+		Anew:     c.Bool("no-cache"),
+		Tools:    tools,
+		Outputs:  outputs,
+		Jobs:     c.Int("jobs"),
+		Progress: j.show.Start,
+	}
 }
 
 // skip prints the parent's name: nothing is built (skip_build).

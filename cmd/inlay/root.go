@@ -17,6 +17,7 @@ import (
 
 	"inlay/cache"
 	"inlay/resolve"
+	"inlay/resolve/apt"
 	"inlay/resolve/apt/setup"
 	"inlay/resolve/source"
 )
@@ -35,7 +36,11 @@ func (o opener) Open(ctx context.Context, ref source.Reference, platform string)
 	suite, packages := ref.Root()
 	b, err := o.job.known(ref.Digest)
 	if errors.Is(err, fs.ErrNotExist) {
-		b, err = o.job.bootstrap(ctx, resolve.Root{Suite: suite, Packages: packages, Platform: platform})
+		root := resolve.Root{Suite: suite, Packages: packages, Platform: platform}
+		if ref.Digest != "" {
+			root.Locked = o.job.locked.Root(ref.Digest)
+		}
+		b, err = o.job.bootstrap(ctx, root)
 	}
 	if err != nil {
 		return nil, err
@@ -102,6 +107,15 @@ func (j *job) known(digest string) (*resolve.Bootstrapped, error) {
 		return nil, fs.ErrNotExist
 	}
 	return b, nil
+}
+
+// madeOf returns what the image of a digest was made of, nil if it isn't known.
+func (j *job) madeOf(digest string) *apt.Resolved {
+	b, err := j.known(digest)
+	if err != nil {
+		return nil
+	}
+	return b.Packages
 }
 
 // keep remembers what an image was made of.

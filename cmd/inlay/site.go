@@ -187,6 +187,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Platform: "linux/" + runtime.GOARCH,
 		Images:   opener{j.site.images, j},
 		Host:     hostApt,
+		Root:     j.madeOf,
 		Python:   j.site.python,
 		Projects: j.site.exporter(j.show, j.index.Hidden()),
 		Packages: j.site.apt,

@@ -198,6 +198,9 @@ func (c *checker) image(im Image, at []any) {
 	c.want(im.Parent.Image != "", "the parent has no name", in("parent")...)
 	c.want(digestForm.MatchString(im.Parent.Digest), fmt.Sprintf("%q is not a digest", im.Parent.Digest), in("parent", "digest")...)
 	c.want(im.Python != nil || len(im.Wheels)+len(im.Removed)+len(im.Groups) == 0, "it has requirements and no python", at...)
+	if p := im.Parent.Packages; p != nil {
+		c.packages(p, in("parent", "packages"))
+	}
 	if im.Packages != nil {
 		c.packages(im.Packages, in("packages"))
 	}

@@ -48,6 +48,8 @@ type Image struct {
 type Parent struct {
 	Image  string `yaml:"image"`  // as the settings name it
 	Digest string `yaml:"digest"` // of the manifest for the platform
+	// Packages are those that it is made of, if it is made of packages alone.
+	Packages *Packages `yaml:"packages,omitempty"`
 }
 
 // A Group is a list of requirements that are installed together.
