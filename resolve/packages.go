@@ -38,7 +38,7 @@ func packages(ctx context.Context, req Request, inv *parent.Inventory, known *lo
 	if len(s.Apt.Packages) == 0 {
 		return nil, nil
 	}
-	if !slices.ContainsFunc(inv.Packages, func(p parent.Package) bool { return p.Name == "dpkg" }) {
+	if !slices.ContainsFunc(inv.Packages, isDebian) {
 		return nil, s.FieldError("apt_packages", "the parent image has no dpkg, so Debian packages can't be added to it",
 			"name a `parent_image` of Debian or Ubuntu, or leave `apt_packages` out")
 	}
@@ -67,6 +67,12 @@ func packages(ctx context.Context, req Request, inv *parent.Inventory, known *lo
 		req.note("apt_packages: the parent has them all")
 	}
 	return r, nil
+}
+
+// isDebian reports whether p shows that its image has Debian packages: it has
+// dpkg, or a file for each package, as distroless images do.
+func isDebian(p parent.Package) bool {
+	return p.Name == "dpkg" || strings.HasPrefix(p.Path, "/var/lib/dpkg/status.d/")
 }
 
 // packageRequest is what the settings say of packages.

@@ -64,13 +64,19 @@ func Ldconfig(tree *overlay.Tree) error {
 	if err != nil {
 		return err
 	}
+	known := knownLibraries{}
+	for _, l := range old {
+		if real, err := tree.Resolve(l.path); err == nil {
+			known[real] = append(known[real], l)
+		}
+	}
 	dirs, err := libraryDirs(tree)
 	if err != nil {
 		return err
 	}
 	var all []library
 	for i, d := range dirs {
-		libs, err := scanAll(tree, d, old)
+		libs, err := scanAll(tree, d, known)
 		if err != nil {
 			return err
 		}
@@ -96,8 +102,8 @@ func compareProcessors(a, b string) int {
 
 // scanAll lists the libraries of a directory, and those below it that are for
 // special processors.
-func scanAll(tree *overlay.Tree, dir string, old []library) ([]library, error) {
-	all, err := scanLibraries(tree, dir, old)
+func scanAll(tree *overlay.Tree, dir string, known knownLibraries) ([]library, error) {
+	all, err := scanLibraries(tree, dir, known)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +116,7 @@ func scanAll(tree *overlay.Tree, dir string, old []library) ([]library, error) {
 		if f, err := tree.Stat(special + "/" + n); err != nil || !f.Mode.IsDir() {
 			continue
 		}
-		libs, err := scanLibraries(tree, special+"/"+n, old)
+		libs, err := scanLibraries(tree, special+"/"+n, known)
 		if err != nil {
 			return nil, err
 		}
@@ -185,7 +191,7 @@ func includeConf(tree *overlay.Tree, joined, pattern string, dirs *[]string, dep
 }
 
 // scanLibraries lists the libraries of a directory.
-func scanLibraries(tree *overlay.Tree, dir string, old []library) ([]library, error) {
+func scanLibraries(tree *overlay.Tree, dir string, known knownLibraries) ([]library, error) {
 	names, err := tree.ReadDir(dir)
 	if err != nil {
 		return nil, err
@@ -196,7 +202,7 @@ func scanLibraries(tree *overlay.Tree, dir string, old []library) ([]library, er
 		if !isLibrary(n) {
 			continue
 		}
-		l, err := scanLibrary(tree, dir, n, old)
+		l, err := scanLibrary(tree, dir, n, known)
 		if err != nil {
 			return nil, err
 		}
@@ -230,12 +236,12 @@ func isLibrary(name string) bool {
 
 // scanLibrary returns the entry for the file n of a directory; it has no name
 // if the file is no library.
-func scanLibrary(tree *overlay.Tree, dir, n string, old []library) (library, error) {
+func scanLibrary(tree *overlay.Tree, dir, n string, known knownLibraries) (library, error) {
 	p := dir + "/" + n
 	if f, err := tree.Stat(p); err != nil || !f.Mode.IsRegular() {
 		return library{}, nil //nolint:nilerr // a link to nowhere is none
 	}
-	l, err := identify(tree, dir, p, old)
+	l, err := identify(tree, dir, p, known)
 	if err != nil {
 		return library{}, err
 	}
@@ -247,18 +253,34 @@ func scanLibrary(tree *overlay.Tree, dir, n string, old []library) (library, err
 	return l, err
 }
 
+// knownLibraries are those of the cache before, by the files that they are.
+type knownLibraries map[string][]library
+
+// at returns the library that the file p is: by its own entry, or by that of
+// another name in its directory.
+func (k knownLibraries) at(tree *overlay.Tree, p string) (found library) {
+	real, err := tree.Resolve(p)
+	if err != nil {
+		return library{}
+	}
+	for _, l := range k[real] {
+		if l.path == p {
+			return l
+		}
+		if path.Dir(l.path) == path.Dir(p) && len(l.name) > len(found.name) {
+			found = l
+		}
+	}
+	return found
+}
+
 // identify says what the file p is. One that was there before is what the cache
 // says.
-func identify(tree *overlay.Tree, dir, p string, old []library) (library, error) {
+func identify(tree *overlay.Tree, dir, p string, known knownLibraries) (library, error) {
 	body, err := tree.Body(p)
 	var notKept *overlay.NotKeptError
 	if errors.As(err, &notKept) {
-		for _, l := range old {
-			if l.path == p {
-				return l, nil
-			}
-		}
-		return library{}, nil
+		return known.at(tree, p), nil
 	}
 	if err != nil {
 		return library{}, err

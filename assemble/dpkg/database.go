@@ -31,6 +31,8 @@ type database struct {
 	diversions []diversion
 	overrides  map[string]override // by absolute path
 
+	unlisted bool // nothing is written of which files packages have
+
 	lists  map[string][]string // of installed packages, by the stem of their info files
 	owners map[string][]string // stems by absolute path; nil: not made yet
 }
@@ -203,6 +205,9 @@ func (db *database) setList(stem string, now []string) error {
 
 // writeList writes the list of a package. Root stands as "/.".
 func (db *database) writeList(stem string) error {
+	if db.unlisted {
+		return nil
+	}
 	return db.tree.WriteFile(infoDir+stem+".list", []byte(strings.Join(db.lists[stem], "\n")+"\n"), 0o644)
 }
 

@@ -80,6 +80,7 @@ type installer struct {
 	pending triggers
 	debconf *debian.Debconf
 	bare    bool // there was nothing before
+	alone   bool // there is no dpkg, but a file for each package
 }
 
 // Install installs packages into tree. They are complete: what they depend on
@@ -89,6 +90,9 @@ func Install(ctx context.Context, tree *overlay.Tree, packages []Package, o Opti
 	i := &installer{o: o, report: &Report{}}
 	if err := i.prepare(tree, packages); err != nil {
 		return nil, err
+	}
+	if i.alone {
+		return i.report, i.installAlone(ctx)
 	}
 	if err := i.unpackAll(ctx); err != nil {
 		return nil, err
@@ -133,7 +137,7 @@ func (i *installer) unpackAll(ctx context.Context) error {
 
 // prepare reads the database, or begins one.
 func (i *installer) prepare(tree *overlay.Tree, packages []Package) (err error) {
-	if !tree.Exists(adminDir + "status") {
+	if i.alone = isAlone(tree); !i.alone && !tree.Exists(statusFile) {
 		i.bare = true
 		if err := bootstrap(tree, packages); err != nil {
 			return err
@@ -142,6 +146,7 @@ func (i *installer) prepare(tree *overlay.Tree, packages []Package) (err error) 
 	if i.database, err = readDatabase(tree); err != nil {
 		return err
 	}
+	i.unlisted = i.alone
 	if i.filter, err = readFilter(tree); err != nil {
 		return err
 	}
