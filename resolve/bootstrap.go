@@ -186,9 +186,9 @@ func rootRequest(req Request, root Root) (q apt.Request, from trusted, err error
 		return q, trusted{paths: []string{debianKeyring}}, ownKey(req, &q) // neither an archive nor a signature is asked
 	}
 	host := &setup.Setup{}
-	if req.Host != nil {
+	if a := req.Settings.Apt; req.Host != nil && (a.Mirror == "" || a.Keyring == "") {
 		if host, err = req.Host(); err != nil {
-			return q, from, fmt.Errorf("reading how apt is set up on this machine: %w", err)
+			return q, from, &HostError{err}
 		}
 	}
 	if from, err = findSources(req.Settings.Apt.Mirror, root.Suite, host.Sources); err != nil {
@@ -200,6 +200,22 @@ func rootRequest(req Request, root Root) (q apt.Request, from trusted, err error
 	q.Mirror, q.Parent, q.Essential = "", empty{}, true
 	q.Sources = slices.Concat(from.main, from.more, q.Sources)
 	return q, from, nil
+}
+
+// A HostError reports that this machine's apt is set up in a way that can't be
+// read.
+type HostError struct{ Err error }
+
+func (e *HostError) Error() string {
+	return "reading how apt is set up on this machine: " + e.Err.Error()
+}
+
+// Unwrap returns what can't be read.
+func (e *HostError) Unwrap() error { return e.Err }
+
+// Hint says how to do without.
+func (e *HostError) Hint() string {
+	return "name the archive with `--apt-mirror URL` and its keys with `--keyring FILE`: then this machine's apt is not asked"
 }
 
 // A MirrorError reports that nothing names an archive.

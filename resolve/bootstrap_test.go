@@ -51,6 +51,10 @@ func host() (*setup.Setup, error) {
 	}, nil
 }
 
+func broken() (*setup.Setup, error) {
+	return nil, &setup.Error{File: "etc/apt/sources.list", Line: 3, Problem: "is odd"}
+}
+
 func nobody() (*setup.Setup, error) { return &setup.Setup{}, nil }
 
 // TestBootstrapSources holds where the packages of an image without a parent
@@ -82,11 +86,15 @@ func TestBootstrapSources(t *testing.T) {
 			"http://m.example/deb/ bookworm main by " + twelve, "http://m.example/deb/ bookworm-updates main by " + twelve,
 			"http://m.example/deb-security/ bookworm-security main by " + twelve,
 		}},
-		{name: "a keyring", yaml: "mirror: http://m.example/deb, keyring: own.asc", suite: "x", host: nobody, want: []string{
+		{name: "a keyring", yaml: "mirror: http://m.example/deb, keyring: own.asc", suite: "x", host: broken, want: []string{
 			"http://m.example/deb/ x main by /settings/apt.keyring", "http://m.example/deb/ x-updates main by /settings/apt.keyring",
 			"http://m.example/deb-security/ x-security main by /settings/apt.keyring",
 		}},
 		{name: "nothing", suite: "bookworm", host: nobody, err: "nothing says where the packages of bookworm are", hint: "--apt-mirror URL"},
+		{
+			name: "a machine that can't be read", suite: "bookworm", host: broken,
+			err: "reading how apt is set up on this machine: line 3 of etc/apt/sources.list is odd", hint: "--keyring FILE",
+		},
 		{name: "a suite that nobody knows", suite: "sid", host: host, err: "nothing says where the packages of sid are", hint: "--apt-mirror URL"},
 		{
 			name: "no keys", yaml: "mirror: http://m.example/deb", suite: "bookworm", host: nobody,

@@ -58,6 +58,31 @@ settings:
 	}
 }
 
+// TestE2EAptPython installs wheels for a Python that a package brings, which the
+// parent lacks.
+func TestE2EAptPython(t *testing.T) {
+	e := e2e(t)
+	dir := project(t, `
+settings:
+  docker:
+    parent_image: apt:bookworm
+    apt_packages: [python3, openssh-client]
+    requirements: [numpy]
+    user: www-data
+`, map[string]string{"show.py": "import os, numpy\nprint(numpy.arange(3).sum(), os.getuid(), os.stat('/app').st_uid)\n"})
+	out := filepath.Join(t.TempDir(), "image")
+	cold := e.inlay(t, "build", "--platform", "linux/amd64", "-o", "oci:"+out, dir)
+	if warm := e.inlay(t, "build", "--offline", "--platform", "linux/amd64", "-o", "oci:"+out, dir); warm.stdout != cold.stdout {
+		t.Errorf("built twice, the image is %s and %s", cold.stdout, warm.stdout)
+	}
+	if got := e.podman(t, out, "python3", "show.py"); got.err != nil || got.stdout != "3 33 33\n" {
+		t.Errorf("the program prints %q (%v %s)", got.stdout, got.err, got.stderr)
+	}
+	if got := e.podman(t, out, "ssh", "-V"); got.err != nil || !strings.HasPrefix(got.stderr, "OpenSSH") {
+		t.Errorf("ssh -V prints %q (%v)", got.stderr, got.err)
+	}
+}
+
 // TestE2EBootstrap makes parents of Debian packages alone, and goes on from them
 // with wheels and with apt itself.
 func TestE2EBootstrap(t *testing.T) {
