@@ -17,6 +17,8 @@ func lazy(file *syntax.File) (changed bool, err error) {
 	syntax.Walk(file, func(n syntax.Node) bool {
 		var parts []syntax.WordPart
 		switch n := n.(type) {
+		case *syntax.Stmt:
+			changed = unassign(n) || changed
 		case *syntax.Word:
 			parts = n.Parts
 		case *syntax.DblQuoted:
@@ -31,6 +33,34 @@ func lazy(file *syntax.File) (changed bool, err error) {
 		return err == nil
 	})
 	return changed, err
+}
+
+// unassign makes an if of the statement : "${x:=$(command)}", and reports whether
+// s is one.
+func unassign(s *syntax.Stmt) bool {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(c.Args) != 2 || c.Args[0].Lit() != ":" || len(c.Assigns)+len(s.Redirs) > 0 || len(c.Args[1].Parts) != 1 {
+		return false
+	}
+	part := c.Args[1].Parts[0]
+	if q, ok := part.(*syntax.DblQuoted); ok && len(q.Parts) == 1 {
+		part = q.Parts[0]
+	}
+	e, ok := part.(*syntax.ParamExp)
+	if !ok || e.Param == nil || e.Exp == nil || e.Exp.Op != syntax.AssignUnsetOrNull || e.Exp.Word == nil || !substitutes(e.Exp.Word) {
+		return false
+	}
+	var word strings.Builder
+	if err := syntax.NewPrinter().Print(&word, e.Exp.Word); err != nil {
+		return false
+	}
+	text := fmt.Sprintf("if [ -z \"$%s\" ]; then %s=%s || :; fi", e.Param.Value, e.Param.Value, word.String())
+	file, err := syntax.NewParser().Parse(strings.NewReader(text), "")
+	if err != nil {
+		return false
+	}
+	s.Cmd = file.Stmts[0].Cmd
+	return true
 }
 
 // asking returns the substitution that stands for e.

@@ -67,6 +67,9 @@ func (m *Machine) openFile(ctx context.Context, name string, flag int, perm fs.F
 		}
 		return &nothing{}, nil
 	}
+	if text, ok := m.instead(name); ok {
+		return &opened{r: strings.NewReader(text)}, nil
+	}
 	if text, ok := m.Sourced[name]; ok {
 		return &opened{r: strings.NewReader(text)}, nil
 	}

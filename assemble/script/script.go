@@ -83,6 +83,8 @@ type Machine struct {
 	mu       sync.Mutex // of what follows: the two ends of a pipe run at the same time
 	skipped  []string
 	fatal    error
+	// rewritten are texts for files that the shell is about to read in.
+	rewritten map[string]string
 
 	functions functions
 	calls     atomic.Int64

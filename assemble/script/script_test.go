@@ -70,6 +70,10 @@ func TestScripts(t *testing.T) {
 		{`expr 3 - 1 >/out; expr ", a," : ".*, a,.*" >>/out; id -u mail >>/out; getent group mail >>/out; basename /a/b.c .c >>/out`, "2\n4\n8\nmail:x:8:\nb\n"},
 		{`t=$(mktemp); echo $t >/out; echo x | tee $t >/dev/null; md5sum $t >>/out; echo a:b:c | cut -d: -f2- >>/out`, "/tmp/tmp.0000000000\n401b30e3b8b5d629635a5c613cdb7919  /tmp/tmp.0000000000\nb:c\n"},
 		{`echo 'echo called $1 >/out' >/lib.sh; . /lib.sh`, "called configure\n"},
+		{
+			"cat >/lib.sh <<'EOF'\n: \"${A:=$(echo new)}\"\n: ${B:=$(echo no >/no)}\necho $A $B ${C:-$(echo c)} >>/out\nEOF\nB=old; . /lib.sh; A=; . /lib.sh; [ ! -e /no ]; cat /lib.sh | wc -l >>/out",
+			"new old c\nnew old c\n3\n",
+		},
 		{"echo '#!/bin/sh' >/usr/bin/mine; echo 'cat >/out; echo $0 $1 >>/out' >>/usr/bin/mine; chmod +x /usr/bin/mine; echo in | mine arg", "in\n/usr/bin/mine arg\n"},
 		{`echo a b | xargs -r ls || true; printf '' | xargs -r rm; echo ok >/out`, "ok\n"},
 		{`date >/out; date -d "$(date)" >>/out`, "Thu Jan  1 00:00:00 UTC 1970\nThu Jan  1 00:00:00 UTC 1970\n"},

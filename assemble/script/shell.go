@@ -252,7 +252,7 @@ func (m *Machine) source(h interp.HandlerContext, args []string) ([]string, erro
 		if err != nil {
 			return args, nil //nolint:nilerr // the shell says so when it opens it
 		}
-		file, err := checked(name, text)
+		file, err := m.readIn(name, text)
 		if err == nil {
 			err = m.functions.learn(file)
 		}
@@ -261,6 +261,43 @@ func (m *Machine) source(h interp.HandlerContext, args []string) ([]string, erro
 		}
 	}
 	return append([]string{".", name}, args[2:]...), nil
+}
+
+// readIn parses a file that the shell is about to open. If it can't be run as it
+// is, the shell gets another text in its place.
+func (m *Machine) readIn(name string, text []byte) (*syntax.File, error) {
+	file, err := parse(name, text)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := lazy(file)
+	if err != nil || !changed {
+		return file, err
+	}
+	var b bytes.Buffer
+	if err := syntax.NewPrinter().Print(&b, file); err != nil {
+		return nil, err
+	}
+	if file, err = checked(name, b.Bytes()); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.rewritten == nil {
+		m.rewritten = map[string]string{}
+	}
+	m.rewritten[name] = b.String()
+	return file, nil
+}
+
+// instead returns the text that the shell gets for the file that it opens now, if
+// it isn't the file's own.
+func (m *Machine) instead(name string) (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	text, ok := m.rewritten[name]
+	delete(m.rewritten, name)
+	return text, ok
 }
 
 // stat is what test(1) and cd see.
