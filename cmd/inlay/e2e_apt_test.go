@@ -27,7 +27,7 @@ settings:
     requirements: [six]
 `, map[string]string{"show.py": "import six\nprint(six.__name__)\n"})
 	out := filepath.Join(t.TempDir(), "image")
-	cold := e.inlay(t, "build", "-o", "oci:"+out, dir)
+	cold := e.inlay(t, "build", "--no-cache", "-o", "oci:"+out, dir) // not what an older program left there
 	if again := e.inlay(t, "build", "--no-cache", "-o", "oci:"+out, dir); again.stdout != cold.stdout {
 		t.Errorf("made twice, the image is %s and %s", cold.stdout, again.stdout)
 	}
@@ -91,7 +91,7 @@ func TestE2EBootstrap(t *testing.T) {
 	for _, suite := range []string{"bookworm", "trixie"} {
 		t.Run(suite, func(t *testing.T) {
 			root := filepath.Join(t.TempDir(), "root")
-			cold := e.inlay(t, "bootstrap", "--package", "python3", "--package", "ca-certificates", "--platform", "linux/amd64", "-o", "oci:"+root, suite)
+			cold := e.inlay(t, "bootstrap", "--no-cache", "--package", "python3", "--package", "ca-certificates", "--platform", "linux/amd64", "-o", "oci:"+root, suite)
 			again := e.inlay(t, "bootstrap", "--no-cache", "--package", "python3", "--package", "ca-certificates", "--platform", "linux/amd64", "-o", "oci:"+root, suite)
 			if again.stdout != cold.stdout {
 				t.Errorf("made twice, the image is %s and %s", cold.stdout, again.stdout)
