@@ -28,7 +28,7 @@ func versionCommand() *cli.Command {
 			}
 			w := c.App.Writer
 			fmt.Fprintf(w, "inlay %s %s/%s\n", version, runtime.GOOS, runtime.GOARCH)
-			fmt.Fprintf(w, "plan %d\n", plan.Version)
+			fmt.Fprintf(w, "plan %d, apt %d\n", plan.Version, plan.AptVersion)
 			info, ok := debug.ReadBuildInfo()
 			if !ok {
 				return nil

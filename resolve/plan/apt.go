@@ -8,6 +8,10 @@ import (
 	"slices"
 )
 
+// AptVersion is part of the key of an Apt step. It grows when installing the
+// same packages gives other files: a script that is understood, a database.
+const AptVersion = 2
+
 // Apt installs Debian packages. It is the first step of its stage.
 type Apt struct {
 	// Parent is the Tree of the parent. Maintainer scripts may read any file of

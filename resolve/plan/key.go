@@ -5,6 +5,7 @@ package plan
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 )
 
 // A Key names the inputs of a layer: equal keys, equal layers.
@@ -85,6 +86,7 @@ func (s Step) inputs() Step {
 	}
 	if s.Apt != nil {
 		apt := *s.Apt
+		apt.Parent = fmt.Sprintf("%s, installed by version %d", apt.Parent, AptVersion)
 		apt.Debs = make([]Deb, len(s.Apt.Debs))
 		for i, d := range s.Apt.Debs {
 			apt.Debs[i] = Deb{Name: d.Name, Arch: d.Arch, Digest: d.Digest, Auto: d.Auto}
