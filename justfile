@@ -11,9 +11,9 @@ default:
 # Set up this machine and run every test: what CI runs, cheapest first.
 ci: fmt-check vet cross test race golden-check setup e2e
 
-# Build the example project of testdata/ on a Debian parent and run it.
-demo: setup parents build
-    bin/inlay build --parent-image oci:bin/e2e/debian -o oci:bin/demo testdata/example
+# Build the example project of testdata/, with a Debian package, on a parent made of Debian packages, and run it.
+demo: setup build
+    bin/inlay build --parent-image apt:bookworm+python3+ca-certificates --apt-package git -o oci:bin/demo testdata/example
     testdata/e2e/run.sh bin/demo
 
 # Build bin/inlay.
