@@ -49,6 +49,10 @@ e2e *args: parents build
 apt-trees:
     INLAY_APT_TREES=all INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2ESameTree' ./assemble/dpkg
 
+# Compare what is chosen with what apt-get chooses, for 200 sets of Debian packages: a few are in CI. The report is bin/e2e/apt-report.md.
+apt-sets:
+    INLAY_APT_SETS=all INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2EApt$' ./resolve/apt
+
 # Check that it builds for every platform it is for.
 cross:
     for os in linux darwin; do for arch in amd64 arm64; do GOOS=$os GOARCH=$arch go build -o /dev/null ./cmd/inlay; done; done
