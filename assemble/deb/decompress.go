@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -44,16 +45,33 @@ func decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 	}
 }
 
-// unxz decodes the blocks of large members at the same time.
+// unxz decodes one block after the other.
 func unxz(ctx context.Context, m member) (io.ReadCloser, error) {
-	if blocks := xzBlocks(m); len(blocks) > 1 {
-		return newParallel(ctx, m, blocks), nil
-	}
-	r, err := xz.NewReader(&waiting{ctx: ctx, r: m}, xz.DefaultDictMax)
+	r, err := newXz(&waiting{ctx: ctx, r: m})
 	if err != nil {
 		return nil, damage(err)
 	}
-	return damaged{r, io.NopCloser(nil)}, nil
+	return damaged{r, r}, nil
+}
+
+// xzReaders are decoders to be used again: each has a window of 8 MiB.
+var xzReaders sync.Pool
+
+// An xzReader goes back to the others when it is closed.
+type xzReader struct{ *xz.Reader }
+
+func newXz(r io.Reader) (xzReader, error) {
+	if old, ok := xzReaders.Get().(*xz.Reader); ok {
+		return xzReader{old}, old.Reset(r)
+	}
+	z, err := xz.NewReader(r, xz.DefaultDictMax)
+	return xzReader{z}, err
+}
+
+// Close makes the decoder free for the next.
+func (z xzReader) Close() error {
+	xzReaders.Put(z.Reader)
+	return nil
 }
 
 // damaged turns the errors of a decoder into the package's fault.

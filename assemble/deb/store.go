@@ -23,10 +23,14 @@ type Store struct {
 
 	mu     sync.Mutex
 	recent []frame // plain, the last one used last
+
+	// ahead is room for the one package that is decompressed in several parts at
+	// a time: each takes much memory.
+	ahead chan struct{}
 }
 
 // NewStore returns the store in the directory dir, which need not exist.
-func NewStore(dir string) *Store { return &Store{dir: dir} }
+func NewStore(dir string) *Store { return &Store{dir: dir, ahead: make(chan struct{}, 1)} }
 
 // Package returns the package whose .deb has the sha256 hex, from the store if
 // it is there. Else it asks source for the .deb, whose digest the caller
@@ -85,7 +89,7 @@ func (s *Store) add(ctx context.Context, a *archive, hex string) error {
 		return err
 	}
 	defer w.free()
-	data, err := decompress(ctx, a.data)
+	data, err := s.decompress(ctx, a.data)
 	if err != nil {
 		return a.wrap("data.tar", err)
 	}
@@ -100,6 +104,24 @@ func (s *Store) add(ctx context.Context, a *archive, hex string) error {
 	}
 	_, err = out.Commit(hex)
 	return err
+}
+
+// decompress is the package's, but for the blocks of large members, which are
+// decoded at the same time if no others are.
+func (s *Store) decompress(ctx context.Context, m member) (io.ReadCloser, error) {
+	if filepath.Ext(m.name) != ".xz" {
+		return decompress(ctx, m)
+	}
+	blocks := xzBlocks(m)
+	if len(blocks) < 2 {
+		return decompress(ctx, m)
+	}
+	select {
+	case s.ahead <- struct{}{}:
+		return newParallel(ctx, m, blocks, func() { <-s.ahead }), nil
+	default:
+		return decompress(ctx, m)
+	}
 }
 
 // read fills b with what the segment hex holds from at on.

@@ -10,8 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"runtime"
-
-	"github.com/mikelolasagasti/xz"
+	"slices"
 )
 
 // The parts of the .xz format (version 1.2.1) that say where blocks are. dpkg
@@ -110,13 +109,14 @@ func (b block) stream(ctx context.Context, m member) io.Reader {
 		io.NewSectionReader(m, b.at, padded), bytes.NewReader(index), bytes.NewReader(footer))}
 }
 
-// decode returns the content of the block.
-func (b block) decode(ctx context.Context, m member) ([]byte, error) {
-	r, err := xz.NewReader(b.stream(ctx, m), xz.DefaultDictMax)
+// decode returns the content of the block, in the place of what was used.
+func (b block) decode(ctx context.Context, m member, used []byte) ([]byte, error) {
+	r, err := newXz(b.stream(ctx, m))
 	if err != nil {
 		return nil, damage(err)
 	}
-	plain := make([]byte, b.plain)
+	defer r.Close() //nolint:errcheck // it can't fail
+	plain := slices.Grow(used[:0], int(b.plain))[:b.plain]
 	if _, err := io.ReadFull(r, plain); err != nil {
 		return nil, damage(err)
 	}
@@ -132,7 +132,10 @@ type parallel struct {
 	cancel context.CancelFunc
 	ended  func() error // why there are no more blocks, if not all were read
 	blocks chan chan decoded
-	left   []byte
+	left   []byte // of whole
+	whole  []byte
+	used   chan []byte // blocks that were read
+	free   func()
 	err    error
 }
 
@@ -141,9 +144,10 @@ type decoded struct {
 	err   error
 }
 
-func newParallel(ctx context.Context, m member, blocks []block) *parallel {
+func newParallel(ctx context.Context, m member, blocks []block, free func()) *parallel {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &parallel{cancel: cancel, ended: ctx.Err, blocks: make(chan chan decoded, max(min(runtime.GOMAXPROCS(0), 4)-1, 0))}
+	n := min(runtime.GOMAXPROCS(0), 4)
+	p := &parallel{cancel: cancel, ended: ctx.Err, free: free, blocks: make(chan chan decoded, n-1), used: make(chan []byte, n+1)}
 	go func() {
 		defer close(p.blocks)
 		for _, b := range blocks {
@@ -154,7 +158,12 @@ func newParallel(ctx context.Context, m member, blocks []block) *parallel {
 				return
 			}
 			go func() {
-				plain, err := b.decode(ctx, m)
+				var used []byte
+				select {
+				case used = <-p.used:
+				default:
+				}
+				plain, err := b.decode(ctx, m, used)
 				done <- decoded{plain, err}
 			}()
 		}
@@ -175,18 +184,25 @@ func (p *parallel) Read(b []byte) (int, error) {
 			continue
 		}
 		d := <-next
-		p.left, p.err = d.plain, d.err
+		p.left, p.whole, p.err = d.plain, d.plain, d.err
 	}
 	n := copy(b, p.left)
-	p.left = p.left[n:]
+	if p.left = p.left[n:]; len(p.left) == 0 {
+		select {
+		case p.used <- p.whole:
+		default:
+		}
+	}
 	return n, nil
 }
 
-// Close ends the decoding and waits for it.
+// Close ends the decoding, waits for it, and makes room for another. It is called
+// once.
 func (p *parallel) Close() error {
 	p.cancel()
 	for next := range p.blocks {
 		<-next
 	}
+	p.free()
 	return nil
 }
