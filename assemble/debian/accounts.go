@@ -116,7 +116,7 @@ type user struct {
 
 func (a *accounts) addUser(u user) {
 	a.users.rows = append(a.users.rows, []string{u.name, "x", strconv.Itoa(u.uid), strconv.Itoa(u.gid), u.gecos, u.home, u.shell})
-	a.shadow.rows = append(a.shadow.rows, []string{u.name, u.password, strconv.FormatInt(a.day, 10), "", "", "", "", "", ""})
+	a.shadow.rows = append(a.shadow.rows, []string{u.name, u.password, a.changed(), "", "", "", "", "", ""})
 }
 
 // free returns an id that is in none of the tables: the first from 100 up as

@@ -18,6 +18,11 @@ import (
 // over it.
 func system(t *testing.T) (*overlay.Tree, func(text string) error) {
 	t.Helper()
+	return systemOn(t, 20000)
+}
+
+func systemOn(t *testing.T, day int64) (*overlay.Tree, func(text string) error) {
+	t.Helper()
 	tree := overlay.New(nil)
 	for _, d := range []string{"usr/sbin", "usr/bin", "usr/share/man", "etc/ssl/certs", "etc/default", "var/lib/ucf", "tmp", "home"} {
 		check(t, tree.MkdirAll(d, 0o755))
@@ -29,7 +34,7 @@ func system(t *testing.T) (*overlay.Tree, func(text string) error) {
 	}
 	debconf, err := debian.NewDebconf(tree)
 	check(t, err)
-	commands := (&debian.System{Day: 20000, Debconf: debconf}).Commands()
+	commands := (&debian.System{Day: day, Debconf: debconf}).Commands()
 	for name := range commands {
 		if !strings.HasPrefix(name, script.Internal) {
 			files["usr/sbin/"+name] = "\x7fELF"
@@ -177,4 +182,31 @@ func TestShadowconfig(t *testing.T) {
 	if f, err := tree.Stat("etc/shadow"); err != nil || f.GID != 42 || f.Mode != 0o640 {
 		t.Errorf("/etc/shadow is %+v, %v", f, err)
 	}
+}
+
+// Accounts of the first day have no day of a change: 0 would ask for a new
+// password at each login.
+func TestFirstDay(t *testing.T) {
+	tree, run := systemOn(t, 0)
+	check(t, tree.WriteFile("etc/passwd", []byte("root:*:0:0:root:/root:/bin/sh\n"), 0o644))
+	check(t, tree.Remove("etc/shadow"))
+	check(t, run("shadowconfig on; useradd -r daemon1"))
+	want(t, tree, "etc/shadow", "root:*::0:99999:7:::\ndaemon1:!:::::::\n")
+}
+
+// update-shells knows the shells of Debian itself, those of packages, and both
+// names of each where directories are merged.
+func TestUpdateShells(t *testing.T) {
+	tree, run := system(t)
+	check(t, tree.Symlink("usr/bin", "bin"))
+	check(t, tree.MkdirAll("usr/share/debianutils/shells.d", 0o755))
+	for name, body := range map[string]string{
+		"etc/shells": "# shells\n/bin/sh\n", "var/lib/shells.state": "/bin/sh\n/usr/bin/sh\n",
+		"usr/share/debianutils/shells": "# shells\n/bin/sh\n", "usr/share/debianutils/shells.d/zsh": "/bin/zsh\n",
+	} {
+		check(t, tree.WriteFile(name, []byte(body), 0o644))
+	}
+	check(t, run("update-shells"))
+	want(t, tree, "etc/shells", "# shells\n/bin/sh\n/bin/zsh\n/usr/bin/zsh\n") // somebody has removed /usr/bin/sh
+	want(t, tree, "var/lib/shells.state", "/bin/sh\n/usr/bin/sh\n/bin/zsh\n/usr/bin/zsh\n")
 }

@@ -28,11 +28,20 @@ func (s *System) shadowconfig(_ context.Context, c *script.Call) error {
 	return nil
 }
 
+// changed is the day of the last change of a password as shadow(5) has it. It is
+// empty on the first day: a 0 there asks everybody for a new password.
+func (a *accounts) changed() string {
+	if a.day == 0 {
+		return ""
+	}
+	return strconv.FormatInt(a.day, 10)
+}
+
 // shade moves the passwords of users and groups.
 func (a *accounts) shade() {
 	for _, r := range a.users.rows {
 		if len(r) == 7 && a.shadow.row(r[0]) == nil {
-			a.shadow.rows = append(a.shadow.rows, []string{r[0], r[1], strconv.FormatInt(a.day, 10), "0", "99999", "7", "", "", ""})
+			a.shadow.rows = append(a.shadow.rows, []string{r[0], r[1], a.changed(), "0", "99999", "7", "", "", ""})
 			r[1] = "x"
 		}
 	}

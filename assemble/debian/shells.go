@@ -14,6 +14,7 @@ import (
 const (
 	shellsFile  = "/etc/shells"
 	shellsState = "/var/lib/shells.state"
+	shellsOwn   = "/usr/share/debianutils/shells" // those that /etc/shells begins with
 	shellsDir   = "/usr/share/debianutils/shells.d"
 )
 
@@ -88,14 +89,18 @@ func updateShells(_ context.Context, c *script.Call) error {
 	return nil
 }
 
-// declaredShells lists the shells of all packages.
+// declaredShells lists the shells of Debian itself and of all packages.
 func declaredShells(c *script.Call) (all []string, err error) {
 	names, err := c.Tree.ReadDir(shellsDir)
 	if err != nil {
 		return nil, err
 	}
+	files := []string{shellsOwn}
 	for _, n := range names {
-		list, err := text(c.Tree, path.Join(shellsDir, n))
+		files = append(files, path.Join(shellsDir, n))
+	}
+	for _, file := range files {
+		list, err := text(c.Tree, file)
 		if err != nil {
 			return nil, err
 		}
