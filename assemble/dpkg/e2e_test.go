@@ -82,7 +82,7 @@ func TestE2ESameTree(t *testing.T) {
 			for _, line := range report.Lines() {
 				t.Log(line)
 			}
-			missing, allowed := compareTrees(t, want, got, report)
+			missing, allowed := compareTrees(t, want, got, differences)
 			t.Logf("%d paths, %d differences, %d of them allowed", len(want), missing+allowed, allowed)
 		})
 	}
@@ -104,15 +104,7 @@ func newChroots(t *testing.T, dir string) *chroots {
 	cmd.Env = append(os.Environ(), "INCLUDE=apt", "GZIP_LEVEL=1")
 	must(t, os.MkdirAll(dir, 0o755))
 	run(t, cmd)
-	var index, manifest struct {
-		Manifests, Layers []struct{ Digest string }
-	}
-	blob := func(digest string) string {
-		return filepath.Join(out, "blobs", strings.Replace(digest, ":", "/", 1))
-	}
-	must(t, json.Unmarshal(readFile(t, filepath.Join(out, "index.json")), &index))
-	must(t, json.Unmarshal(readFile(t, blob(index.Manifests[0].Digest)), &manifest))
-	return &chroots{dir: dir, parent: blob(manifest.Layers[0].Digest)}
+	return &chroots{dir: dir, parent: layersOf(t, out)[0]}
 }
 
 // reference installs a set with apt-get, and returns the tree, the packages and
@@ -162,10 +154,7 @@ func (e *chroots) reference(t *testing.T, set string) (map[string]node, []string
 // root unpacks the parent, and a layer on top of it, into a new directory.
 func (e *chroots) root(t *testing.T, layer string) string {
 	t.Helper()
-	root, err := os.MkdirTemp("", "inlay-apt-") //nolint:usetesting // its owner is root, its mode 0755
-	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(root) })
-	must(t, os.Chmod(root, 0o755))
+	root := newRoot(t)
 	run(t, exec.Command("tar", "-C", root, "--xattrs", "-xzf", e.parent))
 	if layer != "" {
 		apply(t, root, layer)
