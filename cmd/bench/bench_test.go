@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,5 +168,99 @@ func TestRecompress(t *testing.T) {
 		if n, err := strconv.Atoi(out.String()); err != nil || n < 20 || n > 10_000 {
 			t.Errorf("%s makes %s bytes of 150000, want between 20 and 10000", c.name, out.String())
 		}
+	}
+}
+
+// The table of packages gives the figures of a scenario together, and ratios of
+// time and processor time to its first tool.
+func TestFigures(t *testing.T) {
+	var f figures
+	u := func(wall, cpu int) usage {
+		return usage{wall: time.Duration(wall) * time.Second, cpu: time.Duration(cpu) * time.Second, peak: 7e6}
+	}
+	for _, wall := range []int{9, 2, 3} {
+		f.add("cold", "inlay", u(wall, 1))
+		f.add("no change", "inlay", u(1, 1))
+		f.add("cold", "apt-get", u(2*wall, 4))
+	}
+	var got bytes.Buffer
+	f.write(&got)
+	want := `| build | with | wall s | wall, as a multiple | CPU s | CPU, as a multiple | peak MB |
+|---|---|--:|--:|--:|--:|--:|
+| cold | inlay | 3.00 | 1.0 | 1.00 | 1.0 | 7 |
+|  | apt-get | 6.00 | 2.0 | 4.00 | 4.0 | 7 |
+| no change | inlay | 1.00 | 1.0 | 1.00 | 1.0 | 7 |
+`
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Errorf("the table (-want +got):\n%s", diff)
+	}
+}
+
+// A workload that isn't there is an error that names those that are.
+func TestUnknownWorkload(t *testing.T) {
+	err := run(t.Context(), []string{"-dir", t.TempDir(), "-workloads", "apd"})
+	if err == nil || err.Error() != `no workload "apd": there are web, data, torch, apt, bootstrap` {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// The suite's archives are found among all that apt has, each with its suites.
+func TestArchives(t *testing.T) {
+	urls, suites := archives(`bookworm http://example.com/debian/
+bookworm http://example.com/debian/
+bookworm-updates http://example.com/debian/
+bookworm-backports http://example.com/debian/
+bookworm-security http://example.com/debian-security/
+bookworm copy:/srv/debian/
+trixie http://example.com/next/
+`, "bookworm")
+	if diff := cmp.Diff(map[string]string{"debian": "http://example.com/debian", "debian-security": "http://example.com/debian-security"}, urls); diff != "" {
+		t.Errorf("the archives (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string][]string{"debian": {"bookworm", "bookworm-updates"}, "debian-security": {"bookworm-security"}}, suites); diff != "" {
+		t.Errorf("the suites (-want +got):\n%s", diff)
+	}
+}
+
+// The mirror asks for each file once, also for one that isn't there, keeps
+// packages apart from indexes, and serves nothing else.
+func TestMirror(t *testing.T) {
+	asked := map[string]int{}
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked[r.URL.Path]++
+		if strings.HasSuffix(r.URL.Path, "/missing") {
+			http.NotFound(w, r)
+			return
+		}
+		io.WriteString(w, "content")
+	}))
+	defer upstream.Close()
+	m := &mirror{packages: t.TempDir(), indexes: t.TempDir(), archives: map[string]string{"debian": upstream.URL + "/x"}}
+	server := httptest.NewServer(m)
+	defer server.Close()
+	for range 2 {
+		for path, want := range map[string]int{
+			"/debian/pool/a.deb": 200, "/debian/dists/Release": 200, "/debian/missing": 404, "/other/pool/a.deb": 404, "/debian/../../etc/passwd": 404,
+		} {
+			resp, err := http.Get(server.URL + path) //nolint:noctx // loopback
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("GET %s: %s, want %d", path, resp.Status, want)
+			}
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"/x/pool/a.deb": 1, "/x/dists/Release": 1, "/x/missing": 1}, asked); diff != "" {
+		t.Errorf("what the archive was asked for (-want +got):\n%s", diff)
+	}
+	for _, file := range []string{m.packages + "/debian/pool/a.deb", m.indexes + "/debian/dists/Release"} {
+		if b, err := os.ReadFile(file); err != nil || string(b) != "content" {
+			t.Errorf("%s holds %q, %v", file, b, err)
+		}
+	}
+	if n := m.fetched.Load(); n != 2 {
+		t.Errorf("it says that %d files came from the archive, want 2", n)
 	}
 }

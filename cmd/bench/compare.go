@@ -159,5 +159,5 @@ func (r results) write(w io.Writer, tools []tool) {
 
 // describe says what was measured and where.
 func (b *bench) describe(w io.Writer) {
-	fmt.Fprintf(w, "%d processors, %s/%s; medians of %d runs. Index and registry on loopback.\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.runs)
+	fmt.Fprintf(w, "%d processors, %s/%s; medians of %d runs. Index, registry and Debian archive on loopback.\n", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, b.runs)
 }

@@ -4,7 +4,8 @@
 // wants to replace, from the same requirements, parent, package index and
 // registry, in one run on one machine, and prints what each build took as a
 // Markdown table. Index and registry are on loopback, so that it measures the
-// builders and not the network.
+// builders and not the network. It does the same for Debian packages, with
+// apt-get and mmdebstrap.
 package main
 
 import (
@@ -23,8 +24,10 @@ import (
 const about = `usage: bench [flags]
 
 Builds the same images with inlay, buildah and BuildKit and prints a Markdown
-table: wall time, CPU seconds, memory and bytes pushed of each build. Peers
-that this machine doesn't have are left out, and it says why. Linux, as root.
+table: wall time, CPU seconds, memory and bytes pushed of each build. With
+Debian packages (-workloads apt,bootstrap) the peers are apt-get in a chroot
+and mmdebstrap. Peers that this machine doesn't have are left out, and it says
+why. Linux, as root.
 
 `
 
@@ -60,7 +63,7 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.parent, "parent", "bin/e2e/debian", "the parent image: an OCI `layout` of Debian with Python")
 	f.StringVar(&o.uv, "uv", "", "the `uv` that every builder uses (default: the one on PATH)")
 	f.StringVar(&o.dir, "dir", "bin/bench", "keep wheels and work in `DIR`")
-	f.StringVar(&o.workloads, "workloads", "web,data", "which of "+strings.Join(names(), ", "))
+	f.StringVar(&o.workloads, "workloads", "web,data", "which of "+strings.Join(names(), ", ")+", and of Debian packages: apt, bootstrap")
 	f.StringVar(&o.tools, "tools", "inlay,buildah,buildkit,crane", "which builders")
 	f.IntVar(&o.runs, "runs", 3, "build everything `N` times and print medians")
 	f.StringVar(&o.out, "o", "", "write the table to `FILE` (default: standard output)")
@@ -83,21 +86,15 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	b, err := prepare(ctx, o)
+	b, err := begin(o)
 	if err != nil {
 		return err
 	}
 	defer b.close()
 	var report strings.Builder
 	b.describe(&report)
-	for name := range strings.SplitSeq(o.workloads, ",") {
-		i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
-		if i < 0 {
-			return fmt.Errorf("no workload %q: there are %s", name, strings.Join(names(), ", "))
-		}
-		if err := b.compare(ctx, workloads[i], &report); err != nil {
-			return fmt.Errorf("measuring the workload %s: %w", name, err)
-		}
+	if err := b.measureAll(ctx, &report); err != nil {
+		return err
 	}
 	for _, n := range b.notes {
 		fmt.Fprintf(&report, "\nNote: %s.\n", n)
@@ -107,4 +104,31 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	return os.WriteFile(o.out, []byte(report.String()), 0o644) //nolint:gosec // a report for everybody
+}
+
+// measureAll goes through the workloads, and prepares what each kind shares
+// before the first of its kind.
+func (b *bench) measureAll(ctx context.Context, report io.Writer) (err error) {
+	var debs *packages
+	for name := range strings.SplitSeq(b.workloads, ",") {
+		i := slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })
+		compare := packaged[name]
+		switch {
+		case i >= 0 && b.index == nil:
+			err = b.prepare(ctx)
+		case i < 0 && compare == nil:
+			return fmt.Errorf("no workload %q: there are %s, apt, bootstrap", name, strings.Join(names(), ", "))
+		case compare != nil && debs == nil:
+			debs, err = b.newPackages(ctx, report)
+		}
+		if err == nil && compare != nil {
+			err = compare(b, ctx, debs)
+		} else if err == nil {
+			err = b.compare(ctx, workloads[i], report)
+		}
+		if err != nil {
+			return fmt.Errorf("measuring the workload %s: %w", name, err)
+		}
+	}
+	return nil
 }

@@ -42,34 +42,34 @@ type bench struct {
 // registryScript starts Debian's docker-registry.
 const registryScript = "testdata/e2e/registry.sh"
 
-func prepare(ctx context.Context, o options) (_ *bench, err error) {
-	b := &bench{options: o}
-	defer func() {
-		if err != nil {
-			b.close()
-		}
-	}()
-	if b.uv == "" {
-		if b.uv, err = exec.LookPath("uv"); err != nil {
-			return nil, fmt.Errorf("%w: give -uv FILE, as in `pip install uv`", err)
-		}
-	}
+// begin makes the directory that all of the run is in.
+func begin(o options) (*bench, error) {
 	if err := os.MkdirAll(o.dir, 0o755); err != nil { //nolint:gosec // a directory like any other
 		return nil, err
 	}
-	if b.work, err = os.MkdirTemp(o.dir, "run-"); err != nil {
+	work, err := os.MkdirTemp(o.dir, "run-")
+	if err != nil {
 		return nil, err
 	}
-	b.closers = append(b.closers, func() { _ = os.RemoveAll(b.work) })
-	if err := b.serveRegistry(ctx); err != nil {
-		return nil, fmt.Errorf("starting the registry: %w", err)
+	return &bench{options: o, work: work, closers: []func(){func() { _ = os.RemoveAll(work) }}}, nil
+}
+
+// prepare starts what builds of Python projects share.
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if b.uv == "" {
+		if b.uv, err = exec.LookPath("uv"); err != nil {
+			return fmt.Errorf("%w: give -uv FILE, as in `pip install uv`", err)
+		}
 	}
-	b.index = newIndex(filepath.Join(o.dir, "wheels"))
+	if err := b.serveRegistry(ctx); err != nil {
+		return fmt.Errorf("starting the registry: %w", err)
+	}
+	b.index = newIndex(filepath.Join(b.dir, "wheels"))
 	b.closers = append(b.closers, b.index.server.Close)
 	if err := b.pushParents(ctx); err != nil {
-		return nil, fmt.Errorf("pushing the parents: %w", err)
+		return fmt.Errorf("pushing the parents: %w", err)
 	}
-	return b, nil
+	return nil
 }
 
 func (b *bench) close() {
