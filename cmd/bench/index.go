@@ -117,7 +117,7 @@ func (b *bench) plan(ctx context.Context, requirements []string) (plan.Plan, err
 		return plan.Plan{}, err
 	}
 	cmd := exec.CommandContext(ctx, b.inlay, "plan", "-q", "--format", "json", "--cache-dir", filepath.Join(b.dir, "plans"), //nolint:gosec // the user's own
-		"--parent-image", "oci:"+b.parent, "--requirements", filepath.Join(dir, "requirements.txt"), dir)
+		"--parent-image", "oci:"+b.parent, "--requirements", filepath.Join(dir, "requirements.txt"), "--set", anyTorch, dir)
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(b.uv)+":"+os.Getenv("PATH"))
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -91,7 +91,7 @@ func (t *inlay) close()                       {}
 func (t *inlay) build(ctx context.Context, j job) (usage, error) {
 	args := []string{
 		"build", "-q", "--push", "-t", j.target, "--cache-dir", t.dir, "--parent-image", j.parent,
-		"--requirements", filepath.Join(j.dir, "requirements.txt"), "--index-url", t.index.url(), j.dir,
+		"--requirements", filepath.Join(j.dir, "requirements.txt"), "--index-url", t.index.url(), "--set", anyTorch, j.dir,
 	}
 	if j.fresh {
 		args = append(args, "--no-cache", "--refresh")

@@ -67,6 +67,10 @@ func (w workload) bumped() []string {
 
 func (w workload) added() []string { return append(w.bumped(), w.add) }
 
+// anyTorch lets inlay take the torch that the index has, with its CUDA libraries,
+// as the other builders do.
+const anyTorch = "settings.docker.python_package_installer_args={torch-backend: none}"
+
 // sources is how many modules a project has.
 const sources = 500
 
