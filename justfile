@@ -38,12 +38,10 @@ parents:
 
 # Run the end-to-end tests: real wheels, a real registry, real engines. Their report is bin/e2e/report.md.
 e2e *args: parents build
-    INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 30m -v -run '^TestE2E' {{ args }} ./cmd/inlay
-    INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run "^TestE2E" ./assemble/dpkg
+    INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2E' {{ args }} ./cmd/inlay ./assemble/dpkg ./resolve/apt
     python3 -m pip download -q --no-deps -d bin/e2e/pip pip==26.3
     INLAY_TEST_UV="$(ls "$PWD"/bin/e2e/cache/uv/*/uv 2>/dev/null | tail -1)" INLAY_TEST_PIP="$PWD/bin/e2e/pip/pip-26.3-py3-none-any.whl" \
         go test -count=1 -timeout 30m -v -run '^Test(UV|Pip)' ./resolve/python
-    INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2E' ./resolve/apt
 
 # Compare the trees of all sets of Debian packages with apt-get's: a few are in CI, all take a quarter of an hour.
 apt-trees:
