@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -100,17 +99,5 @@ func bootstrapJob(c *cli.Context) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{context: ".", settings: s, begun: time.Now(), refresh: c.Bool("refresh")}
-	if j.names, err = imageNames(c, s); err != nil {
-		return nil, err
-	}
-	j.show = display(c)
-	for _, w := range warnings {
-		j.show.Note("warning: " + w.String())
-	}
-	if err := j.open(c); err != nil {
-		j.close()
-		return nil, err
-	}
-	return j, nil
+	return jobOf(c, s, warnings, job{context: "."})
 }

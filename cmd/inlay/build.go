@@ -75,7 +75,12 @@ func newJob(c *cli.Context) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &job{context: context, file: c.String("file"), settings: s, begun: time.Now(), refresh: c.Bool("refresh"), metadata: c.String("metadata-file")}
+	return jobOf(c, s, warnings, job{context: context, file: c.String("file"), metadata: c.String("metadata-file")})
+}
+
+// jobOf completes j, which settings describe, and opens what it needs.
+func jobOf(c *cli.Context, s *settings.Docker, warnings []settings.Warning, j job) (_ *job, err error) {
+	j.settings, j.begun, j.refresh = s, time.Now(), c.Bool("refresh")
 	if j.names, err = imageNames(c, s); err != nil {
 		return nil, err
 	}
@@ -87,7 +92,7 @@ func newJob(c *cli.Context) (*job, error) {
 		j.close()
 		return nil, err
 	}
-	return j, nil
+	return &j, nil
 }
 
 // open opens what the job needs of this machine.
