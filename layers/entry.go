@@ -95,7 +95,7 @@ func appendHeader(b []byte, e *Entry, another string, mtime int64) ([]byte, erro
 		size <= maxOctal11 && mtime >= 0 && mtime <= maxOctal11
 	if !fits || e.Capability != "" {
 		h := &tar.Header{
-			Name: name, Typeflag: flag, Mode: tarMode(e.Mode), Uid: e.UID, Gid: e.GID,
+			Name: name, Typeflag: flag, Mode: int64(UnixMode(e.Mode)), Uid: e.UID, Gid: e.GID,
 			Size: size, Linkname: link, ModTime: time.Unix(mtime, 0), Format: tar.FormatPAX,
 		}
 		if e.Capability != "" {
@@ -105,7 +105,7 @@ func appendHeader(b []byte, e *Entry, another string, mtime int64) ([]byte, erro
 	}
 	var h [blockSize]byte
 	copy(h[0:nameField], rest)
-	putOctal(h[100:107], tarMode(e.Mode))
+	putOctal(h[100:107], int64(UnixMode(e.Mode)))
 	putOctal(h[108:115], int64(e.UID))
 	putOctal(h[116:123], int64(e.GID))
 	putOctal(h[124:135], size)
@@ -169,19 +169,4 @@ func putOctal(field []byte, n int64) {
 		field[i] = '0' + byte(n&7)
 		n >>= 3
 	}
-}
-
-// tarMode returns the bits of m as a tar has them.
-func tarMode(m fs.FileMode) int64 {
-	bits := int64(m.Perm())
-	if m&fs.ModeSetuid != 0 {
-		bits |= 0o4000
-	}
-	if m&fs.ModeSetgid != 0 {
-		bits |= 0o2000
-	}
-	if m&fs.ModeSticky != 0 {
-		bits |= 0o1000
-	}
-	return bits
 }

@@ -5,7 +5,6 @@ package dpkg
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -278,25 +277,4 @@ func numberOf(table, name string) (int, bool) {
 		}
 	}
 	return 0, false
-}
-
-// fileMode turns the bits of chmod(2) into those of package fs, unixMode back.
-func fileMode(n int) fs.FileMode {
-	m := fs.FileMode(n & 0o777)
-	for bit, special := range map[int]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if n&bit != 0 {
-			m |= special
-		}
-	}
-	return m
-}
-
-func unixMode(m fs.FileMode) int {
-	n := int(m.Perm())
-	for bit, special := range map[int]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if m&special != 0 {
-			n |= bit
-		}
-	}
-	return n
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"inlay/assemble/overlay"
+	"inlay/layers"
 )
 
 // Where dpkg and apt keep what they know.
@@ -270,7 +271,7 @@ func (db *database) writeOverrides() error {
 	var b strings.Builder
 	for _, p := range slices.Sorted(maps.Keys(db.overrides)) {
 		o := db.overrides[p]
-		fmt.Fprintf(&b, "%s %s %o %s\n", o.owner, o.group, unixMode(o.mode), p)
+		fmt.Fprintf(&b, "%s %s %o %s\n", o.owner, o.group, layers.UnixMode(o.mode), p)
 	}
 	return db.tree.WriteFile(adminDir+"statoverride", []byte(b.String()), 0o644)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"inlay/assemble/script"
+	"inlay/layers"
 )
 
 // statoverride says what files are whatever their packages say.
@@ -37,7 +38,7 @@ func (i *installer) listOverrides(c *script.Call, rest []string) error {
 	for _, p := range sortedKeys(i.overrides) {
 		if len(rest) == 0 || match(rest[0], p) {
 			o := i.overrides[p]
-			fmt.Fprintf(c.Out, "%s %s %o %s\n", o.owner, o.group, unixMode(o.mode), p)
+			fmt.Fprintf(c.Out, "%s %s %o %s\n", o.owner, o.group, layers.UnixMode(o.mode), p)
 			found = true
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"inlay/assemble/deb"
 	"inlay/assemble/debian"
 	"inlay/assemble/overlay"
+	"inlay/layers"
 )
 
 // A Package is one to install.
@@ -276,11 +277,11 @@ func (i *installer) writeInfo(p *pack) error {
 		if name == "control" {
 			continue
 		}
-		mode := 0o644
+		mode := uint32(0o644)
 		if slices.Contains([]string{"preinst", "postinst", "prerm", "postrm", "config"}, name) {
 			mode = 0o755
 		}
-		if err := i.tree.WriteFile(infoDir+p.stem()+"."+name, p.deb.Control[name], fileMode(mode)); err != nil {
+		if err := i.tree.WriteFile(infoDir+p.stem()+"."+name, p.deb.Control[name], layers.FileMode(mode)); err != nil {
 			return err
 		}
 	}
@@ -330,5 +331,5 @@ func (i *installer) finish() error {
 
 func parseMode(s string) (mode fsMode, err error) {
 	n, err := strconv.ParseUint(s, 8, 12)
-	return fileMode(int(n)), err
+	return layers.FileMode(uint32(n)), err
 }

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+
+	"inlay/layers"
 )
 
 // Flags reads the options of a call as getopt(3) does. Short lists the letters,
@@ -97,24 +99,33 @@ func has(set map[string]string, name string) bool {
 	return ok
 }
 
+// orInput returns the files that a command is to read: its input if none is
+// named.
+func orInput(files []string) []string {
+	if len(files) == 0 {
+		return []string{"-"}
+	}
+	return files
+}
+
 // Mode returns the bits that chmod(1) makes of old; X counts as it does for
 // files and directories.
 func Mode(spec string, old fs.FileMode, umask fs.FileMode) (fs.FileMode, error) {
 	if n, err := strconv.ParseUint(spec, 8, 12); err == nil {
-		mode := fromUnix(uint32(n))
+		mode := layers.FileMode(uint32(n))
 		if old.IsDir() && len(spec) < 5 { // numbers leave these bits of directories alone
 			mode |= old & (fs.ModeSetuid | fs.ModeSetgid)
 		}
 		return mode, nil
 	}
-	bits := toUnix(old)
+	bits := layers.UnixMode(old)
 	for clause := range strings.SplitSeq(spec, ",") {
 		var err error
 		if bits, err = symbolic(clause, bits, old.IsDir(), uint32(umask)); err != nil {
 			return 0, err
 		}
 	}
-	return fromUnix(bits), nil
+	return layers.FileMode(bits), nil
 }
 
 // symbolic applies a clause such as "u+rwX,go-w".
@@ -194,32 +205,4 @@ func permissions(letters string, bits uint32, dir bool) (what uint32, ok bool) {
 		}
 	}
 	return what, true
-}
-
-func fromUnix(n uint32) fs.FileMode {
-	m := fs.FileMode(n & 0o777)
-	if n&0o4000 != 0 {
-		m |= fs.ModeSetuid
-	}
-	if n&0o2000 != 0 {
-		m |= fs.ModeSetgid
-	}
-	if n&0o1000 != 0 {
-		m |= fs.ModeSticky
-	}
-	return m
-}
-
-func toUnix(m fs.FileMode) uint32 {
-	n := uint32(m.Perm())
-	if m&fs.ModeSetuid != 0 {
-		n |= 0o4000
-	}
-	if m&fs.ModeSetgid != 0 {
-		n |= 0o2000
-	}
-	if m&fs.ModeSticky != 0 {
-		n |= 0o1000
-	}
-	return n
 }

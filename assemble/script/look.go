@@ -13,6 +13,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"inlay/layers"
 )
 
 func cat(_ context.Context, c *Call) error {
@@ -20,10 +22,7 @@ func cat(_ context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) == 0 {
-		rest = []string{"-"}
-	}
-	return c.each(rest, func(p string) error {
+	return c.each(orInput(rest), func(p string) error {
 		b, err := c.read(p)
 		if err == nil {
 			_, err = c.Out.Write(b)
@@ -163,7 +162,7 @@ func stat(_ context.Context, c *Call) error {
 			return err
 		}
 		out, err := c.statFormat(set["c"], map[byte]string{
-			'a': fmt.Sprintf("%o", toUnix(f.Mode)), 'u': strconv.Itoa(f.UID), 'g': strconv.Itoa(f.GID),
+			'a': fmt.Sprintf("%o", layers.UnixMode(f.Mode)), 'u': strconv.Itoa(f.UID), 'g': strconv.Itoa(f.GID),
 			's': strconv.FormatInt(f.Size, 10), 'n': p, '%': "%",
 			'U': c.nameOf("/etc/passwd", f.UID), 'G': c.nameOf("/etc/group", f.GID),
 		})
@@ -259,10 +258,7 @@ func md5sum(_ context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) == 0 {
-		rest = []string{"-"}
-	}
-	return c.each(rest, func(p string) error {
+	return c.each(orInput(rest), func(p string) error {
 		b, err := c.read(p)
 		if err != nil {
 			return err

@@ -30,10 +30,7 @@ func grep(_ context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	if len(rest) == 0 {
-		rest = []string{"-"}
-	}
-	return c.grep(re, rest, set)
+	return c.grep(re, orInput(rest), set)
 }
 
 func grepPattern(c *Call, pattern string, set map[string]string) (*regexp.Regexp, error) {

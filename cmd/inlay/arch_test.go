@@ -46,6 +46,7 @@ assemble/output -> layers
 assemble/overlay -> layers
 assemble/record -> resolve/plan
 assemble/script -> assemble/overlay
+assemble/script -> layers
 assemble/step -> assemble/deb
 assemble/step -> assemble/dpkg
 assemble/step -> assemble/overlay

@@ -131,13 +131,7 @@ func stat(info fs.FileInfo) *Stat {
 	}
 	e, _ := info.Sys().(layers.Entry)
 	s := &Stat{Type: "special", Owner: fmt.Sprintf("%d:%d", e.UID, e.GID), Link: e.Link, Size: e.Size}
-	bits := uint32(e.Mode.Perm())
-	for i, special := range []fs.FileMode{fs.ModeSticky, fs.ModeSetgid, fs.ModeSetuid} {
-		if e.Mode&special != 0 {
-			bits |= 0o1000 << i
-		}
-	}
-	s.Mode = fmt.Sprintf("%04o", bits)
+	s.Mode = fmt.Sprintf("%04o", layers.UnixMode(e.Mode))
 	switch e.Mode.Type() {
 	case 0:
 		s.Type, s.Link = "file", ""
