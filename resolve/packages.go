@@ -12,12 +12,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/apt"
 	"inlay/resolve/apt/setup"
 	"inlay/resolve/lock"
@@ -242,7 +242,7 @@ func aptName(asked []string, n int) string {
 }
 
 // rePython matches the packages that bring or change a Python of the system.
-var rePython = regexp.MustCompile(`^(lib)?python3|^python(-is-python3)?$`)
+var rePython = pattern.New(`^(lib)?python3|^python(-is-python3)?$`)
 
 // grows reports whether what comes above the packages can only be decided when
 // their layer is known: because there is no Python or no such user without it,
@@ -257,7 +257,7 @@ func (r *Result) grows(req Request, requirements bool) bool {
 		}
 	}
 	return requirements && (r.Parent.Python == nil ||
-		slices.ContainsFunc(r.Packages.Packages, func(p apt.Package) bool { return rePython.MatchString(p.Name) }))
+		slices.ContainsFunc(r.Packages.Packages, func(p apt.Package) bool { return rePython().MatchString(p.Name) }))
 }
 
 // grow lists what the parent holds once the packages are installed.

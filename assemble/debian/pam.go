@@ -7,12 +7,12 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"inlay/assemble/script"
+	"inlay/layers/pattern"
 )
 
 const (
@@ -128,12 +128,12 @@ func (p *pam) sort(names []string) {
 	})
 }
 
-var rePAMField = regexp.MustCompile(`^(\S+):\s+(.*)\n$`)
+var rePAMField = pattern.New(`^(\S+):\s+(.*)\n$`)
 
 func parsePAMProfile(text string) pamProfile {
 	p, field := pamProfile{}, ""
 	for line := range strings.Lines(strings.TrimSuffix(text, "\n") + "\n") {
-		if m := rePAMField.FindStringSubmatch(line); m != nil {
+		if m := rePAMField().FindStringSubmatch(line); m != nil {
 			field = strings.TrimSuffix(m[1], "-Final")
 			p[field] = m[2]
 			continue
@@ -182,7 +182,7 @@ func (p *pam) inUse(force bool) (names []string, err error) {
 	return slices.DeleteFunc(names, func(n string) bool { return p.profiles[n] == nil }), nil
 }
 
-var rePAMJump = regexp.MustCompile(`(\[[^\]]*=)(?:[0-9]+|end)([^\]]*\])`)
+var rePAMJump = pattern.New(`(\[[^\]]*=)(?:[0-9]+|end)([^\]]*\])`)
 
 // unchanged returns the profiles that a file is made of, if it is as the program
 // left it.
@@ -193,7 +193,7 @@ func (p *pam) unchanged(kind, now string) (names []string, err error) {
 		return nil, err
 	}
 	plain := func(line string) string {
-		return strings.Join(strings.Fields(rePAMJump.ReplaceAllString(line, "$1$2")), " ")
+		return strings.Join(strings.Fields(rePAMJump().ReplaceAllString(line, "$1$2")), " ")
 	}
 	var want, got []string
 	for line := range strings.Lines(saved) {
@@ -303,7 +303,7 @@ func (p *pam) stack(kind string, enabled []string) error {
 	return p.write(path.Join(pamDir, "common-"+kind), file...)
 }
 
-var rePAMModule = regexp.MustCompile(`^((?:\[[^\]]+\]|\w+)\s+\S+)\s*(.*)`)
+var rePAMModule = pattern.New(`^((?:\[[^\]]+\]|\w+)\s+\S+)\s*(.*)`)
 
 // block returns the lines of one block, and what is kept of it. A jump to the
 // end goes over all lines that follow.
@@ -330,7 +330,7 @@ func (p *pam) block(kind, which string, enabled []string) (lines, saved []string
 		if which == "Additional" {
 			jump--
 		}
-		if parts := rePAMModule.FindStringSubmatch(m); parts != nil {
+		if parts := rePAMModule().FindStringSubmatch(m); parts != nil {
 			options := strings.Join(strings.Fields(parts[2]), " ")
 			lines = append(lines, pamStack(kind)+"\t"+strings.ReplaceAll(parts[1], "end", strconv.Itoa(jump))+" "+options)
 		}

@@ -11,13 +11,14 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"inlay/layers/pattern"
 )
 
 // Engine delivers to a container engine of this machine: it streams an archive
@@ -260,7 +261,7 @@ func (l *loading) complete(ctx context.Context, img v1.Image) (err error) {
 		return err
 	}
 	if l.id = called; called == "" {
-		if l.id = loaded.FindString(said); l.id == "" {
+		if l.id = loaded().FindString(said); l.id == "" {
 			return &EngineError{l.engine.program + " load", said, errors.New("it doesn't say what the image is called")}
 		}
 	}
@@ -272,7 +273,7 @@ func (l *loading) complete(ctx context.Context, img v1.Image) (err error) {
 }
 
 // loaded finds the image in "Loaded image ID: sha256:…".
-var loaded = regexp.MustCompile(`sha256:[0-9a-f]{64}`)
+var loaded = pattern.New(`sha256:[0-9a-f]{64}`)
 
 // load streams the archive into the engine. If its making fails the engine's
 // program is killed before it could take what it has for all.

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // awk knows what maintainer scripts use of it: rules of an optional pattern and
@@ -60,16 +62,16 @@ type awkAction struct {
 }
 
 var (
-	reAwkRule   = regexp.MustCompile(`^\s*(?:/((?:[^/\\]|\\.)*)/|(END))?\s*\{([^{}]*)\}`)
-	reAwkPrint  = regexp.MustCompile(`^print(?:\s+(.*))?$`)
-	reAwkSub    = regexp.MustCompile(`^(g?sub)\(\s*"((?:[^"\\]|\\.)*)"\s*,\s*"([^"\\&]*)"\s*\)$`)
-	reAwkAssign = regexp.MustCompile(`^([a-zA-Z_]\w*)\s*=\s*(.*)$`)
-	reAwkValue  = regexp.MustCompile(`^\s*(\$\d+|\$NF|[a-zA-Z_]\w*|"[^"\\]*")\s*`)
+	reAwkRule   = pattern.New(`^\s*(?:/((?:[^/\\]|\\.)*)/|(END))?\s*\{([^{}]*)\}`)
+	reAwkPrint  = pattern.New(`^print(?:\s+(.*))?$`)
+	reAwkSub    = pattern.New(`^(g?sub)\(\s*"((?:[^"\\]|\\.)*)"\s*,\s*"([^"\\&]*)"\s*\)$`)
+	reAwkAssign = pattern.New(`^([a-zA-Z_]\w*)\s*=\s*(.*)$`)
+	reAwkValue  = pattern.New(`^\s*(\$\d+|\$NF|[a-zA-Z_]\w*|"[^"\\]*")\s*`)
 )
 
 func parseAwk(text string) (rules []awkRule, ok bool) {
 	for strings.TrimSpace(text) != "" {
-		m := reAwkRule.FindStringSubmatch(text)
+		m := reAwkRule().FindStringSubmatch(text)
 		if m == nil {
 			return nil, false
 		}
@@ -104,19 +106,19 @@ func parseAwkAction(s string) (a awkAction, ok bool) {
 	if s == "" {
 		return awkAction{name: "nothing"}, true
 	}
-	if m := reAwkPrint.FindStringSubmatch(s); m != nil {
+	if m := reAwkPrint().FindStringSubmatch(s); m != nil {
 		if a.value, ok = awkValues(m[1]); m[1] == "" {
 			a.value, ok = []string{"$0"}, true
 		}
 		a.name = "print"
 		return a, ok
 	}
-	if m := reAwkSub.FindStringSubmatch(s); m != nil {
+	if m := reAwkSub().FindStringSubmatch(s); m != nil {
 		a.name, a.to = m[1], m[3]
 		a.re, ok = awkPattern(m[2])
 		return a, ok
 	}
-	if m := reAwkAssign.FindStringSubmatch(s); m != nil && !strings.HasPrefix(m[2], "=") {
+	if m := reAwkAssign().FindStringSubmatch(s); m != nil && !strings.HasPrefix(m[2], "=") {
 		a.name, a.to = "=", m[1]
 		a.value, ok = awkValues(m[2])
 		return a, ok
@@ -127,7 +129,7 @@ func parseAwkAction(s string) (a awkAction, ok bool) {
 // awkValues reads values that stand side by side.
 func awkValues(s string) (out []string, ok bool) {
 	for s != "" {
-		m := reAwkValue.FindStringSubmatch(s)
+		m := reAwkValue().FindStringSubmatch(s)
 		if m == nil {
 			return nil, false
 		}

@@ -4,9 +4,10 @@ package wheel
 
 import (
 	"maps"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // A launcher is a script that calls an object of a module.
@@ -57,7 +58,7 @@ func isMinor(s string) bool {
 // An ini holds the options of a file's sections.
 type ini map[string]map[string]string
 
-var reference = regexp.MustCompile(`^([\pL\pM\pN\p{Pc}.-]+)\s*:\s*([\pL\pM\pN\p{Pc}.-]+)(?:\s*\[[^,]+(?:,[^,]+)*,?\s*\])?$`)
+var reference = pattern.New(`^([\pL\pM\pN\p{Pc}.-]+)\s*:\s*([\pL\pM\pN\p{Pc}.-]+)(?:\s*\[[^,]+(?:,[^,]+)*,?\s*\])?$`)
 
 // launchers reads a section of scripts. Extras, in brackets, are ignored.
 func (f ini) launchers(section string) (map[string]launcher, error) {
@@ -74,7 +75,7 @@ func (f ini) launchers(section string) (map[string]launcher, error) {
 		if name == "." || name == ".." || strings.Contains(name, "/") || strings.ContainsFunc(name, unprintable) {
 			return nil, bad("", "script %q in %s can't be a file's name", name, section)
 		}
-		parts := reference.FindStringSubmatch(value)
+		parts := reference().FindStringSubmatch(value)
 		if parts == nil {
 			return nil, bad("", "script %s = %q in %s is not MODULE:OBJECT", name, value, section)
 		}

@@ -3,8 +3,9 @@
 package wheel
 
 import (
-	"regexp"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // An identity is what a wheel's file name says.
@@ -14,9 +15,9 @@ type identity struct {
 }
 
 var (
-	projectName = regexp.MustCompile(`^(?i:[a-z0-9]|[a-z0-9][a-z0-9._]*[a-z0-9])$`)
-	buildTag    = regexp.MustCompile(`^[0-9][A-Za-z0-9_.]*$`)
-	tag         = regexp.MustCompile(`^[A-Za-z0-9_.]+$`)
+	projectName = pattern.New(`^(?i:[a-z0-9]|[a-z0-9][a-z0-9._]*[a-z0-9])$`)
+	buildTag    = pattern.New(`^[0-9][A-Za-z0-9_.]*$`)
+	tag         = pattern.New(`^[A-Za-z0-9_.]+$`)
 )
 
 // parseFileName reads NAME-VERSION[-BUILD]-PYTHON-ABI-PLATFORM.whl (PEP 427).
@@ -29,34 +30,34 @@ func parseFileName(file string) (identity, error) {
 	if !ok || len(parts) < 5 || len(parts) > 6 {
 		return wrong("the file's name is not a wheel's")
 	}
-	if !projectName.MatchString(parts[0]) {
+	if !projectName().MatchString(parts[0]) {
 		return wrong("the file's name has no valid project name")
 	}
 	version := strings.ReplaceAll(parts[1], "_", "-") // the escape of PEP 427
 	if canonicalVersion(version) == "" {
 		return wrong("the file's name has no valid version")
 	}
-	if len(parts) == 6 && !buildTag.MatchString(parts[2]) {
+	if len(parts) == 6 && !buildTag().MatchString(parts[2]) {
 		return wrong("the file's name has a build tag that starts with no digit")
 	}
 	for _, t := range parts[len(parts)-3:] {
-		if !tag.MatchString(t) {
+		if !tag().MatchString(t) {
 			return wrong("the file's name has no valid tags")
 		}
 	}
 	return identity{name: normalize(parts[0]), version: version}, nil
 }
 
-var separators = regexp.MustCompile(`[-_.]+`)
+var separators = pattern.New(`[-_.]+`)
 
 // normalize returns the normalised form of a project's name (PEP 503).
 func normalize(name string) string {
-	return strings.ToLower(separators.ReplaceAllString(name, "-"))
+	return strings.ToLower(separators().ReplaceAllString(name, "-"))
 }
 
 // versionForm is the grammar of PEP 440. Groups: epoch, release, pre letter,
 // pre number, implicit post number, post, post number, dev, dev number, local.
-var versionForm = regexp.MustCompile(`^v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)` +
+var versionForm = pattern.New(`^v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+)*)` +
 	`(?:[-_.]?(alpha|a|beta|b|preview|pre|c|rc)[-_.]?([0-9]*))?` +
 	`(?:-([0-9]+)|[-_.]?(post|rev|r)[-_.]?([0-9]*))?` +
 	`(?:[-_.]?(dev)[-_.]?([0-9]*))?` +
@@ -69,7 +70,7 @@ var preLetters = map[string]string{
 // canonicalVersion returns a text that is the same for equal versions (PEP
 // 440) and different for others; "" for what is no version.
 func canonicalVersion(version string) string {
-	g := versionForm.FindStringSubmatch(strings.ToLower(strings.TrimSpace(version)))
+	g := versionForm().FindStringSubmatch(strings.ToLower(strings.TrimSpace(version)))
 	if g == nil {
 		return ""
 	}
@@ -97,7 +98,7 @@ func canonicalVersion(version string) string {
 }
 
 func canonicalLocal(local string) string {
-	parts := separators.Split(local, -1)
+	parts := separators().Split(local, -1)
 	for i, p := range parts {
 		if strings.Trim(p, "0123456789") == "" {
 			parts[i] = number(p)

@@ -29,10 +29,10 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"strings"
 
 	"inlay/layers"
+	"inlay/layers/pattern"
 )
 
 // Scheme is where a Python installs to. All paths are absolute, clean paths in
@@ -49,7 +49,7 @@ type Scheme struct {
 	Installer   string // content of INSTALLER; "" leaves that file out
 }
 
-var pythonVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+$`)
+var pythonVersion = pattern.New(`^[0-9]+\.[0-9]+$`)
 
 func (s Scheme) check() error {
 	for _, p := range []string{s.Purelib, s.Platlib, s.Scripts, s.Data, s.Headers, s.Interpreter} {
@@ -57,7 +57,7 @@ func (s Scheme) check() error {
 			return fmt.Errorf("%q in the scheme is no clean, absolute path", p)
 		}
 	}
-	if !pythonVersion.MatchString(s.Version) {
+	if !pythonVersion().MatchString(s.Version) {
 		return fmt.Errorf("python version %q in the scheme is not like 3.11", s.Version)
 	}
 	return nil

@@ -16,6 +16,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"golang.org/x/sys/unix"
+
+	"inlay/layers/pattern"
 )
 
 // LockPrefix begins the names of lock files that Sweep removes when nobody
@@ -94,14 +96,14 @@ func SweepShared(dir string) {
 		return // the writer will tell
 	}
 	for _, e := range entries {
-		if created.MatchString(e.Name()) && e.Type().IsRegular() {
+		if created().MatchString(e.Name()) && e.Type().IsRegular() {
 			sweep(filepath.Join(dir, e.Name()))
 		}
 	}
 }
 
 // created matches the names that Create gives: the prefix and rand.Text.
-var created = regexp.MustCompile(`^` + regexp.QuoteMeta(tempPrefix) + `[A-Z2-7]{26}$`)
+var created = pattern.New(`^` + regexp.QuoteMeta(tempPrefix) + `[A-Z2-7]{26}$`)
 
 // isLeftover reports whether name is one that Sweep looks at.
 func isLeftover(name string) bool {

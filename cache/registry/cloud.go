@@ -3,8 +3,9 @@
 package registry
 
 import (
-	"regexp"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // A Cloud is a provider whose registries have a way of logging in of their own.
@@ -20,7 +21,7 @@ const (
 
 // reAmazon matches the private registries of ECR, in all partitions. (Public
 // ones, public.ecr.aws, need no login.)
-var reAmazon = regexp.MustCompile(`^\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.(com(\.cn)?|eu)|on\.(aws|amazonwebservices\.com\.cn))$`)
+var reAmazon = pattern.New(`^\d{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.(com(\.cn)?|eu)|on\.(aws|amazonwebservices\.com\.cn))$`)
 
 // CloudOf returns whose registry host (HOST or HOST:PORT) is, "" if it is
 // nobody's of the clouds.
@@ -34,7 +35,7 @@ func CloudOf(host string) Cloud {
 		return false
 	}
 	switch {
-	case reAmazon.MatchString(host):
+	case reAmazon().MatchString(host):
 		return Amazon
 	case host == "gcr.io", under("gcr.io", "pkg.dev"):
 		return Google

@@ -8,14 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"inlay/layers/pattern"
 )
 
 // minor finds a Python's X.Y.
-var minor = regexp.MustCompile(`\b3\.\d+`)
+var minor = pattern.New(`\b3\.\d+`)
 
 // defaultParent names the parent where the settings name none: the official
 // image of the Python that the project, else this machine, uses.
@@ -28,7 +29,7 @@ func defaultParent(ctx context.Context, dir string) (image, why string) {
 		{"requires-python in pyproject.toml", func() string { return requiresPython(filepath.Join(dir, "pyproject.toml")) }},
 		{"python3 on this machine", func() string { return hostPython(ctx) }},
 	} {
-		if v := minor.FindString(from.find()); v != "" {
+		if v := minor().FindString(from.find()); v != "" {
 			return fmt.Sprintf("python:%s-slim", v), fmt.Sprintf("the settings name none; Python %s is that of %s", v, from.why)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 
 	"inlay/assemble/output"
+	"inlay/layers/pattern"
 )
 
 // engine returns the output that loads the image into a container engine: the
@@ -54,12 +54,12 @@ func (j *job) engine(named string) (target, error) {
 	return target{out, "", said}, nil
 }
 
-var notRepository = regexp.MustCompile(`[^a-z0-9]+`)
+var notRepository = pattern.New(`[^a-z0-9]+`)
 
 // repositoryFor makes the name of a repository of the context's.
 func repositoryFor(context string) string {
 	base := strings.ToLower(filepath.Base(realPath(context)))
-	if s := strings.Trim(notRepository.ReplaceAllString(base, "-"), "-"); s != "" {
+	if s := strings.Trim(notRepository().ReplaceAllString(base, "-"), "-"); s != "" {
 		return s
 	}
 	return "image"

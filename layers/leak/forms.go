@@ -6,9 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // The shortest that are searched for. A shorter one is found in what has
@@ -75,12 +76,12 @@ func (x Secret) forms() (all []string) {
 	for _, escaped := range []string{
 		url.QueryEscape(x.Value), url.PathEscape(x.Value), strings.TrimPrefix(url.UserPassword("", x.Value).String(), ":"),
 	} {
-		all = append(all, escaped, hexadecimal.ReplaceAllStringFunc(escaped, strings.ToLower))
+		all = append(all, escaped, hexadecimal().ReplaceAllStringFunc(escaped, strings.ToLower))
 	}
 	return slices.DeleteFunc(all, func(s string) bool { return len(s) < mixedLength })
 }
 
-var hexadecimal = regexp.MustCompile(`%[0-9A-F]{2}`)
+var hexadecimal = pattern.New(`%[0-9A-F]{2}`)
 
 // encoded returns text in base64, in both alphabets. Without the end that only
 // fills it up, and that another text after it would change.

@@ -11,13 +11,14 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 
 	// The netrc reader of Git LFS, which has it from a widely used one.
 	"github.com/git-lfs/go-netrc/netrc"
+
+	"inlay/layers/pattern"
 )
 
 // A credential is a user and password for a part of a server.
@@ -124,7 +125,7 @@ func (k *known) named(e *entry) (c credential, ok bool) {
 	if e.Name == "" {
 		return c, false
 	}
-	prefix := "UV_INDEX_" + strings.ToUpper(notLetter.ReplaceAllString(e.Name, "_"))
+	prefix := "UV_INDEX_" + strings.ToUpper(notLetter().ReplaceAllString(e.Name, "_"))
 	for _, vars := range k.vars {
 		c.user, c.password = vars[prefix+"_USERNAME"], vars[prefix+"_PASSWORD"]
 		if c.user == "" && c.password != "" && e.user != nil {
@@ -269,10 +270,10 @@ func (k *known) of(e *entry) credential {
 
 var (
 	// The variables of uv and pip that name indexes, and those with passwords.
-	urlVariable    = regexp.MustCompile(`^(?:PIP|UV)_(?:\w+_)?(?:INDEX_URL|INDEX|FIND_LINKS)$`)
-	secretVariable = regexp.MustCompile(`^UV_INDEX_\w+_PASSWORD$`)
-	userVariable   = regexp.MustCompile(`^UV_INDEX_\w+_(?:USERNAME|PASSWORD)$`)
-	userinfo       = regexp.MustCompile(`://[^/\s]*@`)
+	urlVariable    = pattern.New(`^(?:PIP|UV)_(?:\w+_)?(?:INDEX_URL|INDEX|FIND_LINKS)$`)
+	secretVariable = pattern.New(`^UV_INDEX_\w+_PASSWORD$`)
+	userVariable   = pattern.New(`^UV_INDEX_\w+_(?:USERNAME|PASSWORD)$`)
+	userinfo       = pattern.New(`://[^/\s]*@`)
 )
 
 // IsSecret reports whether a variable of pip or uv names a package index
@@ -280,17 +281,17 @@ var (
 // theirs count too: it rather says so too often.
 func IsSecret(name, value string) bool {
 	name = strings.ToUpper(name)
-	return value != "" && userVariable.MatchString(name) || urlVariable.MatchString(name) && userinfo.MatchString(value)
+	return value != "" && userVariable().MatchString(name) || urlVariable().MatchString(name) && userinfo().MatchString(value)
 }
 
 // spot notes the passwords in variables of indexes, used or not.
 func (k *known) spot(env []string) {
 	for _, kv := range env {
 		name, value, _ := strings.Cut(kv, "=")
-		if secretVariable.MatchString(name) && value != "" {
+		if secretVariable().MatchString(name) && value != "" {
 			k.more = append(k.more, Secret{Value: value, Of: name})
 		}
-		if !urlVariable.MatchString(name) {
+		if !urlVariable().MatchString(name) {
 			continue
 		}
 		for _, raw := range strings.Fields(value) {

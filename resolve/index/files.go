@@ -4,8 +4,9 @@ package index
 
 import (
 	"net/url"
-	"regexp"
 	"slices"
+
+	"inlay/layers/pattern"
 )
 
 // WithFiles returns s with the credentials for files that requirements name by
@@ -32,7 +33,7 @@ func (s *Set) WithFiles(urls ...string) *Set {
 
 // token matches the name of a parameter whose value opens a file to whoever has
 // it.
-var token = regexp.MustCompile(`(?i)token|sig$|signature|secret|passw|credential|auth|jwt|(?:api|access|private)[-_]?key`)
+var token = pattern.New(`(?i)token|sig$|signature|secret|passw|credential|auth|jwt|(?:api|access|private)[-_]?key`)
 
 // Public returns the URL of a file as it may be stored: without user, password
 // and fragment, and without its query if a part of that is a token. As long as
@@ -62,7 +63,7 @@ func (s *Set) Public(raw string) string {
 // tokens returns the values in u's query that are as good as a password.
 func tokens(u *url.URL) (found []string) {
 	for name, values := range u.Query() {
-		if token.MatchString(name) {
+		if token().MatchString(name) {
 			found = append(found, values...)
 		}
 	}

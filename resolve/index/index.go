@@ -11,9 +11,10 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // An Index is a package index.
@@ -138,8 +139,8 @@ func (s *Set) order() {
 func same(a, b string) bool { return strings.TrimRight(a, "/") == strings.TrimRight(b, "/") }
 
 var (
-	name      = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$`)
-	notLetter = regexp.MustCompile(`[^A-Za-z0-9]`)
+	name      = pattern.New(`^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$`)
+	notLetter = pattern.New(`[^A-Za-z0-9]`)
 )
 
 // parse reads the URL of an index, perhaps with user and password. Of a URL

@@ -123,7 +123,7 @@ func (s *Set) named(raw, from string, def bool) error {
 	if !ok || strings.ContainsAny(label, ":/") {
 		label, rest = "", raw
 	}
-	if label != "" && !name.MatchString(label) {
+	if label != "" && !name().MatchString(label) {
 		return &Error{Where: from, Index: Redact(raw), Problem: "the name before the = has other letters than A-Z, a-z, 0-9, `.`, `-` and `_`", Fix: "write NAME=https://HOST/simple"}
 	}
 	e, err := parse(rest, from)

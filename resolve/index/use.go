@@ -49,7 +49,7 @@ func (s *Set) UVEnv() []string {
 
 // variableOf writes the name of an index as uv's variables have it.
 func variableOf(label string) string {
-	return strings.ToUpper(notLetter.ReplaceAllString(label, "_"))
+	return strings.ToUpper(notLetter().ReplaceAllString(label, "_"))
 }
 
 // PipEnv returns the variables that tell pip its indexes, NAME=VALUE. pip takes

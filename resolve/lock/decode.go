@@ -9,11 +9,12 @@ import (
 	"io"
 	"net/url"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"inlay/layers/pattern"
 )
 
 // maxSize bounds a lock file. One of a thousand wheels takes 400 kB.
@@ -101,22 +102,22 @@ func plain(n *yaml.Node) error {
 }
 
 var (
-	lineOf  = regexp.MustCompile(`(?s)^(?:yaml: )?(?:unmarshal errors:\s+)?line (\d+): ([^\n]*)`)
-	unknown = regexp.MustCompile(`^field (\S+) not found in type .*$`)
-	misfit  = regexp.MustCompile("^cannot unmarshal .* into .*$")
+	lineOf  = pattern.New(`(?s)^(?:yaml: )?(?:unmarshal errors:\s+)?line (\d+): ([^\n]*)`)
+	unknown = pattern.New(`^field (\S+) not found in type .*$`)
+	misfit  = pattern.New("^cannot unmarshal .* into .*$")
 )
 
 // formatError puts an error of the library into our form.
 func formatError(name string, err error) error {
 	e := &FormatError{File: name, Problem: strings.TrimPrefix(err.Error(), "yaml: ")}
-	if m := lineOf.FindStringSubmatch(err.Error()); m != nil {
+	if m := lineOf().FindStringSubmatch(err.Error()); m != nil {
 		e.Line, _ = strconv.Atoi(m[1])
 		e.Problem = m[2]
 	}
-	if m := unknown.FindStringSubmatch(e.Problem); m != nil {
+	if m := unknown().FindStringSubmatch(e.Problem); m != nil {
 		e.Problem = fmt.Sprintf("unknown field %q", m[1])
 	}
-	if misfit.MatchString(e.Problem) {
+	if misfit().MatchString(e.Problem) {
 		e.Problem = "a value of another kind is wanted"
 	}
 	return e
@@ -173,12 +174,12 @@ func (c *checker) want(ok bool, problem string, at ...any) {
 }
 
 var (
-	platformForm = regexp.MustCompile(`^linux/[a-z0-9_]+(/[a-z0-9]+)?$`)
-	digestForm   = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	sumForm      = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	nameForm     = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	versionForm  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.!+-]*$`)
-	wheelForm    = regexp.MustCompile(`^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
+	platformForm = pattern.New(`^linux/[a-z0-9_]+(/[a-z0-9]+)?$`)
+	digestForm   = pattern.New(`^sha256:[0-9a-f]{64}$`)
+	sumForm      = pattern.New(`^[0-9a-f]{64}$`)
+	nameForm     = pattern.New(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	versionForm  = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_.!+-]*$`)
+	wheelForm    = pattern.New(`^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
 )
 
 func (c *checker) file(f *File) {
@@ -186,7 +187,7 @@ func (c *checker) file(f *File) {
 	seen := map[string]bool{}
 	for i, im := range f.Images {
 		at := []any{"images", i}
-		c.want(platformForm.MatchString(im.Platform), fmt.Sprintf("%q is not a platform", im.Platform), append(at, "platform")...)
+		c.want(platformForm().MatchString(im.Platform), fmt.Sprintf("%q is not a platform", im.Platform), append(at, "platform")...)
 		c.want(!seen[im.Platform], "a second image for "+im.Platform, append(at, "platform")...)
 		seen[im.Platform] = true
 		c.image(im, at)
@@ -196,7 +197,7 @@ func (c *checker) file(f *File) {
 func (c *checker) image(im Image, at []any) {
 	in := func(keys ...any) []any { return append(append([]any(nil), at...), keys...) }
 	c.want(im.Parent.Image != "", "the parent has no name", in("parent")...)
-	c.want(digestForm.MatchString(im.Parent.Digest), fmt.Sprintf("%q is not a digest", im.Parent.Digest), in("parent", "digest")...)
+	c.want(digestForm().MatchString(im.Parent.Digest), fmt.Sprintf("%q is not a digest", im.Parent.Digest), in("parent", "digest")...)
 	c.want(im.Python != nil || len(im.Wheels)+len(im.Removed)+len(im.Groups) == 0, "it has requirements and no python", at...)
 	if p := im.Parent.Packages; p != nil {
 		c.packages(p, in("parent", "packages"))
@@ -205,7 +206,7 @@ func (c *checker) image(im Image, at []any) {
 		c.packages(im.Packages, in("packages"))
 	}
 	for i, d := range im.Removed {
-		c.want(nameForm.MatchString(d.Name), fmt.Sprintf("%q is not the name of a distribution", d.Name), in("removed", i)...)
+		c.want(nameForm().MatchString(d.Name), fmt.Sprintf("%q is not the name of a distribution", d.Name), in("removed", i)...)
 		c.want(path.IsAbs(d.Path) && path.Clean(d.Path) == d.Path, fmt.Sprintf("%q is not an absolute path", d.Path), in("removed", i)...)
 	}
 	seen := map[string]bool{}
@@ -219,10 +220,10 @@ func (c *checker) image(im Image, at []any) {
 
 func (c *checker) wheel(w Wheel, at []any) {
 	in := func(key string) []any { return append(append([]any(nil), at...), key) }
-	c.want(nameForm.MatchString(w.Name), fmt.Sprintf("%q is not the name of a distribution", w.Name), in("name")...)
-	c.want(versionForm.MatchString(w.Version), fmt.Sprintf("%q is not a version", w.Version), in("version")...)
-	c.want(wheelForm.MatchString(w.File), fmt.Sprintf("%q is not the name of a wheel", w.File), in("file")...)
-	c.want(sumForm.MatchString(w.SHA256), fmt.Sprintf("%q is not a sha256", w.SHA256), in("sha256")...)
+	c.want(nameForm().MatchString(w.Name), fmt.Sprintf("%q is not the name of a distribution", w.Name), in("name")...)
+	c.want(versionForm().MatchString(w.Version), fmt.Sprintf("%q is not a version", w.Version), in("version")...)
+	c.want(wheelForm().MatchString(w.File), fmt.Sprintf("%q is not the name of a wheel", w.File), in("file")...)
+	c.want(sumForm().MatchString(w.SHA256), fmt.Sprintf("%q is not a sha256", w.SHA256), in("sha256")...)
 	c.want(w.Size >= 0, "a size below 0", in("size")...)
 	c.want((w.URL == "") != (w.Path == ""), "want either a URL or a path", at...)
 	if w.URL != "" {

@@ -5,7 +5,8 @@ package lock
 import (
 	"fmt"
 	"net/url"
-	"regexp"
+
+	"inlay/layers/pattern"
 )
 
 // Packages are the Debian packages that were asked for, and what they came to in
@@ -56,9 +57,9 @@ func (p *Packages) changes(now *Packages) []string {
 }
 
 var (
-	debNameForm    = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
-	debVersionForm = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z.+~:-]*$`)
-	debArchForm    = regexp.MustCompile(`^[a-z0-9-]+$`)
+	debNameForm    = pattern.New(`^[a-z0-9][a-z0-9+.-]+$`)
+	debVersionForm = pattern.New(`^[0-9A-Za-z][0-9A-Za-z.+~:-]*$`)
+	debArchForm    = pattern.New(`^[a-z0-9-]+$`)
 )
 
 func (c *checker) packages(p *Packages, at []any) {
@@ -68,10 +69,10 @@ func (c *checker) packages(p *Packages, at []any) {
 	for i, d := range p.Debs {
 		c.want(!seen[d.Name], "a second package "+d.Name, in("debs", i)...)
 		seen[d.Name] = true
-		c.want(debNameForm.MatchString(d.Name), fmt.Sprintf("%q is not the name of a package", d.Name), in("debs", i, "name")...)
-		c.want(debVersionForm.MatchString(d.Version), fmt.Sprintf("%q is not a version", d.Version), in("debs", i, "version")...)
-		c.want(debArchForm.MatchString(d.Arch), fmt.Sprintf("%q is not an architecture", d.Arch), in("debs", i, "arch")...)
-		c.want(sumForm.MatchString(d.SHA256), fmt.Sprintf("%q is not a sha256", d.SHA256), in("debs", i, "sha256")...)
+		c.want(debNameForm().MatchString(d.Name), fmt.Sprintf("%q is not the name of a package", d.Name), in("debs", i, "name")...)
+		c.want(debVersionForm().MatchString(d.Version), fmt.Sprintf("%q is not a version", d.Version), in("debs", i, "version")...)
+		c.want(debArchForm().MatchString(d.Arch), fmt.Sprintf("%q is not an architecture", d.Arch), in("debs", i, "arch")...)
+		c.want(sumForm().MatchString(d.SHA256), fmt.Sprintf("%q is not a sha256", d.SHA256), in("debs", i, "sha256")...)
 		c.want(d.Size > 0, "a size below 1", in("debs", i, "size")...)
 		u, err := url.Parse(d.URL)
 		c.want(err == nil && (u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") || u.Scheme == "file"), "want an http, https or file URL", in("debs", i, "url")...)

@@ -10,22 +10,22 @@ import (
 	"io"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"inlay/layers"
+	"inlay/layers/pattern"
 )
 
 var (
-	reName = regexp.MustCompile(`(?i)^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
-	reSeps = regexp.MustCompile(`[-_.]+`)
+	reName = pattern.New(`(?i)^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$`)
+	reSeps = pattern.New(`[-_.]+`)
 )
 
 // normalise returns the one form of a distribution's name (PEP 503).
-func normalise(name string) string { return strings.ToLower(reSeps.ReplaceAllString(name, "-")) }
+func normalise(name string) string { return strings.ToLower(reSeps().ReplaceAllString(name, "-")) }
 
 // dists lists the distributions installed in the given directories, as uv sees
 // them: by the names of their metadata.
@@ -68,7 +68,7 @@ func (p *probe) dist(name string) (Dist, bool) {
 	default:
 		return Dist{}, false
 	}
-	if version == "" || !printable(version) || !reName.MatchString(title) {
+	if version == "" || !printable(version) || !reName().MatchString(title) {
 		return Dist{}, false
 	}
 	return Dist{Name: normalise(title), Version: version, Path: name}, true

@@ -5,10 +5,10 @@ package parent
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/plan"
 )
 
@@ -101,7 +101,7 @@ func (p *probe) base(v venv, real string) (string, error) {
 // writes version, virtualenv and uv write version_info.
 func (v venv) version() string {
 	for _, key := range []string{"version_info", "version"} {
-		if s := reFull.FindString(v.cfg[key]); s != "" {
+		if s := reFull().FindString(v.cfg[key]); s != "" {
 			return s
 		}
 	}
@@ -109,15 +109,15 @@ func (v venv) version() string {
 }
 
 var (
-	reLib   = regexp.MustCompile(`^python3\.[0-9]+t?$`)
-	reNamed = regexp.MustCompile(`^python(3\.[0-9]+)(t?)[dmu]*$`)
+	reLib   = pattern.New(`^python3\.[0-9]+t?$`)
+	reNamed = pattern.New(`^python(3\.[0-9]+)(t?)[dmu]*$`)
 )
 
 // landmark finds the standard library of the interpreter real as CPython does:
 // the nearest directory above it with lib/pythonX.Y/os.py.
 func (p *probe) landmark(real string, prog program) (home, error) {
 	want := ""
-	if m := reNamed.FindStringSubmatch(path.Base(real)); m != nil {
+	if m := reNamed().FindStringSubmatch(path.Base(real)); m != nil {
 		want = "python" + m[1] + m[2]
 	}
 	var others []string
@@ -159,7 +159,7 @@ func (p *probe) libs(prefix string) []home {
 	for _, lib := range []string{"lib", "lib64"} {
 		for _, name := range p.list(path.Join(prefix, lib)) {
 			h := home{prefix: prefix, lib: lib, name: name}
-			if !reLib.MatchString(name) || slices.ContainsFunc(found, func(o home) bool { return p.resolve(o.stdlib()) == p.resolve(h.stdlib()) }) {
+			if !reLib().MatchString(name) || slices.ContainsFunc(found, func(o home) bool { return p.resolve(o.stdlib()) == p.resolve(h.stdlib()) }) {
 				continue
 			}
 			if p.isFile(path.Join(h.stdlib(), "os.py")) || p.isFile(path.Join(h.stdlib(), "os.pyc")) {
@@ -215,7 +215,7 @@ func (p *probe) scheme(h home) (kind string, s plan.Scheme) {
 		return "conda", s
 	case h.prefix == "/usr/local":
 		return "docker", s
-	case reManaged.MatchString(h.real):
+	case reManaged().MatchString(h.real):
 		return "uv", s
 	case h.prefix == "/var/lang":
 		return "lambda", s

@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"inlay/layers"
+	"inlay/layers/pattern"
 	"inlay/resolve/apt/setup"
 )
 
@@ -33,18 +34,18 @@ var metadata = []string{
 }
 
 var (
-	reProgram    = regexp.MustCompile(`^(platform-)?python[0-9.]*[a-z]*$|^libpython3[0-9a-z.]*\.so[0-9.]*$`)
-	reGlibc      = regexp.MustCompile(`^libc(\.so\.6|-2\.[0-9]+\.so)$`)
-	reMusl       = regexp.MustCompile(`^ld-musl-[a-z0-9_]+\.so\.1$|^libc\.so$`)
-	reSysconfig  = regexp.MustCompile(`(^|/)python3\.[0-9]+t?/(sysconfig\.py|sysconfig/__init__\.py|distutils/command/install\.py)$`)
-	rePatchlevel = regexp.MustCompile(`(^|/)include/python3\.[0-9]+[a-z]*/patchlevel\.h$`)
-	reDpkg       = regexp.MustCompile(`^var/lib/dpkg/status(\.d/[^/]+)?$`)
-	reApk        = regexp.MustCompile(`^(usr/)?lib/apk/db/installed$`)
+	reProgram    = pattern.New(`^(platform-)?python[0-9.]*[a-z]*$|^libpython3[0-9a-z.]*\.so[0-9.]*$`)
+	reGlibc      = pattern.New(`^libc(\.so\.6|-2\.[0-9]+\.so)$`)
+	reMusl       = pattern.New(`^ld-musl-[a-z0-9_]+\.so\.1$|^libc\.so$`)
+	reSysconfig  = pattern.New(`(^|/)python3\.[0-9]+t?/(sysconfig\.py|sysconfig/__init__\.py|distutils/command/install\.py)$`)
+	rePatchlevel = pattern.New(`(^|/)include/python3\.[0-9]+[a-z]*/patchlevel\.h$`)
+	reDpkg       = pattern.New(`^var/lib/dpkg/status(\.d/[^/]+)?$`)
+	reApk        = pattern.New(`^(usr/)?lib/apk/db/installed$`)
 
 	// What is looked for in the files that the regular expressions above name.
-	reScheme    = regexp.MustCompile(`posix_local|rpm_prefix|RPM_BUILD_ROOT`)
-	rePyVersion = regexp.MustCompile(`(?m)^#define[ \t]+PY_VERSION[ \t]+"[^"\n]*"`)
-	reBuildVars = regexp.MustCompile(`'(ABIFLAGS|Py_GIL_DISABLED|Py_DEBUG)': ('[^'\n]*'|-?\d+)`)
+	reScheme    = pattern.New(`posix_local|rpm_prefix|RPM_BUILD_ROOT`)
+	rePyVersion = pattern.New(`(?m)^#define[ \t]+PY_VERSION[ \t]+"[^"\n]*"`)
+	reBuildVars = pattern.New(`'(ABIFLAGS|Py_GIL_DISABLED|Py_DEBUG)': ('[^'\n]*'|-?\d+)`)
 )
 
 // keep says what an index keeps of a layer: the small files that describe
@@ -64,7 +65,7 @@ func keep(e layers.Entry) func(io.Reader) ([]byte, error) {
 		return text
 	case slices.Contains([]string{"etc/passwd", "etc/group", "etc/os-release", "usr/lib/os-release"}, e.Path):
 		return text
-	case setup.Reads(e.Path), strings.HasPrefix(e.Path, "var/lib/dpkg/status") && reDpkg.MatchString(e.Path):
+	case setup.Reads(e.Path), strings.HasPrefix(e.Path, "var/lib/dpkg/status") && reDpkg().MatchString(e.Path):
 		return text // as resolve/apt reads it
 	}
 	return facts(e.Path, base)
@@ -76,20 +77,20 @@ func facts(name, base string) func(io.Reader) ([]byte, error) {
 	switch {
 	case strings.HasPrefix(base, "lib"), strings.HasPrefix(base, "ld-"), strings.HasPrefix(base, "p"):
 		switch {
-		case reProgram.MatchString(base):
+		case reProgram().MatchString(base):
 			return func(r io.Reader) ([]byte, error) { return describe(r, "\x003.") }
-		case reMusl.MatchString(base):
+		case reMusl().MatchString(base):
 			return func(r io.Reader) ([]byte, error) { return describe(r, "\x001.") }
-		case reGlibc.MatchString(base):
+		case reGlibc().MatchString(base):
 			return describeGlibc
-		case base == "patchlevel.h" && rePatchlevel.MatchString(name):
-			return found(rePyVersion)
+		case base == "patchlevel.h" && rePatchlevel().MatchString(name):
+			return found(rePyVersion())
 		}
 	case strings.HasPrefix(base, "_sysconfigdata_") && path.Ext(base) == ".py":
-		return found(reBuildVars)
-	case path.Ext(base) == ".py" && strings.Contains(name, "/python3.") && reSysconfig.MatchString(name):
-		return found(reScheme)
-	case base == "installed" && reApk.MatchString(name):
+		return found(reBuildVars())
+	case path.Ext(base) == ".py" && strings.Contains(name, "/python3.") && reSysconfig().MatchString(name):
+		return found(reScheme())
+	case base == "installed" && reApk().MatchString(name):
 		return apk.installed
 	}
 	return nil
@@ -226,7 +227,7 @@ func (p *program) headers(head []byte) {
 }
 
 // reVersion matches a version string of CPython or musl.
-var reVersion = regexp.MustCompile(`^\d\.\d{1,3}\.\d{1,3}((a|b|rc)\d{1,2})?\+?$`)
+var reVersion = pattern.New(`^\d\.\d{1,3}\.\d{1,3}((a|b|rc)\d{1,2})?\+?$`)
 
 // versions returns the version strings that stand in r between NULs and begin
 // with start, a NUL and more.
@@ -245,7 +246,7 @@ func versions(r io.Reader, start string) (found []string, err error) {
 			}
 			rest = rest[i+1:]
 			word, _, ok := bytes.Cut(rest[:min(len(rest), longest)], []byte{0})
-			if ok && reVersion.Match(word) && !slices.Contains(found, string(word)) {
+			if ok && reVersion().Match(word) && !slices.Contains(found, string(word)) {
 				found = append(found, string(word))
 			}
 		}

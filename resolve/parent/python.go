@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"inlay/layers"
+	"inlay/layers/pattern"
 )
 
 // defaultPath is the PATH of a container whose image sets none.
@@ -157,8 +157,8 @@ func (p *probe) env(key string) string {
 }
 
 var (
-	rePython2 = regexp.MustCompile(`^python2(\.[0-9]+)?$`)
-	reMinor   = regexp.MustCompile(`^python3\.([0-9]+)$`)
+	rePython2 = pattern.New(`^python2(\.[0-9]+)?$`)
+	reMinor   = pattern.New(`^python3\.([0-9]+)$`)
 )
 
 // first returns the first of the names in dir that is a program, but not
@@ -166,7 +166,7 @@ var (
 func (p *probe) first(dir string, names ...string) string {
 	for _, name := range names {
 		exe := path.Join(dir, name)
-		if p.executable(exe) && !rePython2.MatchString(path.Base(p.resolve(exe))) {
+		if p.executable(exe) && !rePython2().MatchString(path.Base(p.resolve(exe))) {
 			return exe
 		}
 	}
@@ -177,12 +177,12 @@ func (p *probe) first(dir string, names ...string) string {
 func (p *probe) minors(dir string) []string {
 	var found []string
 	for _, name := range p.list(dir) {
-		if reMinor.MatchString(name) {
+		if reMinor().MatchString(name) {
 			found = append(found, name)
 		}
 	}
 	number := func(name string) int {
-		n, _ := strconv.Atoi(reMinor.FindStringSubmatch(name)[1]) // digits; too many make the highest
+		n, _ := strconv.Atoi(reMinor().FindStringSubmatch(name)[1]) // digits; too many make the highest
 		return n
 	}
 	slices.SortStableFunc(found, func(a, b string) int { return number(b) - number(a) })

@@ -10,14 +10,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 var (
-	reFull    = regexp.MustCompile(`3\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+|\+)?`)
-	reConda   = regexp.MustCompile(`^python-(3\.[0-9]+\.[0-9]+[a-z0-9]*)-[^-]+\.json$`)
-	reManaged = regexp.MustCompile(`/cpython-(3\.[0-9]+\.[0-9]+[a-z0-9]*)(\+[a-z+]+)?-linux-`)
-	rePython  = regexp.MustCompile(`^(lib)?python-?3(\.[0-9]+)?(-minimal|-stdlib|-base)?$`)
-	rePackVer = regexp.MustCompile(`^(?:[0-9]+:)?([0-9]+\.[0-9]+\.[0-9]+)(?:[~_]?((?:a|b|rc)[0-9]+))?`)
+	reFull    = pattern.New(`3\.[0-9]+\.[0-9]+((a|b|rc)[0-9]+|\+)?`)
+	reConda   = pattern.New(`^python-(3\.[0-9]+\.[0-9]+[a-z0-9]*)-[^-]+\.json$`)
+	reManaged = pattern.New(`/cpython-(3\.[0-9]+\.[0-9]+[a-z0-9]*)(\+[a-z+]+)?-linux-`)
+	rePython  = pattern.New(`^(lib)?python-?3(\.[0-9]+)?(-minimal|-stdlib|-base)?$`)
+	rePackVer = pattern.New(`^(?:[0-9]+:)?([0-9]+\.[0-9]+\.[0-9]+)(?:[~_]?((?:a|b|rc)[0-9]+))?`)
 )
 
 // version returns the full version of h, from the source that knows best. Only
@@ -25,8 +27,8 @@ var (
 func (p *probe) version(h home, kind string, v venv) string {
 	sources := []func() []string{
 		func() []string { return []string{p.buildDetails(h)} },
-		func() []string { return matches(reConda, p.list(path.Join(h.prefix, "conda-meta"))) },
-		func() []string { return matches(reManaged, []string{h.real}) },
+		func() []string { return matches(reConda(), p.list(path.Join(h.prefix, "conda-meta"))) },
+		func() []string { return matches(reManaged(), []string{h.real}) },
 		func() []string { return []string{v.version()} },
 		func() []string {
 			if kind == "docker" { // elsewhere it is only a variable
@@ -40,7 +42,7 @@ func (p *probe) version(h home, kind string, v venv) string {
 	}
 	for _, source := range sources {
 		for _, s := range source() {
-			if strings.HasPrefix(s, h.minor()+".") && reFull.FindString(s) == s {
+			if strings.HasPrefix(s, h.minor()+".") && reFull().FindString(s) == s {
 				return s
 			}
 		}
@@ -83,8 +85,8 @@ func (p *probe) buildDetails(h home) string {
 func (p *probe) headerVersion(h home) (found []string) {
 	include := path.Join(h.prefix, "include")
 	for _, name := range p.list(include) {
-		if m := reNamed.FindStringSubmatch(name); m != nil && m[1] == h.minor() {
-			found = append(found, reFull.FindString(p.kept(path.Join(include, name, "patchlevel.h"))))
+		if m := reNamed().FindStringSubmatch(name); m != nil && m[1] == h.minor() {
+			found = append(found, reFull().FindString(p.kept(path.Join(include, name, "patchlevel.h"))))
 		}
 	}
 	return found
@@ -96,7 +98,7 @@ func (p *probe) packageVersion(h home) (found []string) {
 		return nil
 	}
 	for _, pkg := range p.packages() {
-		if m := rePackVer.FindStringSubmatch(pkg.Version); m != nil && rePython.MatchString(pkg.Name) {
+		if m := rePackVer().FindStringSubmatch(pkg.Version); m != nil && rePython().MatchString(pkg.Name) {
 			found = append(found, m[1]+m[2])
 		}
 	}
@@ -144,7 +146,7 @@ func (p *probe) libc(py *Python) Libc {
 		return l
 	}
 	for _, name := range p.list("/lib") {
-		if reMusl.MatchString(name) && p.arch.runs(p.program("/lib/"+name)) {
+		if reMusl().MatchString(name) && p.arch.runs(p.program("/lib/"+name)) {
 			return p.musl("/lib/" + name)
 		}
 	}
@@ -177,7 +179,7 @@ func (p *probe) glibc(interp string) Libc {
 func (p *probe) musl(interp string) Libc {
 	var known []string
 	for _, pkg := range p.packages() {
-		if m := rePackVer.FindStringSubmatch(pkg.Version); m != nil && pkg.Name == "musl" {
+		if m := rePackVer().FindStringSubmatch(pkg.Version); m != nil && pkg.Name == "musl" {
 			known = append(known, m[1])
 		}
 	}

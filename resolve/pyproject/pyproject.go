@@ -14,9 +14,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/python"
 )
 
@@ -145,14 +145,14 @@ func (e *Exporter) Export(ctx context.Context, name string, p Project, o Options
 	if text, err = e.export(ctx, name, p, o); err != nil {
 		return "", err
 	}
-	if len(p.Command) > 0 || secret.MatchString(text) {
+	if len(p.Command) > 0 || secret().MatchString(text) {
 		return text, nil
 	}
 	return text, e.Store.Put(stored, []byte(text))
 }
 
 // secret matches a URL that may hold a password or a signature.
-var secret = regexp.MustCompile(`://[^/\s]*@|://[^\s?]*\?`)
+var secret = pattern.New(`://[^/\s]*@|://[^\s?]*\?`)
 
 // export returns what the first command that succeeds prints.
 func (e *Exporter) export(ctx context.Context, name string, p Project, o Options) (string, error) {

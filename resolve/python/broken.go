@@ -6,10 +6,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/parent"
 	"inlay/resolve/python/reqfile"
 )
@@ -30,9 +30,9 @@ func (e *BrokenError) Hint() string {
 }
 
 var (
-	incompatible = regexp.MustCompile("(?m)^(The package `([^`]+)` requires .+)$")
-	wrongVersion = regexp.MustCompile("^The package `[^`]+` requires `([^`]+)`, but `([^`]+)` is installed$")
-	notInstalled = regexp.MustCompile("^The package `[^`]+` requires `([^`]+)`, but it's not installed$")
+	incompatible = pattern.New("(?m)^(The package `([^`]+)` requires .+)$")
+	wrongVersion = pattern.New("^The package `[^`]+` requires `([^`]+)`, but `([^`]+)` is installed$")
+	notInstalled = pattern.New("^The package `[^`]+` requires `([^`]+)`, but it's not installed$")
 )
 
 // standIn names the distribution that stands for a line while uv checks.
@@ -72,7 +72,7 @@ func (s *session) check(ctx context.Context, dists []parent.Dist, groups []Group
 	if err != nil {
 		return nil, err
 	}
-	found := incompatible.FindAllStringSubmatch(s.clean(log.String()), -1)
+	found := incompatible().FindAllStringSubmatch(s.clean(log.String()), -1)
 	if exit > 1 || exit == 1 && len(found) == 0 {
 		return nil, s.failure(log.String(), Group{Name: "what is installed"})
 	}
@@ -86,10 +86,10 @@ func (s *session) check(ctx context.Context, dists []parent.Dist, groups []Group
 
 // pipWords says as `pip check` does what uv says that who requires.
 func pipWords(who, said string) string {
-	if m := wrongVersion.FindStringSubmatch(said); m != nil {
+	if m := wrongVersion().FindStringSubmatch(said); m != nil {
 		return fmt.Sprintf("%s has requirement %s, but you have %s %s", who, m[1], nameOf(m[1]), m[2])
 	}
-	if m := notInstalled.FindStringSubmatch(said); m != nil {
+	if m := notInstalled().FindStringSubmatch(said); m != nil {
 		return fmt.Sprintf("%s requires %s, which is not installed", who, nameOf(m[1]))
 	}
 	return sentence(said)

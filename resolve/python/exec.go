@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"inlay/layers/pattern"
 )
 
 // A Runner runs commands; Exec is one.
@@ -90,9 +92,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 const networkEnv = `PATH|HOME|USER|LANG|LC_ALL|TMPDIR|(?i:(?:https?|all|no)_proxy)|SSL_CERT_(?:FILE|DIR)|SSL_CLIENT_CERT|NETRC`
 
 var (
-	uvEnv         = regexp.MustCompile(`^(?:` + networkEnv + `|XDG_DATA_HOME|UV_(?:HTTP_\w+|CONCURRENT_DOWNLOADS|NATIVE_TLS|SYSTEM_CERTS|LOCK_TIMEOUT|REQUEST_TIMEOUT))=`)
-	hostPythonEnv = regexp.MustCompile(`^(?:` + networkEnv + `|PYENV_\w+|LD_LIBRARY_PATH|REQUESTS_CA_BUNDLE|PIP_(?:CERT|CLIENT_CERT|PROXY|TIMEOUT|DEFAULT_TIMEOUT|RETRIES|RESUME_RETRIES|TRUSTED_HOST))=`)
-	pipEnv        = regexp.MustCompile(`^(?:` + networkEnv + `|XDG_CONFIG_\w+|XDG_CACHE_HOME|PIP_\w+|REQUESTS_CA_BUNDLE|PYENV_\w+|LD_LIBRARY_PATH)=`)
+	uvEnv         = pattern.New(`^(?:` + networkEnv + `|XDG_DATA_HOME|UV_(?:HTTP_\w+|CONCURRENT_DOWNLOADS|NATIVE_TLS|SYSTEM_CERTS|LOCK_TIMEOUT|REQUEST_TIMEOUT))=`)
+	hostPythonEnv = pattern.New(`^(?:` + networkEnv + `|PYENV_\w+|LD_LIBRARY_PATH|REQUESTS_CA_BUNDLE|PIP_(?:CERT|CLIENT_CERT|PROXY|TIMEOUT|DEFAULT_TIMEOUT|RETRIES|RESUME_RETRIES|TRUSTED_HOST))=`)
+	pipEnv        = pattern.New(`^(?:` + networkEnv + `|XDG_CONFIG_\w+|XDG_CACHE_HOME|PIP_\w+|REQUESTS_CA_BUNDLE|PYENV_\w+|LD_LIBRARY_PATH)=`)
 )
 
 // pick returns the variables of environ that names matches, and then those of

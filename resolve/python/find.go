@@ -13,7 +13,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -21,6 +20,7 @@ import (
 
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
+	"inlay/layers/pattern"
 	"inlay/resolve/index"
 )
 
@@ -96,12 +96,12 @@ func (o FindOptions) onPath(ctx context.Context) (UV, string) {
 	}
 	out := &logWriter{}
 	exit, err := o.Runner.Run(ctx, Command{
-		Path: program, Args: []string{"--version"}, Env: pick(o.Env, uvEnv), Stdout: out, Stderr: &logWriter{},
+		Path: program, Args: []string{"--version"}, Env: pick(o.Env, uvEnv()), Stdout: out, Stderr: &logWriter{},
 	})
 	if err != nil || exit != 0 {
 		return UV{}, program + " doesn't tell its version"
 	}
-	m := versionLine.FindStringSubmatch(out.String())
+	m := versionLine().FindStringSubmatch(out.String())
 	if m == nil {
 		return UV{}, program + " doesn't tell its version"
 	}
@@ -111,7 +111,7 @@ func (o FindOptions) onPath(ctx context.Context) (UV, string) {
 	return UV{Path: program, Version: m[1]}, ""
 }
 
-var versionLine = regexp.MustCompile(`^uv (\d+\.\d+\.\d+)(?:\s|$)`)
+var versionLine = pattern.New(`^uv (\d+\.\d+\.\d+)(?:\s|$)`)
 
 // tested reports whether version is from oldestUV up to newestUV.
 func tested(version string) bool {

@@ -4,10 +4,10 @@ package python
 
 import (
 	"errors"
-	"regexp"
 	"slices"
 	"strings"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/index"
 	"inlay/resolve/python/reqfile"
 )
@@ -81,18 +81,18 @@ func (s *session) ask(set *index.Set) {
 var (
 	// unauthorized matches what uv says of a server that wants credentials, or
 	// others. uv goes on without that index, and says that it lacks packages.
-	unauthorized = regexp.MustCompile(`\b40[13] (?:Client Error: )?(?:Unauthorized|Forbidden)`)
-	anyURL       = regexp.MustCompile("https?://[^\\s`'\"()]+")
+	unauthorized = pattern.New(`\b40[13] (?:Client Error: )?(?:Unauthorized|Forbidden)`)
+	anyURL       = pattern.New("https?://[^\\s`'\"()]+")
 )
 
 // denied returns err with a hint about credentials, if text says that a server
 // refused a request for lack of them.
 func denied(set *index.Set, text string, err error) error {
-	at := unauthorized.FindStringIndex(text)
+	at := unauthorized().FindStringIndex(text)
 	if at == nil {
 		return err
 	}
-	urls := anyURL.FindAllStringIndex(text, -1)
+	urls := anyURL().FindAllStringIndex(text, -1)
 	if len(urls) == 0 {
 		return err
 	}

@@ -43,7 +43,7 @@ func readLocal(ctx context.Context, l Line) (plan.Wheel, error) {
 		return plan.Wheel{}, err
 	}
 	w := plan.Wheel{Name: l.Name, File: path.Base(u.Path), URL: l.URL}
-	if !wheelName.MatchString(w.File) {
+	if !wheelName().MatchString(w.File) {
 		return w, l.Refuse(w.File+" is no name of a wheel (PEP 427)", "give the file the name that it was built with")
 	}
 	w.Version = strings.Split(w.File, "-")[1]

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"net/url"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python/reqfile"
@@ -60,8 +60,8 @@ func (f lockedFile) name() string {
 }
 
 var (
-	wheelName = regexp.MustCompile(`^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
-	hexSHA256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	wheelName = pattern.New(`^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
+	hexSHA256 = pattern.New(`^[0-9a-f]{64}$`)
 )
 
 // wheels returns the files of c, sorted by name. Packages without a wheel are a
@@ -138,7 +138,7 @@ func (p lockedPackage) file(chosen string, tags map[string]int) lockedFile {
 // checkWheel refuses a wheel that can't be fetched safely. Its digest must be
 // one of want, if that names any.
 func checkWheel(w plan.Wheel, want []string) error {
-	if !wheelName.MatchString(w.File) {
+	if !wheelName().MatchString(w.File) {
 		return fmt.Errorf("the index offers %q for %s, which is no name of a wheel (PEP 427)", w.File, w.Name)
 	}
 	u, err := url.Parse(w.URL)
@@ -146,7 +146,7 @@ func checkWheel(w plan.Wheel, want []string) error {
 		return fmt.Errorf("the index says that %s is at %q: only http and https URLs are supported", w.File, reqfile.Redact(w.URL))
 	}
 	p := Package{Name: w.Name, Version: w.Version}
-	if hex := strings.TrimPrefix(w.Digest, "sha256:"); !hexSHA256.MatchString(hex) {
+	if hex := strings.TrimPrefix(w.Digest, "sha256:"); !hexSHA256().MatchString(hex) {
 		return &HashError{Package: p, File: w.File, Want: want}
 	}
 	if len(want) > 0 && !slices.Contains(want, w.Digest) {
@@ -226,7 +226,7 @@ type fit struct {
 
 func fitOf(file string, tags map[string]int) fit {
 	parts := strings.Split(strings.TrimSuffix(file, ".whl"), "-")
-	if !wheelName.MatchString(file) {
+	if !wheelName().MatchString(file) {
 		return fit{}
 	}
 	f := fit{}

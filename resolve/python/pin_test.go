@@ -213,10 +213,10 @@ func TestPins(t *testing.T) {
 			}
 			seen[s] = true
 		}
-		if !strings.HasPrefix(p.file, "uv-"+pinnedUV+"-py3-none-") || !strings.Contains(p.file, p.tag) || !wheelName.MatchString(p.file) {
+		if !strings.HasPrefix(p.file, "uv-"+pinnedUV+"-py3-none-") || !strings.Contains(p.file, p.tag) || !wheelName().MatchString(p.file) {
 			t.Errorf("%s: %s is not a wheel of uv %s for %s", platform, p.file, pinnedUV, p.tag)
 		}
-		if !hexSHA256.MatchString(p.digest) || !hexSHA256.MatchString(p.executable) {
+		if !hexSHA256().MatchString(p.digest) || !hexSHA256().MatchString(p.executable) {
 			t.Errorf("%s: %q and %q must be sha256 in hex", platform, p.digest, p.executable)
 		}
 	}

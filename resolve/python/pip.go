@@ -91,7 +91,7 @@ func (r *Resolver) pipSession(ctx context.Context, req Request) (s *pipSession, 
 		return nil, err
 	}
 	s.arguments = slices.Concat(req.Arguments.Flags, req.Arguments.Both)
-	s.common = pick(r.Env, hostPythonEnv, append(slices.Clone(req.Arguments.Env), "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(at.dir, "tmp"), "NO_COLOR=1")...)
+	s.common = pick(r.Env, hostPythonEnv(), append(slices.Clone(req.Arguments.Env), "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(at.dir, "tmp"), "NO_COLOR=1")...)
 	return s, nil
 }
 
@@ -272,7 +272,7 @@ func (s *pipSession) check(ctx context.Context, dists []parent.Dist, groups []Gr
 	if err != nil {
 		return nil, err
 	}
-	found := pipBroken.FindAllStringSubmatch(s.clean(out.String()), -1)
+	found := pipBroken().FindAllStringSubmatch(s.clean(out.String()), -1)
 	if exit > 1 || exit == 1 && out.String() == "" {
 		return nil, s.failure("", s.clean(log.String()), Group{Name: "what is installed"})
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // The pip versions that this package was tested with: what target.py replaces
@@ -74,7 +76,7 @@ except Exception:
     version = "-"
 print("inlay %d.%d.%d %s" % (sys.version_info[:3] + (version,)))`
 
-var versionsLine = regexp.MustCompile(`(?m)^inlay (\d+\.\d+\.\d+) (\S+)$`)
+var versionsLine = pattern.New(`(?m)^inlay (\d+\.\d+\.\d+) (\S+)$`)
 
 // hostPip returns the pip of a Python on the PATH, or why it can't be used. The
 // Python is set even then if it can run the pinned pip.
@@ -85,9 +87,9 @@ func (o FindOptions) hostPip(ctx context.Context, name string) (Pip, string) {
 	}
 	out := &logWriter{}
 	exit, err := o.Runner.Run(ctx, Command{
-		Path: program, Args: []string{"-I", "-B", "-c", askVersions}, Env: pick(o.Env, hostPythonEnv), Stdout: out, Stderr: &logWriter{},
+		Path: program, Args: []string{"-I", "-B", "-c", askVersions}, Env: pick(o.Env, hostPythonEnv()), Stdout: out, Stderr: &logWriter{},
 	})
-	m := versionsLine.FindStringSubmatch(out.String())
+	m := versionsLine().FindStringSubmatch(out.String())
 	if err != nil || exit != 0 || m == nil {
 		return Pip{}, program + " doesn't tell its version"
 	}

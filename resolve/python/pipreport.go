@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/plan"
 	"inlay/resolve/python/reqfile"
 )
@@ -128,35 +129,35 @@ func sdistPackage(name, file string) Package {
 }
 
 var (
-	pipYanked   = regexp.MustCompile(`yanked version: '([^']+)' candidate \(version (\S+) at [^\n]*\nReason for being yanked: ([^\n]*)`)
-	pipWarning  = regexp.MustCompile(`(?m)^WARNING: (.+)$`)
-	pipError    = regexp.MustCompile(`(?m)^ERROR: (.+)$`)
-	pipProblem  = regexp.MustCompile(`(?m)^ERROR: (.+(?:\n[ \t]+\S.*)*)`) // with the lines that say what it is about
-	pipNoise    = regexp.MustCompile(`^(?:Retrying |Ignoring |Cache entry |Running pip as |The candidate selected |Connection |Attempting to resume )`)
-	pipConflict = regexp.MustCompile(`(?s)The conflict is caused by:\n(.*?)(?:\n\s*\nTo fix this|\z)`)
-	pipLine     = regexp.MustCompile(` ?\(from line (\d+) of [^)]*\)`)
-	pipBadLine  = regexp.MustCompile(`^Invalid requirement: (?:'([^']*)': )?(.*)`)
-	pipBadMark  = regexp.MustCompile(`InvalidMarker: (.+)\n    (.+)\n`) // of pip 25.3
-	pipAbsent   = regexp.MustCompile(`(?m)^ERROR: Could not find a version that satisfies the requirement ([A-Za-z0-9._-]+)[^\n]*\(from versions: none\)`)
-	pipBroken   = regexp.MustCompile(`(?m)^(\S+) (\S+) ((?:requires|has requirement) .+?)\.?$`)
-	pipVersions = regexp.MustCompile(`\(from versions: ([^)]*)\)`)
+	pipYanked   = pattern.New(`yanked version: '([^']+)' candidate \(version (\S+) at [^\n]*\nReason for being yanked: ([^\n]*)`)
+	pipWarning  = pattern.New(`(?m)^WARNING: (.+)$`)
+	pipError    = pattern.New(`(?m)^ERROR: (.+)$`)
+	pipProblem  = pattern.New(`(?m)^ERROR: (.+(?:\n[ \t]+\S.*)*)`) // with the lines that say what it is about
+	pipNoise    = pattern.New(`^(?:Retrying |Ignoring |Cache entry |Running pip as |The candidate selected |Connection |Attempting to resume )`)
+	pipConflict = pattern.New(`(?s)The conflict is caused by:\n(.*?)(?:\n\s*\nTo fix this|\z)`)
+	pipLine     = pattern.New(` ?\(from line (\d+) of [^)]*\)`)
+	pipBadLine  = pattern.New(`^Invalid requirement: (?:'([^']*)': )?(.*)`)
+	pipBadMark  = pattern.New(`InvalidMarker: (.+)\n    (.+)\n`) // of pip 25.3
+	pipAbsent   = pattern.New(`(?m)^ERROR: Could not find a version that satisfies the requirement ([A-Za-z0-9._-]+)[^\n]*\(from versions: none\)`)
+	pipBroken   = pattern.New(`(?m)^(\S+) (\S+) ((?:requires|has requirement) .+?)\.?$`)
+	pipVersions = pattern.New(`\(from versions: ([^)]*)\)`)
 
 	// How pip and targetScript say that a server can't be reached.
-	pipUnreached = []*regexp.Regexp{
-		regexp.MustCompile(`(?m)^UNREACHED: (.+)$`),
-		regexp.MustCompile(`(?m)^error: (?:connection|ssl|proxy|incomplete)-[\w-]+\n\n× (.+\n(?:╰─> .+)?)`),
-		regexp.MustCompile(`(?m)^ERROR: Could not install packages due to an OSError: (.+)$`),
-		regexp.MustCompile(`(?m)^ERROR: (HTTP error .+)$`),
+	pipUnreached = []func() *regexp.Regexp{
+		pattern.New(`(?m)^UNREACHED: (.+)$`),
+		pattern.New(`(?m)^error: (?:connection|ssl|proxy|incomplete)-[\w-]+\n\n× (.+\n(?:╰─> .+)?)`),
+		pattern.New(`(?m)^ERROR: Could not install packages due to an OSError: (.+)$`),
+		pattern.New(`(?m)^ERROR: (HTTP error .+)$`),
 	}
 )
 
 // pipWarnings returns what pip warns of, as far as it concerns the result.
 func pipWarnings(log string) (warnings []string) {
-	for _, m := range pipYanked.FindAllStringSubmatch(log, -1) {
+	for _, m := range pipYanked().FindAllStringSubmatch(log, -1) {
 		warnings = append(warnings, fmt.Sprintf("`%s==%s` is yanked (reason: %s)", m[1], m[2], m[3]))
 	}
-	for _, m := range pipWarning.FindAllStringSubmatch(log, -1) {
-		if !pipNoise.MatchString(m[1]) {
+	for _, m := range pipWarning().FindAllStringSubmatch(log, -1) {
+		if !pipNoise().MatchString(m[1]) {
 			warnings = append(warnings, m[1])
 		}
 	}
@@ -171,14 +172,14 @@ func (s *pipSession) failure(out, log string, g Group) error {
 // explain is failure without what credentials have to do with it.
 func (s *pipSession) explain(out, log string, g Group) error {
 	all := pipProblems(log)
-	conflict := pipConflict.FindStringSubmatch(out + "\n" + log)
-	bad := pipBadLine.FindStringSubmatch(first(pipError, log))
-	mark := pipBadMark.FindStringSubmatch(log)
+	conflict := pipConflict().FindStringSubmatch(out + "\n" + log)
+	bad := pipBadLine().FindStringSubmatch(first(pipError(), log))
+	mark := pipBadMark().FindStringSubmatch(log)
 	down := unreached(log)
-	absent := first(pipAbsent, log)
+	absent := first(pipAbsent(), log)
 	switch {
 	case bad != nil:
-		return s.badLine(g, first(pipLine, log), bad[1], pipLine.ReplaceAllString(bad[2], ""))
+		return s.badLine(g, first(pipLine(), log), bad[1], pipLine().ReplaceAllString(bad[2], ""))
 	case mark != nil:
 		return s.badLine(g, "", mark[2], mark[1])
 	case down != "":
@@ -197,8 +198,8 @@ func (s *pipSession) explain(out, log string, g Group) error {
 // pipProblems returns the errors in what pip says, without what it repeats.
 func pipProblems(log string) string {
 	var problems []string
-	for _, m := range pipProblem.FindAllStringSubmatch(log, -1) {
-		text := oneLine(pipVersions.ReplaceAllStringFunc(pipLine.ReplaceAllString(m[1], ""), latest))
+	for _, m := range pipProblem().FindAllStringSubmatch(log, -1) {
+		text := oneLine(pipVersions().ReplaceAllStringFunc(pipLine().ReplaceAllString(m[1], ""), latest))
 		if !strings.HasPrefix(m[1], "Ignored the following") && !strings.HasPrefix(m[1], "No matching distribution") {
 			problems = append(problems, text)
 		}
@@ -220,7 +221,7 @@ func oneLine(lines string) string {
 // unreached returns what kept pip from a server.
 func unreached(log string) string {
 	for _, re := range pipUnreached {
-		if m := re.FindStringSubmatch(log); m != nil {
+		if m := re().FindStringSubmatch(log); m != nil {
 			return sentence(strings.ReplaceAll(m[1], "\n╰─> ", ": "))
 		}
 	}
@@ -229,7 +230,7 @@ func unreached(log string) string {
 
 // latest shortens pip's list of the versions that there are, which can be long.
 func latest(list string) string {
-	all := strings.Split(pipVersions.FindStringSubmatch(list)[1], ", ")
+	all := strings.Split(pipVersions().FindStringSubmatch(list)[1], ", ")
 	const enough = 4
 	if len(all) > enough {
 		all = append([]string{"…"}, all[len(all)-enough:]...)

@@ -282,7 +282,7 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	if err := os.Mkdir(temp, 0o700); err != nil {
 		return nil, err
 	}
-	s.common = pick(r.Env, uvEnv, slices.Concat(req.Arguments.Env, []string{
+	s.common = pick(r.Env, uvEnv(), slices.Concat(req.Arguments.Env, []string{
 		"UV_CACHE_DIR=" + at.cache, "TMPDIR=" + temp, "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
 	})...)
 	s.decides, s.both, s.overrides = req.Arguments.Flags, slices.Clone(req.Arguments.Both), req.Arguments.Overrides

@@ -125,7 +125,7 @@ func (r *Resolver) installInto(ctx context.Context, uv UV, dir, python, wheel st
 			"--link-mode", "copy", "--python", python, wheel,
 		},
 		Dir: dir,
-		Env: pick(r.Env, uvEnv, "UV_CACHE_DIR="+filepath.Join(dir, "cache"), "TMPDIR="+filepath.Join(dir, "tmp"),
+		Env: pick(r.Env, uvEnv(), "UV_CACHE_DIR="+filepath.Join(dir, "cache"), "TMPDIR="+filepath.Join(dir, "tmp"),
 			"NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never", "UV_NO_INSTALLER_METADATA=1"),
 		Stdout: log, Stderr: log,
 	})

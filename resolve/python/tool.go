@@ -13,13 +13,13 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"inlay/cache/fetch"
+	"inlay/layers/pattern"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -122,7 +122,7 @@ func linksJSON(r io.Reader) ([]string, error) {
 	return links, nil
 }
 
-var anchor = regexp.MustCompile(`(?i)<a\s[^>]*?href\s*=\s*(?:"([^"]*)"|'([^']*)')`)
+var anchor = pattern.New(`(?i)<a\s[^>]*?href\s*=\s*(?:"([^"]*)"|'([^']*)')`)
 
 func linksHTML(r io.Reader) ([]string, error) {
 	b, err := io.ReadAll(r)
@@ -130,7 +130,7 @@ func linksHTML(r io.Reader) ([]string, error) {
 		return nil, err
 	}
 	var links []string
-	for _, m := range anchor.FindAllSubmatch(b, -1) {
+	for _, m := range anchor().FindAllSubmatch(b, -1) {
 		links = append(links, html.UnescapeString(string(m[1])+string(m[2])))
 	}
 	return links, nil
@@ -165,7 +165,7 @@ func (o FindOptions) fromPip(ctx context.Context, t Tool, file fetch.File) (*os.
 		log := &logWriter{}
 		exit, err := o.Runner.Run(ctx, Command{
 			Path: program, Args: append(slices.Clone(pip[1:]), args...),
-			Dir: dir, Env: pick(o.Env, pipEnv, o.pipIndexes()...), Stdout: log, Stderr: log,
+			Dir: dir, Env: pick(o.Env, pipEnv(), o.pipIndexes()...), Stdout: log, Stderr: log,
 		})
 		if err != nil {
 			return nil, err

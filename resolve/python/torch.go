@@ -6,11 +6,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 )
@@ -150,14 +150,14 @@ func localVersion(version string) string {
 	return local
 }
 
-var torchIndex = regexp.MustCompile(`/(?:cpu|xpu|cu[0-9]+|rocm[0-9.]+)(?:/simple)?/?$`)
+var torchIndex = pattern.New(`/(?:cpu|xpu|cu[0-9]+|rocm[0-9.]+)(?:/simple)?/?$`)
 
 // choosesTorch reports whether the user says which build of torch is meant: by
 // a local version, a URL, a package of CUDA's, or an index of one build.
 func choosesTorch(req Request, groups []Group) bool {
 	for _, set := range req.indexes {
 		for _, x := range set.Indexes() {
-			if torchIndex.MatchString(x.URL) {
+			if torchIndex().MatchString(x.URL) {
 				return true
 			}
 		}
@@ -239,13 +239,13 @@ func published(b torchBuild) torchBuild {
 	return b
 }
 
-var torchLocal = regexp.MustCompile(`^(?:cpu|xpu|cu[0-9]+|rocm[0-9.]+)$`)
+var torchLocal = pattern.New(`^(?:cpu|xpu|cu[0-9]+|rocm[0-9.]+)$`)
 
 // installedTorch returns the build of the parent's torch, "" if there is none or
 // its version doesn't tell.
 func installedTorch(dists []parent.Dist) torchBuild {
 	for _, d := range dists {
-		if local := localVersion(d.Version); d.Name == "torch" && torchLocal.MatchString(local) {
+		if local := localVersion(d.Version); d.Name == "torch" && torchLocal().MatchString(local) {
 			return torchBuild(local)
 		}
 	}

@@ -9,11 +9,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -212,23 +212,23 @@ func relevant(line []byte) bool {
 var (
 	// changeLine is " + NAME==VERSION", perhaps with " (from URL)", or
 	// " + NAME @ URL"; "-" for what goes away, "~" for what is replaced by itself.
-	changeLine  = regexp.MustCompile(`(?m)^ ([-+~]) ([A-Za-z0-9._-]+)(?:==(\S+)(?: \(from (\S+)\))?| @ (\S+))$`)
-	countLine   = regexp.MustCompile(`(?m)^Would (?:(install|uninstall) (\d+) packages?|make no changes)$`)
-	warningLine = regexp.MustCompile(`(?m)^warning: (.+)$`)
-	selectLine  = regexp.MustCompile(`(?m)^DEBUG Selecting: (\S+==\S+) (?:\[[\w-]+\] )?\((\S+)\)$`)
+	changeLine  = pattern.New(`(?m)^ ([-+~]) ([A-Za-z0-9._-]+)(?:==(\S+)(?: \(from (\S+)\))?| @ (\S+))$`)
+	countLine   = pattern.New(`(?m)^Would (?:(install|uninstall) (\d+) packages?|make no changes)$`)
+	warningLine = pattern.New(`(?m)^warning: (.+)$`)
+	selectLine  = pattern.New(`(?m)^DEBUG Selecting: (\S+==\S+) (?:\[[\w-]+\] )?\((\S+)\)$`)
 )
 
 // choice reads the log of a dry run. Builds within it print what they choose
 // too, so a file is looked up by what is to be installed, not taken in turn.
 func readChoice(g Group, log string) *choice {
 	out := &choice{files: map[string]string{}}
-	for _, m := range selectLine.FindAllStringSubmatch(log, -1) {
+	for _, m := range selectLine().FindAllStringSubmatch(log, -1) {
 		out.files[m[1]] = m[2]
 	}
-	for _, m := range warningLine.FindAllStringSubmatch(log, -1) {
+	for _, m := range warningLine().FindAllStringSubmatch(log, -1) {
 		out.warnings = append(out.warnings, m[1])
 	}
-	for _, m := range changeLine.FindAllStringSubmatch(log, -1) {
+	for _, m := range changeLine().FindAllStringSubmatch(log, -1) {
 		p := Package{Name: reqfile.Normalise(m[2]), Version: m[3]}
 		if m[1] != "+" {
 			out.remove = append(out.remove, p)
@@ -250,7 +250,7 @@ func readChoice(g Group, log string) *choice {
 // printed in another way isn't lost.
 func (c *choice) agrees(log string) bool {
 	said := map[string]int{}
-	counts := countLine.FindAllStringSubmatch(log, -1)
+	counts := countLine().FindAllStringSubmatch(log, -1)
 	for _, m := range counts {
 		said[m[1]], _ = strconv.Atoi(m[2]) // "" if nothing changes
 	}
@@ -272,12 +272,12 @@ func (s *session) explain(r report, g Group) error {
 		return &OfflineError{Missing: sentence(strings.Join(r.causes, ": "))}
 	case strings.HasPrefix(r.headline, "No solution found"):
 		return &UnsatisfiableError{Source: g.Name, Explanation: sentence(strings.Join(r.causes, ": ")), Advice: r.hints}
-	case failedBuild.MatchString(r.headline):
+	case failedBuild().MatchString(r.headline):
 		return &SdistError{Packages: s.unbuilt(r.headline), Target: s.target}
-	case parseFailed.MatchString(r.headline):
-		at, _ := strconv.Atoi(parseFailed.FindStringSubmatch(r.headline)[1]) // digits; too many are a position beyond the end
+	case parseFailed().MatchString(r.headline):
+		at, _ := strconv.Atoi(parseFailed().FindStringSubmatch(r.headline)[1]) // digits; too many are a position beyond the end
 		return syntaxError(g, at, sentence(r.detail))
-	case unreachable.MatchString(all):
+	case unreachable().MatchString(all):
 		return &IndexError{Message: sentence(all)}
 	default:
 		return &InstallerError{"uv", s.uv.Version, g.Name, sentence(all)}
@@ -285,10 +285,10 @@ func (s *session) explain(r report, g Group) error {
 }
 
 var (
-	failedBuild = regexp.MustCompile("^Failed to (?:download and )?build `([^`=@ ]+)(?:==([^`]+))?")
-	parseFailed = regexp.MustCompile("^Couldn't parse requirement in `[^`]*` at position (\\d+)")
-	unreachable = regexp.MustCompile(`Failed to (?:fetch|download)|Request failed after|error sending request|HTTP status |[Rr]eceived some unexpected |[Uu]nsupported .Content-Type.`)
-	sourceDir   = regexp.MustCompile(`/sdists-v\d+/(?:pypi|index/[0-9a-f]+)/([^/]+)/([^/]+)/`)
+	failedBuild = pattern.New("^Failed to (?:download and )?build `([^`=@ ]+)(?:==([^`]+))?")
+	parseFailed = pattern.New("^Couldn't parse requirement in `[^`]*` at position (\\d+)")
+	unreachable = pattern.New(`Failed to (?:fetch|download)|Request failed after|error sending request|HTTP status |[Rr]eceived some unexpected |[Uu]nsupported .Content-Type.`)
+	sourceDir   = pattern.New(`/sdists-v\d+/(?:pypi|index/[0-9a-f]+)/([^/]+)/([^/]+)/`)
 )
 
 // unbuilt names what uv wanted to build: what it says, and before that where
@@ -300,9 +300,9 @@ func (s *session) unbuilt(headline string) []Package {
 	}
 	var ps []Package
 	seen := map[string]bool{}
-	called := sourceDir.FindAllStringSubmatch(string(dirs), -1) // in any order
+	called := sourceDir().FindAllStringSubmatch(string(dirs), -1) // in any order
 	slices.SortFunc(called, func(a, b []string) int { return strings.Compare(a[0], b[0]) })
-	for _, m := range append(failedBuild.FindAllStringSubmatch(headline, -1), called...) {
+	for _, m := range append(failedBuild().FindAllStringSubmatch(headline, -1), called...) {
 		if p := (Package{Name: reqfile.Normalise(m[1]), Version: m[2]}); !seen[p.Name] {
 			seen[p.Name] = true
 			ps = append(ps, p)
@@ -328,15 +328,15 @@ type report struct {
 }
 
 var (
-	reportStart = regexp.MustCompile(`(?m)^(?:error: |  × )`)
-	reportPart  = regexp.MustCompile(`^(?:error: |  × |  cause: |  Caused by: |  [├╰]─▶ |\s*(hint): )`)
+	reportStart = pattern.New(`(?m)^(?:error: |  × )`)
+	reportPart  = pattern.New(`^(?:error: |  × |  cause: |  Caused by: |  [├╰]─▶ |\s*(hint): )`)
 )
 
 // parseReport reads the error that ends a log. A log without one is a report
 // whose headline is the log.
 func parseReport(log string) report {
 	var r report
-	at := reportStart.FindStringIndex(log)
+	at := reportStart().FindStringIndex(log)
 	if at == nil {
 		r.headline = words(log)
 		return r
@@ -344,7 +344,7 @@ func parseReport(log string) report {
 	parts := &r.causes
 	for i, line := range strings.Split(log[at[0]:], "\n") {
 		text := strings.TrimPrefix(line, "  │")
-		m := reportPart.FindStringSubmatch(line)
+		m := reportPart().FindStringSubmatch(line)
 		switch {
 		case m != nil && i == 0:
 			r.headline = words(line[len(m[0]):])

@@ -6,6 +6,8 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // Apt says which Debian packages are installed, and how.
@@ -32,8 +34,8 @@ type AptSource struct {
 var aptSourceKeys = []string{"url", "suites", "components", "key"}
 
 var (
-	isAptPackage = matches(`^[A-Za-z0-9][A-Za-z0-9+._-]*(:[a-z0-9-]+)?([=/][^\s=/]+)?$`, "is not a package: NAME, NAME=VERSION or NAME/SUITE")
-	isAptURL     = matches(`^(https?|file)://\S+$`, "is not the URL of an archive: http, https or file")
+	isAptPackage = matches(pattern.New(`^[A-Za-z0-9][A-Za-z0-9+._-]*(:[a-z0-9-]+)?([=/][^\s=/]+)?$`), "is not a package: NAME, NAME=VERSION or NAME/SUITE")
+	isAptURL     = matches(pattern.New(`^(https?|file)://\S+$`), "is not the URL of an archive: http, https or file")
 )
 
 // aptFields are the fields about Debian packages.
@@ -195,7 +197,7 @@ func (s setting) aptURL() (string, error) {
 
 // oneOrMore reads a list of words, or one.
 func (s setting) oneOrMore(l *loader) ([]string, error) {
-	isWord := matches(`^\S+$`, "is not one word")
+	isWord := matches(pattern.New(`^\S+$`), "is not one word")
 	if s.kind == list {
 		return s.checkedList(l, isWord)
 	}

@@ -15,6 +15,8 @@ import (
 	// The fork of yaml.v3 that the YAML organization maintains. Its nodes carry
 	// the line and the text as written, which decoding into structs loses.
 	"go.yaml.in/yaml/v3"
+
+	"inlay/layers/pattern"
 )
 
 // Bounds on what is read. Real files hold a few hundred values; the bounds
@@ -103,9 +105,9 @@ func badText(text []byte) int {
 }
 
 var (
-	yamlLine    = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
-	yamlAnchor  = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
-	yamlContext = regexp.MustCompile(`^did not find expected (key|node content|'-' indicator|',' or '[]}]'|<document start>)$`)
+	yamlLine    = pattern.New(`^yaml: (?:line (\d+): )?(.*)$`)
+	yamlAnchor  = pattern.New(`^unknown anchor '(.*)' referenced$`)
+	yamlContext = pattern.New(`^did not find expected (key|node content|'-' indicator|',' or '[]}]'|<document start>)$`)
 )
 
 // yamlHints say what usually is behind a message of the library.
@@ -124,13 +126,13 @@ var yamlHints = []struct{ problem, hint string }{
 // for the first line and for anchors, and counted from 0 in messages of its
 // parser (as opposed to its scanner), so both are put right here.
 func (p *parser) syntaxError(err error, text []byte) error {
-	m := yamlLine.FindStringSubmatch(err.Error())
+	m := yamlLine().FindStringSubmatch(err.Error())
 	if m == nil {
 		return p.fault(0, "", err.Error(), "")
 	}
 	line, _ := strconv.Atoi(m[1])
 	problem := m[2]
-	if a := yamlAnchor.FindStringSubmatch(problem); a != nil {
+	if a := yamlAnchor().FindStringSubmatch(problem); a != nil {
 		alias := regexp.MustCompile(`(?m)(^|[\s,:\[{-])\*` + regexp.QuoteMeta(a[1])).FindIndex(text)
 		if alias != nil {
 			line = 1 + bytes.Count(text[:alias[1]], []byte("\n"))
@@ -138,7 +140,7 @@ func (p *parser) syntaxError(err error, text []byte) error {
 		return p.fault(max(line, 1), "", fmt.Sprintf("*%s is used, but no &%s stands above it", a[1], a[1]),
 			"quote the value if the * belongs to it")
 	}
-	if yamlContext.MatchString(problem) {
+	if yamlContext().MatchString(problem) {
 		line++
 	}
 	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // An Index is a package index. Its URL may hold user and password: only a
@@ -22,8 +24,8 @@ type Index struct {
 var indexKeys = []string{"name", "url", "default", "auth"}
 
 var (
-	isIndexName = matches(`^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$`, "is not the name of an index: letters, digits, and . - _ between them")
-	isAuth      = matches(`^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|netrc|keyring)$`, "is not a place for credentials: env:VARIABLE, file:PATH, netrc or keyring")
+	isIndexName = matches(pattern.New(`^[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$`), "is not the name of an index: letters, digits, and . - _ between them")
+	isAuth      = matches(pattern.New(`^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+|netrc|keyring)$`), "is not a place for credentials: env:VARIABLE, file:PATH, netrc or keyring")
 )
 
 // indexes reads the package indexes, in the order in which they are asked.

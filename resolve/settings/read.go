@@ -8,6 +8,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // A setting is one field with the value it is given.
@@ -52,9 +54,9 @@ func (s setting) item(i int) setting {
 
 var (
 	// secret matches a reference to ZenML's secret store.
-	secret  = regexp.MustCompile(`^\s*\{\{\s*([^\s.]+)\.(\S+?)\s*\}\}\s*$`)
-	notName = regexp.MustCompile(`[^A-Z0-9]+`)
-	version = regexp.MustCompile(`^\d+(\.\d+)*$`)
+	secret  = pattern.New(`^\s*\{\{\s*([^\s.]+)\.(\S+?)\s*\}\}\s*$`)
+	notName = pattern.New(`[^A-Z0-9]+`)
+	version = pattern.New(`^\d+(\.\d+)*$`)
 )
 
 // scalar returns the text of a scalar; want names its type in messages.
@@ -62,8 +64,8 @@ func (s setting) scalar(want string) (string, error) {
 	if s.kind != scalar {
 		return "", s.errorf("want a %s, got %s", want, s.describe())
 	}
-	if m := secret.FindStringSubmatch(s.text); m != nil {
-		name := notName.ReplaceAllString(strings.ToUpper(m[1]+"_"+m[2]), "_")
+	if m := secret().FindStringSubmatch(s.text); m != nil {
+		name := notName().ReplaceAllString(strings.ToUpper(m[1]+"_"+m[2]), "_")
 		return "", s.fault(s.path, "a reference to a ZenML secret, and there is no ZenML server to ask",
 			fmt.Sprintf("write `${%s}` here and run `export %s=…` first", name, name))
 	}
@@ -85,10 +87,9 @@ func (s setting) strings() ([]string, error) {
 // A rule refuses a text with a reason that completes "“text” …".
 type rule func(string) string
 
-func matches(re, reason string) rule {
-	r := regexp.MustCompile(re)
+func matches(re func() *regexp.Regexp, reason string) rule {
 	return func(s string) string {
-		if r.MatchString(s) {
+		if re().MatchString(s) {
 			return ""
 		}
 		return reason
@@ -99,12 +100,12 @@ const repository = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-
 
 // The grammars of names are those of the OCI distribution specification.
 var (
-	isTag        = matches(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`, "is not a tag: letters, digits, _ . - and at most 128 of them")
-	isRepository = matches(`^`+repository+`$`, "is not a repository: lower case words between / without a registry")
-	isRegistry   = matches(`^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/`+repository+`)?/*$`, "is not a registry: a host, perhaps with a port and a path, without a scheme")
-	isUser       = matches(`^[^:\s/]+(:[^:\s/]+)?$`, "is not a user: a name or a number, perhaps with :group")
-	isAbsolute   = matches(`^/`, "is not an absolute path")
-	isPlatform   = matches(`^linux/[a-z0-9_]+(/[a-z0-9]+)?$`, "is not a platform: linux/ARCHITECTURE, perhaps with /VARIANT")
+	isTag        = matches(pattern.New(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`), "is not a tag: letters, digits, _ . - and at most 128 of them")
+	isRepository = matches(pattern.New(`^`+repository+`$`), "is not a repository: lower case words between / without a registry")
+	isRegistry   = matches(pattern.New(`^([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/`+repository+`)?/*$`), "is not a registry: a host, perhaps with a port and a path, without a scheme")
+	isUser       = matches(pattern.New(`^[^:\s/]+(:[^:\s/]+)?$`), "is not a user: a name or a number, perhaps with :group")
+	isAbsolute   = matches(pattern.New(`^/`), "is not an absolute path")
+	isPlatform   = matches(pattern.New(`^linux/[a-z0-9_]+(/[a-z0-9]+)?$`), "is not a platform: linux/ARCHITECTURE, perhaps with /VARIANT")
 )
 
 // text reads a string into where dst points; an empty one counts as not given.
@@ -189,7 +190,7 @@ func python(l *loader, s setting) error {
 	switch {
 	case err != nil:
 		return err
-	case version.MatchString(t):
+	case version().MatchString(t):
 		return s.errorf("a version is not supported yet: the interpreter is the parent's")
 	default:
 		return cleanPath(func(l *loader) *string { return &l.docker.Python })(l, s)
@@ -351,11 +352,11 @@ func pipelineName(l *loader, s setting) error {
 	return err
 }
 
-var notTag = regexp.MustCompile(`[^A-Za-z0-9_.-]+`)
+var notTag = pattern.New(`[^A-Za-z0-9_.-]+`)
 
 // sanitizeTag makes a tag of a name as ZenML does: spec/zenml.md section 3.2.
 func sanitizeTag(name string) string {
-	tag := notTag.ReplaceAllString(name, "")
+	tag := notTag().ReplaceAllString(name, "")
 	if strings.HasPrefix(tag, ".") || strings.HasPrefix(tag, "-") {
 		tag = "_" + tag[1:]
 	}

@@ -4,10 +4,11 @@ package settings
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"inlay/layers/pattern"
 )
 
 // A schema is a JSON schema, or a part of one.
@@ -83,10 +84,10 @@ func valueOf(f field) schema {
 		return schema{}
 	}
 	if len(f.Values) > 0 {
-		return anyOf(schema{"enum": f.Values}, schema{"type": "string", "pattern": variable.String()})
+		return anyOf(schema{"enum": f.Values}, schema{"type": "string", "pattern": variable().String()})
 	}
 	var kinds []schema
-	for _, words := range typeWords.Split(f.Type, -1) {
+	for _, words := range typeWords().Split(f.Type, -1) {
 		k, ok := kindOf(words)
 		if !ok {
 			return schema{}
@@ -105,7 +106,7 @@ func anyOf(kinds ...schema) schema {
 }
 
 // typeWords stand between the words for each kind of value.
-var typeWords = regexp.MustCompile(`, | or `)
+var typeWords = pattern.New(`, | or `)
 
 // kindOf returns the schema of one kind of value; not ok is one that it has no
 // schema for.
@@ -148,7 +149,7 @@ func booleanSchema() schema {
 }
 
 // booleans matches the strings that boolean reads, and those with variables.
-var booleans = `^(` + anyCase("true", "yes", "on", "y", "t", "1", "false", "no", "off", "n", "f", "0") + `)$|` + variable.String()
+var booleans = `^(` + anyCase("true", "yes", "on", "y", "t", "1", "false", "no", "off", "n", "f", "0") + `)$|` + variable().String()
 
 // anyCase returns an expression for the words in any case; that of JSON schemas
 // (ECMA 262) has no flags.

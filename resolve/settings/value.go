@@ -5,11 +5,12 @@ package settings
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"inlay/layers/pattern"
 )
 
 type kind int
@@ -197,7 +198,7 @@ func (p *parser) entry(k, n *yaml.Node, at spot) (key, item *value, err error) {
 	return key, item, nil
 }
 
-var variable = regexp.MustCompile(`\$\{([A-Za-z0-9_]+)\}`)
+var variable = pattern.New(`\$\{([A-Za-z0-9_]+)\}`)
 
 // substitute replaces every ${NAME} in a scalar: spec/zenml.md section 2.6.
 // There is no default and no escape.
@@ -205,7 +206,7 @@ func (p *parser) substitute(y *yaml.Node, path string) (string, error) {
 	var out strings.Builder
 	rest := y.Value
 	for {
-		m := variable.FindStringSubmatchIndex(rest)
+		m := variable().FindStringSubmatchIndex(rest)
 		if m == nil {
 			break
 		}

@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/xrash/smetrics"
+
+	"inlay/layers/pattern"
 )
 
 // The transports, as they are written before an image's name.
@@ -108,17 +109,17 @@ func Parse(s string) (Reference, error) {
 }
 
 var (
-	suiteName   = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*$`)
-	packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]+$`)
+	suiteName   = pattern.New(`^[a-z0-9][a-z0-9.-]*$`)
+	packageName = pattern.New(`^[a-z0-9][a-z0-9.-]+$`)
 )
 
 // checkRoot says what is wrong with the name of an image made of Debian packages.
 func checkRoot(name string) string {
 	for i, word := range strings.Split(name, "+") {
 		switch {
-		case i == 0 && !suiteName.MatchString(word):
+		case i == 0 && !suiteName().MatchString(word):
 			return fmt.Sprintf("%q is no suite of Debian", word)
-		case i > 0 && !packageName.MatchString(word):
+		case i > 0 && !packageName().MatchString(word):
 			return fmt.Sprintf("%q is no package that can be named here; list those with a + in their name in `apt_packages`", word)
 		}
 	}

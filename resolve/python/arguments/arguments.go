@@ -163,7 +163,7 @@ func (a argument) values(g Given) ([]string, error) {
 		if len(a.choices) > 0 && !slices.Contains(a.choices, v) {
 			return nil, fault(fmt.Sprintf("want %s, got %q", strings.Join(a.choices, ", "), v), a.example)
 		}
-		if a.form != nil && !a.form.MatchString(v) {
+		if a.form != nil && !a.form().MatchString(v) {
 			return nil, fault(fmt.Sprintf("%q is none of its values", v), a.example)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 // An action is what becomes of an argument.
@@ -46,7 +48,7 @@ type argument struct {
 	example     string
 	null        string   // the value that null stands for, "" if one must be given
 	choices     []string // that it takes, if only these
-	form        *regexp.Regexp
+	form        func() *regexp.Regexp
 	counterpart string // what the other installer calls it
 	why         string // it has no effect or is refused
 	instead     string // what to do in place of a refused one
@@ -84,7 +86,7 @@ func choosing() []argument {
 		{of: "pip", names: names("prefer-binary"), does: decides, as: "--prefer-binary"},
 		{
 			of: "uv", names: names("torch-backend"), takes: one, does: torch, example: "cpu", null: "none",
-			form: regexp.MustCompile(`^(?:auto|none|cpu|xpu|cu[0-9]+|rocm[0-9.]+)$`),
+			form: pattern.New(`^(?:auto|none|cpu|xpu|cu[0-9]+|rocm[0-9.]+)$`),
 		},
 		{of: "pip", names: names("torch-backend"), takes: one, does: torch, example: "none", null: "none", choices: names("auto none")},
 	}
@@ -106,8 +108,8 @@ func finding() []argument {
 
 // reaching are the arguments that say how the network is asked.
 func reaching() []argument {
-	seconds := regexp.MustCompile(`^[0-9]+(?:\.[0-9]+)?$`)
-	number := regexp.MustCompile(`^[0-9]+$`)
+	seconds := pattern.New(`^[0-9]+(?:\.[0-9]+)?$`)
+	number := pattern.New(`^[0-9]+$`)
 	return []argument{
 		{of: "uv", names: names("timeout default-timeout"), takes: one, does: environment, as: "UV_HTTP_TIMEOUT", example: "60", form: number},
 		{of: "pip", names: names("timeout default-timeout"), takes: one, does: environment, as: "PIP_DEFAULT_TIMEOUT", example: "60", form: seconds},

@@ -9,12 +9,13 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"unicode"
 	"unicode/utf8"
+
+	"inlay/layers/pattern"
 )
 
 const (
@@ -105,11 +106,11 @@ func (at place) tooLong() error {
 		"check that "+at.source+" is a requirements file")
 }
 
-var comment = regexp.MustCompile(`(?:^| )#.*$`)
+var comment = pattern.New(`(?:^| )#.*$`)
 
 // stripComment returns text without its comment and with single spaces.
 func stripComment(text string) string {
-	return comment.ReplaceAllString(strings.Join(strings.Fields(text), " "), "")
+	return comment().ReplaceAllString(strings.Join(strings.Fields(text), " "), "")
 }
 
 // logical reads one logical line.
@@ -143,14 +144,14 @@ func (p *parser) logical(at place, raw string) error {
 	return nil
 }
 
-var variable = regexp.MustCompile(`\$\{([A-Z0-9_]+)\}`)
+var variable = pattern.New(`\$\{([A-Z0-9_]+)\}`)
 
 // expand replaces every ${NAME} of upper-case letters, as pip does. What stands
 // in a URL may be a password.
 func (p *parser) expand(at place, raw string) (string, error) {
 	var missing string
 	var values []string
-	text := variable.ReplaceAllStringFunc(raw, func(m string) string {
+	text := variable().ReplaceAllStringFunc(raw, func(m string) string {
 		name := m[2 : len(m)-1]
 		value, ok := "", false
 		if p.Lookup != nil {

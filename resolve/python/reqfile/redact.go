@@ -5,20 +5,21 @@ package reqfile
 import (
 	"cmp"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 var (
-	userinfo = regexp.MustCompile(`(://)[^/?#@\s]*(?:@[^/?#@\s]*)*@`)
-	query    = regexp.MustCompile("(://[^?#\\s`'\"<>()]*)\\?[^#\\s`'\"<>():]+")
+	userinfo = pattern.New(`(://)[^/?#@\s]*(?:@[^/?#@\s]*)*@`)
+	query    = pattern.New("(://[^?#\\s`'\"<>()]*)\\?[^#\\s`'\"<>():]+")
 )
 
 // Redact hides the credentials of the URLs in text, and their queries: a
 // signature there is as good as a password.
 func Redact(text string) string {
-	return query.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}****@"), "${1}?****")
+	return query().ReplaceAllString(userinfo().ReplaceAllString(text, "${1}****@"), "${1}?****")
 }
 
 // Redact hides the secrets of g in text, too.

@@ -6,25 +6,26 @@ import (
 	"net/url"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strings"
+
+	"inlay/layers/pattern"
 )
 
 var (
-	option     = regexp.MustCompile(`(?:^|\s)-`)
-	hashOption = regexp.MustCompile(`^--hash(?:=| )(\w+):([0-9a-fA-F]+)$`)
-	named      = regexp.MustCompile(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*)$`)
-	archive    = regexp.MustCompile(`(?i)\.(?:whl|zip|tar\.[a-z0-9]+|tgz|tbz)(?:\[[^\]]*\])?$`)
-	extras     = regexp.MustCompile(`(\.whl)\s*(\[[^\]]*\])$`)
-	wheelName  = regexp.MustCompile(`^([A-Za-z0-9_.]+)-[A-Za-z0-9_.!+]+(?:-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
-	commit     = regexp.MustCompile(`@[0-9a-f]{40}(?:#|$)`)
-	separators = regexp.MustCompile(`[-_.]+`)
-	drive      = regexp.MustCompile(`^[A-Za-z]:[\\/]`)
+	option     = pattern.New(`(?:^|\s)-`)
+	hashOption = pattern.New(`^--hash(?:=| )(\w+):([0-9a-fA-F]+)$`)
+	named      = pattern.New(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*)$`)
+	archive    = pattern.New(`(?i)\.(?:whl|zip|tar\.[a-z0-9]+|tgz|tbz)(?:\[[^\]]*\])?$`)
+	extras     = pattern.New(`(\.whl)\s*(\[[^\]]*\])$`)
+	wheelName  = pattern.New(`^([A-Za-z0-9_.]+)-[A-Za-z0-9_.!+]+(?:-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
+	commit     = pattern.New(`@[0-9a-f]{40}(?:#|$)`)
+	separators = pattern.New(`[-_.]+`)
+	drive      = pattern.New(`^[A-Za-z]:[\\/]`)
 )
 
 // Normalise returns a distribution's name as PEP 503 writes it.
 func Normalise(name string) string {
-	return strings.ToLower(separators.ReplaceAllString(name, "-"))
+	return strings.ToLower(separators().ReplaceAllString(name, "-"))
 }
 
 const (
@@ -38,7 +39,7 @@ const (
 // requirement takes a line apart.
 func (p *parser) requirement(at place, text string) (l Line, problem, fix string) {
 	body, tail := text, ""
-	if i := option.FindStringIndex(text); i != nil {
+	if i := option().FindStringIndex(text); i != nil {
 		body, tail = strings.TrimSpace(text[:i[0]]), " "+strings.TrimSpace(text[i[0]:])
 		if l.Hashes, problem, fix = hashes(text[i[0]:]); problem != "" {
 			return l, problem, fix
@@ -48,7 +49,7 @@ func (p *parser) requirement(at place, text string) (l Line, problem, fix string
 		target, marker := cutMarker(body)
 		problem, fix = p.reference(at, &l, "", target, marker)
 	} else {
-		m := named.FindStringSubmatch(body)
+		m := named().FindStringSubmatch(body)
 		if m == nil {
 			return l, "this is not a requirement", example
 		}
@@ -71,7 +72,7 @@ func unnamed(text string) bool {
 	}
 	target, _ := cutMarker(text)
 	return strings.Contains(head, "://") || strings.HasPrefix(text, "file:") || strings.HasPrefix(text, "git+") || strings.ContainsAny(head[:1], `.~`) ||
-		strings.ContainsAny(head, `/\`) || drive.MatchString(text) || archive.MatchString(target) && !strings.Contains(target, "@")
+		strings.ContainsAny(head, `/\`) || drive().MatchString(text) || archive().MatchString(target) && !strings.Contains(target, "@")
 }
 
 // cutMarker splits a reference from the marker that follows it.
@@ -87,7 +88,7 @@ func cutMarker(text string) (target, marker string) {
 // reference reads what follows the "@" of a requirement, or stands alone: name
 // has its extras and is "" if the file's name says it.
 func (p *parser) reference(at place, l *Line, name, target, marker string) (problem, fix string) {
-	if m := extras.FindStringSubmatch(target); m != nil && name == "" {
+	if m := extras().FindStringSubmatch(target); m != nil && name == "" {
 		target = strings.TrimSpace(strings.TrimSuffix(target, m[2]))
 		defer func() { l.Text = strings.Replace(l.Text, " @ ", m[2]+" @ ", 1) }()
 	}
@@ -96,9 +97,9 @@ func (p *parser) reference(at place, l *Line, name, target, marker string) (prob
 	}
 	scheme, _, isURL := strings.Cut(target, ":")
 	switch {
-	case !isURL && name != "" && !strings.ContainsAny(target, `/\`) && !archive.MatchString(target):
+	case !isURL && name != "" && !strings.ContainsAny(target, `/\`) && !archive().MatchString(target):
 		return "what follows the @ is not a URL", urlExample
-	case drive.MatchString(target) || !isURL || strings.ContainsAny(scheme, `/\.`) || scheme == "file":
+	case drive().MatchString(target) || !isURL || strings.ContainsAny(scheme, `/\.`) || scheme == "file":
 		problem, fix = p.local(at, l, target)
 	default:
 		problem, fix = web(l, target)
@@ -108,7 +109,7 @@ func (p *parser) reference(at place, l *Line, name, target, marker string) (prob
 	}
 	if name == "" {
 		u, _ := url.Parse(l.URL) // it was parsed before
-		m := wheelName.FindStringSubmatch(path.Base(u.Path))
+		m := wheelName().FindStringSubmatch(path.Base(u.Path))
 		if m == nil {
 			return path.Base(u.Path) + " is no name of a wheel (PEP 427)", "give the file the name that it was built with"
 		}
@@ -153,7 +154,7 @@ func web(l *Line, raw string) (problem, fix string) {
 	switch {
 	case err != nil || u.Scheme == "":
 		return "what follows the @ is not a URL", urlExample
-	case strings.Contains(u.Scheme, "+") && commit.MatchString(raw):
+	case strings.Contains(u.Scheme, "+") && commit().MatchString(raw):
 		return "the sources of a repository " + unbuilt, buildFirst
 	case strings.Contains(u.Scheme, "+"):
 		return "the sources of a repository " + unbuilt + "; they are not pinned to a commit either", buildFirst + pinFirst
@@ -181,7 +182,7 @@ func (l *Line) pin(fragment string) {
 // hashes reads the options that follow a requirement.
 func hashes(text string) (sums []string, problem, fix string) {
 	for _, o := range strings.Split(text, " -")[1:] {
-		m := hashOption.FindStringSubmatch("-" + strings.TrimSpace(o))
+		m := hashOption().FindStringSubmatch("-" + strings.TrimSpace(o))
 		if m == nil {
 			return nil, "only `--hash` is supported after a requirement", "write `--hash=sha256:` and 64 hex digits, or nothing"
 		}
