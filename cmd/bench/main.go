@@ -63,9 +63,9 @@ func parse(args []string) (o options, err error) {
 	f.StringVar(&o.parent, "parent", "bin/e2e/debian", "the parent image: an OCI `layout` of Debian with Python")
 	f.StringVar(&o.uv, "uv", "", "the `uv` that every builder uses (default: the one on PATH)")
 	f.StringVar(&o.dir, "dir", "bin/bench", "keep wheels and work in `DIR`")
-	f.StringVar(&o.workloads, "workloads", "web,data", "which of "+strings.Join(names(), ", ")+", and of Debian packages: apt, bootstrap")
+	f.StringVar(&o.workloads, "workloads", "web,data,torch", "which of "+strings.Join(names(), ", ")+", and of Debian packages: apt, bootstrap")
 	f.StringVar(&o.tools, "tools", "inlay,buildah,buildkit,crane", "which builders")
-	f.IntVar(&o.runs, "runs", 3, "build everything `N` times and print medians")
+	f.IntVar(&o.runs, "runs", 3, "build everything `N` times and print medians; what takes minutes is built once")
 	f.StringVar(&o.out, "o", "", "write the table to `FILE` (default: standard output)")
 	if err := f.Parse(args); err != nil {
 		return o, err

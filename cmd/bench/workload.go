@@ -15,6 +15,7 @@ type workload struct {
 	requirements []string
 	bump         [2]string // one of requirements, and what it becomes
 	add          string    // one requirement more
+	large        bool      // a build takes minutes: each is done once, and not all of them
 }
 
 // workloads are real projects' requirements. Their versions are fixed as far as
@@ -44,6 +45,8 @@ var workloads = []workload{
 			tensorboard`),
 		bump: [2]string{"transformers==4.53.1", "transformers==4.53.2"},
 		add:  "einops==0.8.1",
+
+		large: true,
 	},
 }
 
