@@ -40,7 +40,7 @@ func (b *bench) compareApt(ctx context.Context, p *packages) error {
 			b.note("apt-get is left out: %v", err)
 		}
 	}
-	fmt.Fprintf(p.report, "\n### `%s`: %s\n\n", strings.Join(many, " "), all)
+	fmt.Fprintf(p.report, "\n### `%s`: %s\n\n%s.\n\n", strings.Join(many, " "), all, often(b.runs))
 	fmt.Fprintf(p.report, "On a bare %s, with the lists of packages fetched anew where it isn't \"no change\". The last build adds `%s` to `%s`, which makes %s. ", suite, added, strings.Join(fifty, " "), few)
 	fmt.Fprintln(p.report, "inlay makes an image with a compressed layer; `apt-get update` and `install` leave files in a tree that was unpacked before, which `tar` and `gzip` make a layer of. "+
 		"They keep nothing between builds, so the figure is the same for all; \"anew\" is what a changed line of a Dockerfile costs.")

@@ -164,7 +164,7 @@ func (b *bench) compareBootstrap(ctx context.Context, p *packages) error {
 			f.add(s.name, "mmdebstrap", u)
 		}
 	}
-	fmt.Fprintf(p.report, "\n### a root of %s: essential packages and apt\n\n", suite)
+	fmt.Fprintf(p.report, "\n### a root of %s: essential packages and apt\n\n%s. ", suite, often(b.runs))
 	fmt.Fprintln(p.report, "inlay makes an image with compressed layers, mmdebstrap a tar; the latter keeps nothing between builds, so its figure is the same for all.")
 	fmt.Fprintln(p.report)
 	f.write(p.report)

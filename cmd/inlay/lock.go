@@ -89,7 +89,7 @@ func (j *job) readLock(c *cli.Context) (resolve.Lock, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if j.settings.Lock != "" && !l.Renew && !c.Bool("refresh") {
-			return l, &usageError{"there is no lock file " + path, "run `inlay lock` with the same flags, which writes it"}
+			return l, &usageError{"there is no lock file " + path, "run `inlay lock` with the same settings, which writes it"}
 		}
 		return l, nil
 	}

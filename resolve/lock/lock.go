@@ -220,5 +220,5 @@ func (e *StaleError) Error() string {
 
 // Hint says how to get one that fits.
 func (e *StaleError) Hint() string {
-	return "run `" + cmp.Or(e.Fix, "inlay lock") + "` with the same flags, which writes it anew"
+	return "run `" + cmp.Or(e.Fix, "inlay lock") + "` with the same settings, which writes it anew"
 }
