@@ -138,6 +138,8 @@ resolve/apt/setup -> resolve/apt/deb822
 resolve/apt/version -> nothing
 resolve/compare -> layers
 resolve/compare -> resolve/parent
+resolve/egress -> cache/fetch
+resolve/egress -> layers/pattern
 resolve/index -> layers/pattern
 resolve/lock -> layers/pattern
 resolve/parent -> layers

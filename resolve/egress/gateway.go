@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package egress
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"inlay/cache/fetch"
+)
+
+// A Gateway serves a package index (PEP 503, PEP 691) on a port of a sandbox,
+// read-only. A URL inside is the one outside as a path: the project six of
+// https://index.example/simple is http://127.0.0.1:PORT/https/index.example/simple/six/.
+// It serves what lies below the index, and the files that pages of the index
+// link to, wherever those are. Redirects are followed outside.
+type Gateway struct {
+	exit  *Exit
+	index *url.URL
+	web   http.RoundTripper
+	files *fetch.Store // nil keeps none
+
+	mu    sync.Mutex
+	links map[string]string // the files that pages link to, by URL: their sha256 in hex, "" if that isn't known
+}
+
+// GatewayOptions describe an index.
+type GatewayOptions struct {
+	Index string // its URL, without user and password
+	// Authorize returns a RoundTripper that adds the credentials of requests, each
+	// by its own URL, and hands them to base; index.Set.Transport is one. Nil adds
+	// none.
+	Authorize func(base http.RoundTripper) http.RoundTripper
+	// Files is a directory that keeps files by their sha256; "" keeps none.
+	Files string
+}
+
+// Gateway returns the gateway to an index, which the user named.
+func (x *Exit) Gateway(o GatewayOptions) (*Gateway, error) {
+	u, err := url.Parse(o.Index)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+		return nil, fmt.Errorf("%q is no URL of an index", o.Index)
+	}
+	u.Path = strings.TrimRight(u.Path, "/") + "/"
+	g := &Gateway{exit: x, index: u, links: map[string]string{}, web: x}
+	if o.Authorize != nil {
+		g.web = o.Authorize(x)
+	}
+	if o.Files != "" {
+		g.files = &fetch.Store{Dir: o.Files, Transport: g.web}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.names[canonical(u.Hostname())] = true
+	x.hosts[hostPort(u)] = true
+	return g, nil
+}
+
+// URL returns the URL of the index for programs that reach the gateway at
+// address, "127.0.0.1:PORT".
+func (g *Gateway) URL(address string) string {
+	return strings.TrimRight(inside(address, g.index), "/")
+}
+
+// inside returns how u is named behind a gateway at address.
+func inside(address string, u *url.URL) string {
+	text := "http://" + address + "/" + u.Scheme + "/" + u.Host + u.EscapedPath()
+	if u.RawQuery != "" {
+		text += "?" + u.RawQuery
+	}
+	if u.Fragment != "" {
+		text += "#" + u.EscapedFragment()
+	}
+	return text
+}
+
+// Serve answers on l until ctx ends. It closes l.
+func (g *Gateway) Serve(ctx context.Context, l net.Listener) error { return serve(ctx, l, g) }
+
+// ServeHTTP answers one request.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		http.Error(w, "an index is only read", http.StatusMethodNotAllowed)
+		return
+	}
+	u, err := outside(r.URL)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	digest, file := g.linked(u)
+	if !file && !g.below(u) {
+		g.exit.note(Request{Host: hostPort(u), Method: r.Method})
+		http.Error(w, "no page of the index links to this", http.StatusForbidden)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), g.exit.time)
+	defer cancel()
+	r = r.WithContext(ctx)
+	if digest != "" && g.files != nil {
+		err = g.kept(w, r, u, digest)
+	} else {
+		err = g.pass(w, r, u, file)
+	}
+	if err != nil {
+		g.exit.fail(w, Request{Host: hostPort(u), Method: r.Method}, hideURL(err))
+	}
+}
+
+// outside returns the URL that a request means.
+func outside(in *url.URL) (*url.URL, error) {
+	scheme, rest, _ := strings.Cut(strings.TrimPrefix(in.EscapedPath(), "/"), "/")
+	host, rest, _ := strings.Cut(rest, "/")
+	u, err := url.Parse(scheme + "://" + host + "/" + rest)
+	if err != nil || scheme != "http" && scheme != "https" || u.Host == "" || u.User != nil {
+		return nil, errors.New("this is a gateway to a package index: want /https/HOST/PATH")
+	}
+	u.RawQuery = in.RawQuery
+	return u, nil
+}
+
+// below reports whether u lies below the index. One that leads out of it by
+// "..", however that is written, does not.
+func (g *Gateway) below(u *url.URL) bool {
+	return u.Scheme == g.index.Scheme && hostPort(u) == hostPort(g.index) &&
+		strings.HasPrefix(path.Clean(u.Path)+"/", g.index.Path) && !strings.Contains(u.Path+"/", "/../")
+}
+
+// linked reports whether a page links to u, or to a file that u is beside: its
+// metadata, its signature. It returns the sha256 that the page gives.
+func (g *Gateway) linked(u *url.URL) (digest string, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	plain := *u
+	plain.Fragment, plain.RawFragment = "", ""
+	if digest, ok = g.links[plain.String()]; ok {
+		return digest, true
+	}
+	for _, beside := range []string{".metadata", ".provenance"} {
+		if of, cut := strings.CutSuffix(u.EscapedPath(), beside); cut {
+			file := plain
+			if file.Path, file.RawPath = strings.TrimSuffix(u.Path, beside), of; file.RawQuery == u.RawQuery {
+				_, ok = g.links[file.String()]
+				return "", ok
+			}
+		}
+	}
+	return "", false
+}
+
+// learn notes that a page links to u.
+func (g *Gateway) learn(u *url.URL) {
+	plain := *u
+	plain.Fragment, plain.RawFragment = "", ""
+	digest := strings.ToLower(strings.TrimPrefix(u.Fragment, "sha256="))
+	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size {
+		digest = ""
+	}
+	g.exit.learn(u)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if name := plain.String(); len(g.links) < maxLinks || g.links[name] != "" {
+		g.links[name] = cmp.Or(digest, g.links[name])
+	}
+}
+
+// maxLinks is how many links are noted. The pages of what a build needs have
+// some hundred each, a few of them thousands.
+const maxLinks = 1 << 19
+
+// kept answers with a file of a known sha256, as it was kept or fetched now.
+func (g *Gateway) kept(w http.ResponseWriter, r *http.Request, u *url.URL, digest string) error {
+	name := path.Base(u.Path)
+	f, err := g.files.Open(r.Context(), fetch.File{Name: name, URL: u.String(), Digest: v1.Hash{Algorithm: "sha256", Hex: digest}})
+	var status *fetch.StatusError
+	if errors.As(err, &status) {
+		http.Error(w, err.Error(), status.Code)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	http.ServeContent(w, r, "", time.Time{}, f)
+	return nil
+}
+
+var (
+	// asks are the fields of a request that decide about the answer, and partly
+	// those of them that ask for a part of a file.
+	asks   = []string{"Accept", "User-Agent"}
+	partly = []string{"Range", "If-Range"}
+	// tells are the fields of an answer that say what it is.
+	tells = []string{"Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Cache-Control"}
+)
+
+// pass asks the server for u and hands its answer on: of pages with their links
+// as they are inside.
+func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, u *url.URL, file bool) error {
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, u.String(), nil)
+	if err != nil {
+		return err
+	}
+	fields := asks
+	if file {
+		fields = slices.Concat(asks, partly)
+		req.Header.Set("Accept-Encoding", "identity") // the bytes that a digest is of
+	}
+	for _, name := range fields {
+		if v := r.Header.Get(name); v != "" {
+			req.Header.Set(name, v)
+		}
+	}
+	resp, err := (&http.Client{Transport: g.web, CheckRedirect: redirected}).Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if kind := resp.Header.Get("Content-Type"); !file && resp.StatusCode == http.StatusOK && r.Method == http.MethodGet &&
+		(strings.Contains(kind, "json") || strings.Contains(kind, "html")) {
+		return g.page(w, r.Host, resp)
+	}
+	for _, name := range tells {
+		if v := resp.Header.Get(name); v != "" {
+			w.Header().Set(name, v)
+		}
+	}
+	w.WriteHeader(resp.StatusCode)
+	if _, err = io.Copy(w, resp.Body); err != nil {
+		breakOff(w)
+	}
+	return nil
+}
+
+// breakOff ends an answer that has begun so that nobody takes it for whole.
+func breakOff(w http.ResponseWriter) {
+	if c, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		_ = c.Close()
+	}
+}
+
+// redirected lets a request follow where a server sends it. It reaches public
+// addresses only, unless the user named the host.
+func redirected(_ *http.Request, via []*http.Request) error {
+	const most = 10
+	if len(via) > most {
+		return fmt.Errorf("more than %d redirects", most)
+	}
+	return nil
+}
+
+// hideURL returns err without the URL that net/http puts in front, which may
+// hold what a server signed.
+func hideURL(err error) error {
+	var web *url.Error
+	if errors.As(err, &web) {
+		return web.Err
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package egress
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"inlay/layers/pattern"
+)
+
+// maxPage bounds a page of an index. A project with a thousand releases takes
+// 20 MB.
+const maxPage = 128 << 20
+
+// page hands a page of the index on, with its links as they are inside.
+func (g *Gateway) page(w http.ResponseWriter, address string, resp *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
+	if err != nil {
+		return err
+	}
+	if len(body) > maxPage {
+		return fmt.Errorf("the page is longer than %d bytes", maxPage)
+	}
+	kind, base := resp.Header.Get("Content-Type"), resp.Request.URL
+	if strings.Contains(kind, "json") {
+		body, err = rewriteJSON(body, func(raw string) string { return g.link(address, base, raw) })
+	} else {
+		body = rewriteHTML(body, base, func(base *url.URL, raw string) string { return g.link(address, base, raw) })
+	}
+	if err != nil {
+		return fmt.Errorf("reading a page of the index: %w", err)
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, err = w.Write(body)
+	return err
+}
+
+// link returns what a link of the page at base is inside, and learns it. What
+// leads to no server stays as it is.
+func (g *Gateway) link(address string, base *url.URL, raw string) string {
+	u, err := base.Parse(strings.TrimSpace(raw))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return raw
+	}
+	u.User = nil
+	if !g.below(u) || u.Fragment != "" { // else it is a page
+		g.learn(u)
+	}
+	return inside(address, u)
+}
+
+// rewriteJSON returns a page in JSON with other links (PEP 691). What isn't a
+// link stays as it is, known or not.
+func rewriteJSON(page []byte, link func(string) string) ([]byte, error) {
+	var whole map[string]json.RawMessage
+	if err := json.Unmarshal(page, &whole); err != nil {
+		return nil, err
+	}
+	var files []map[string]json.RawMessage
+	if err := json.Unmarshal(whole["files"], &files); err != nil {
+		return page, nil // the list of projects has no files
+	}
+	for _, f := range files {
+		var raw string
+		if err := json.Unmarshal(f["url"], &raw); err != nil {
+			return nil, err
+		}
+		var hashes struct{ SHA256 string }
+		if json.Unmarshal(f["hashes"], &hashes) == nil && hashes.SHA256 != "" {
+			link(raw + "#sha256=" + hashes.SHA256) // learned with it
+		}
+		var err error
+		if f["url"], err = marshal(link(raw)); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if whole["files"], err = marshal(files); err != nil {
+		return nil, err
+	}
+	return marshal(whole)
+}
+
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
+var (
+	anchor  = pattern.New(`(?i)(<a\s(?:[^>]*?\s)?href\s*=\s*)(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))`)
+	baseTag = pattern.New(`(?i)<base\s(?:[^>]*?\s)?href\s*=\s*(?:"([^"]*)"|'([^']*)')[^>]*>`)
+)
+
+// rewriteHTML returns the page at base in HTML with other links (PEP 503). Its
+// own idea of what links start from goes: they are absolute afterwards.
+func rewriteHTML(page []byte, base *url.URL, link func(base *url.URL, raw string) string) []byte {
+	if m := baseTag().FindSubmatch(page); m != nil {
+		if u, err := base.Parse(html.UnescapeString(string(m[1]) + string(m[2]))); err == nil {
+			base = u
+		}
+		page = baseTag().ReplaceAll(page, nil)
+	}
+	return anchor().ReplaceAllFunc(page, func(tag []byte) []byte {
+		m := anchor().FindSubmatch(tag)
+		raw := html.UnescapeString(string(m[2]) + string(m[3]) + string(m[4]))
+		return fmt.Appendf(nil, `%s"%s"`, m[1], html.EscapeString(link(base, raw)))
+	})
+}
