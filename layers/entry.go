@@ -72,6 +72,9 @@ const (
 	maxOctal11  = 1<<33 - 1
 )
 
+// capability is the pax record of the attribute security.capability.
+const capability = "SCHILY.xattr.security.capability"
+
 // appendHeader appends the tar header of e to b: ustar where that can say it
 // all, else with pax records before it. Another is the file that e is a second
 // name of, or "".
@@ -99,7 +102,7 @@ func appendHeader(b []byte, e *Entry, another string, mtime int64) ([]byte, erro
 			Size: size, Linkname: link, ModTime: time.Unix(mtime, 0), Format: tar.FormatPAX,
 		}
 		if e.Capability != "" {
-			h.PAXRecords = map[string]string{"SCHILY.xattr.security.capability": e.Capability}
+			h.PAXRecords = map[string]string{capability: e.Capability}
 		}
 		return appendPAX(b, h)
 	}

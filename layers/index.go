@@ -64,18 +64,20 @@ func (ix *Index) Kept() iter.Seq2[Entry, []byte] {
 // A record is one entry of a layer, or a mark.
 type record struct {
 	Entry
-	kind kind
+	kind Kind
 	kept []byte // nil: nothing
 }
 
-type kind byte
+// A Kind says what an entry of a layer stands for.
+type Kind byte
 
+// The kinds of entries.
 const (
-	plain    kind = iota
-	hardLink      // Link names what it is another name of
-	whiteout      // Path is hidden in the layers below
-	opaque        // all that Path holds in the layers below is hidden
-	nothing       // engines ignore it, and so does an Index
+	Plain    Kind = iota // a file, a directory or a link
+	HardLink             // another name of the file Link
+	Whiteout             // Path is hidden in the layers below
+	Opaque               // all that Path holds in the layers below is hidden
+	nothing              // engines ignore it, and so does an Index
 )
 
 // An EntryError reports an entry that no engine unpacks, or only to harm.
@@ -141,9 +143,22 @@ func Scan(ctx context.Context, r io.Reader, keep Keep) (*Index, error) {
 	return scan(ctx, r, keep, maxEntries)
 }
 
+// A Visit is shown an entry of a layer, with its time and capability, and of a
+// regular file the body.
+type Visit func(e Entry, kind Kind, body io.Reader) error
+
+// Read is Scan that shows visit every entry, in the order of the tar. An error
+// of visit ends it.
+func Read(ctx context.Context, r io.Reader, visit Visit) (*Index, error) {
+	return (&scanner{src: &witness{r: r}, visit: visit, most: maxEntries}).scan(ctx)
+}
+
 // scan is Scan with a limit of entries.
 func scan(ctx context.Context, r io.Reader, keep Keep, most int) (*Index, error) {
-	s := scanner{src: &witness{r: r}, keep: keep, most: most}
+	return (&scanner{src: &witness{r: r}, keep: keep, most: most}).scan(ctx)
+}
+
+func (s *scanner) scan(ctx context.Context) (*Index, error) {
 	zr, err := Uncompress(s.src)
 	if err != nil {
 		return nil, s.failed(ctx, err)
@@ -163,13 +178,14 @@ func scan(ctx context.Context, r io.Reader, keep Keep, most int) (*Index, error)
 }
 
 type scanner struct {
-	src  *witness
-	tar  *tar.Reader
-	keep Keep
-	most int // entries
-	kept int64
-	size int64 // that the headers give the files
-	ix   Index
+	src   *witness
+	tar   *tar.Reader
+	keep  Keep  // nil keeps nothing
+	visit Visit // or nil
+	most  int   // entries
+	kept  int64
+	size  int64 // that the headers give the files
+	ix    Index
 }
 
 func (s *scanner) entries(ctx context.Context) error {
@@ -226,7 +242,7 @@ func (s *scanner) add(h *tar.Header) error {
 	if err != nil || rec.kind == nothing {
 		return err
 	}
-	if rec.kind == plain && rec.Mode.IsRegular() && s.keep != nil {
+	if rec.kind == Plain && rec.Mode.IsRegular() && s.keep != nil {
 		if extract := s.keep(rec.Entry); extract != nil {
 			if rec.kept, err = s.extract(extract); err != nil {
 				return fmt.Errorf("reading %s: %w", rec.Path, err)
@@ -234,7 +250,12 @@ func (s *scanner) add(h *tar.Header) error {
 		}
 	}
 	s.ix.records = append(s.ix.records, rec)
-	return nil
+	if s.visit == nil {
+		return nil
+	}
+	e := rec.Entry
+	e.Time, e.Capability = h.ModTime.Unix(), h.PAXRecords[capability]
+	return s.visit(e, rec.kind, s.tar)
 }
 
 func (s *scanner) extract(from func(io.Reader) ([]byte, error)) ([]byte, error) {
@@ -290,7 +311,7 @@ func newRecord(h *tar.Header) (record, error) {
 		if rec.Link, ok = cleanName(h.Linkname); !ok {
 			return bad("is a hard link to %q, which leads out of the image", shorten(h.Linkname))
 		}
-		rec.kind = hardLink
+		rec.kind = HardLink
 	case t == 0:
 		rec.Size = h.Size
 	}
@@ -325,13 +346,13 @@ func newMark(name string) (rec record, marked bool) {
 	case !found:
 		return record{}, false
 	case base == whiteoutOpaque:
-		return record{kind: opaque, Entry: Entry{Path: path.Clean(dir)}}, true
+		return record{kind: Opaque, Entry: Entry{Path: path.Clean(dir)}}, true
 	case strings.HasPrefix(base, whiteoutMeta):
 		return record{kind: nothing, Entry: Entry{Path: name}}, true
 	case rest == "" || rest == "." || rest == "..":
-		return record{kind: whiteout}, true
+		return record{kind: Whiteout}, true
 	default:
-		return record{kind: whiteout, Entry: Entry{Path: path.Join(dir, rest)}}, true
+		return record{kind: Whiteout, Entry: Entry{Path: path.Join(dir, rest)}}, true
 	}
 }
 

@@ -77,14 +77,14 @@ func (e *encoder) record(r *record) {
 	e.number(uint64(r.kind))
 	e.number(uint64(shared))
 	e.text(r.Path[shared:])
-	if r.kind == whiteout || r.kind == opaque {
+	if r.kind == Whiteout || r.kind == Opaque {
 		return
 	}
 	e.number(uint64(r.Mode))
 	e.number(uint64(r.UID))
 	e.number(uint64(r.GID))
 	switch {
-	case r.kind == hardLink || r.Mode.Type() == fs.ModeSymlink:
+	case r.kind == HardLink || r.Mode.Type() == fs.ModeSymlink:
 		e.text(r.Link)
 	case r.Mode.IsRegular():
 		e.number(uint64(r.Size))
@@ -184,23 +184,23 @@ func (d *decoder) fill(b []byte) {
 }
 
 func (d *decoder) record() record {
-	r := record{kind: kind(d.number(uint64(opaque)))}
+	r := record{kind: Kind(d.number(uint64(Opaque)))}
 	r.Path = d.path()
-	if r.kind == whiteout || r.kind == opaque {
+	if r.kind == Whiteout || r.kind == Opaque {
 		return r
 	}
 	r.Mode = fs.FileMode(d.number(1<<32 - 1))
 	r.UID = int(d.number(maxID))
 	r.GID = int(d.number(maxID))
 	switch {
-	case r.kind == hardLink || r.Mode.Type() == fs.ModeSymlink:
+	case r.kind == HardLink || r.Mode.Type() == fs.ModeSymlink:
 		d.text = d.name(d.text[:0])
 		r.Link = string(d.text)
 	case r.Mode.IsRegular():
 		r.Size = int64(d.number(1<<63 - 1))
 		r.kept = d.content()
 	}
-	if r.kind == hardLink {
+	if r.kind == HardLink {
 		d.check(r.Link)
 	}
 	return r

@@ -81,11 +81,11 @@ func Stack(ixs ...*Index) (*View, error) {
 // hide applies r if it is a mark.
 func (v *View) hide(r *record) {
 	switch r.kind {
-	case opaque:
+	case Opaque:
 		if at, err := v.walk(r.Path, true); err == nil {
 			last(at).children = nil
 		}
-	case whiteout:
+	case Whiteout:
 		if at, err := v.walk(path.Dir(r.Path), true); err == nil {
 			delete(last(at).children, path.Base(r.Path))
 		}
@@ -105,9 +105,9 @@ type stacker struct {
 func (s *stacker) add(r *record) error {
 	n := &node{name: path.Base(r.Path), entry: r, layer: s.layer, origin: s.layer}
 	switch r.kind {
-	case whiteout, opaque:
+	case Whiteout, Opaque:
 		return nil
-	case hardLink:
+	case HardLink:
 		at, err := s.view.walk(r.Link, false)
 		if err != nil || last(at).isDir() {
 			return &EntryError{Name: shorten(r.Path), Problem: fmt.Sprintf("is a hard link to %q, which is no file below it", shorten(r.Link)), read: true}
