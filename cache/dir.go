@@ -32,6 +32,10 @@ type Dir struct {
 	// CheckUnpacked returns what is wrong with a file of Unpacked, for Verify;
 	// nil checks none.
 	CheckUnpacked func(ctx context.Context, path string) error
+	// CheckTree does the same for a directory of Trees, and RemoveTree removes
+	// one, which may hold files of others; nil does it as with any other.
+	CheckTree  func(ctx context.Context, path string) error
+	RemoveTree func(ctx context.Context, path string) error
 
 	root string
 }
@@ -118,13 +122,36 @@ func (d *Dir) Use(ctx context.Context) (release func(), err error) {
 	for _, dir := range dirs {
 		_, _ = disk.Sweep(dir) // a tidy cache is no condition for a build
 	}
-	_, _ = disk.SweepScratch(d.Scratch())
+	for _, k := range []Kind{UV, Trees} {
+		_, _ = d.sweep(ctx, k)
+	}
 	return release, nil
 }
 
 // Scratch returns the directory for what lives as long as a build, to be made
 // there with disk.Scratch.
 func (d *Dir) Scratch() string { return filepath.Join(d.Path(UV), "tmp") }
+
+// scratch returns the directory in which disk.Scratch makes some for a kind.
+func (d *Dir) scratch(k Kind) string {
+	if k == UV {
+		return d.Scratch()
+	}
+	return d.Path(k)
+}
+
+// sweep removes what killed processes left in the scratch directory of a kind.
+func (d *Dir) sweep(ctx context.Context, k Kind) (freed int64, err error) {
+	return disk.SweepScratch(d.scratch(k), func(dir string) error { return d.remove(ctx, k, dir) })
+}
+
+// remove removes what is at path, a thing of a kind.
+func (d *Dir) remove(ctx context.Context, k Kind, path string) error {
+	if k == Trees && d.RemoveTree != nil {
+		return d.RemoveTree(ctx, path)
+	}
+	return disk.RemoveAll(path)
+}
 
 func (d *Dir) lock(ctx context.Context, shared bool) (unlock func(), err error) {
 	unlock, err = disk.Lock(ctx, filepath.Join(d.root, "lock"), shared)

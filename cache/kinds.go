@@ -25,6 +25,7 @@ const (
 	Wheels      Kind = "wheels"      // downloads by digest: a fetch.Store
 	Debs        Kind = "debs"        // downloads by digest: a fetch.Store
 	Unpacked    Kind = "unpacked"    // Debs again, unpacked, by the same digests
+	Trees       Kind = "trees"       // layers of images as directories, to run commands over: a rootfs.Store
 	Archives    Kind = "archives"    // indexes of Debian archives: disk.Values
 	Inventories Kind = "inventories" // what parents and sources hold: disk.Values
 	Resolutions Kind = "resolutions" // which files requirements and packages came to: disk.Values
@@ -35,11 +36,13 @@ const (
 
 // Kinds returns all kinds, in the order in which they are shown.
 func Kinds() []Kind {
-	return []Kind{Layers, Wheels, Debs, Unpacked, Archives, Inventories, Resolutions, Records, Images, UV}
+	return []Kind{Layers, Wheels, Debs, Unpacked, Trees, Archives, Inventories, Resolutions, Records, Images, UV}
 }
 
 // byDigest reports whether the files of a kind are named by a digest in hex.
-func (k Kind) byDigest() bool { return k == Layers || k == Wheels || k == Debs || k == Unpacked }
+func (k Kind) byDigest() bool {
+	return k == Layers || k == Wheels || k == Debs || k == Unpacked || k == Trees
+}
 
 // isWhole reports whether a kind is shown and removed as a whole, because what
 // its directory holds is the business of another program or format.
@@ -148,7 +151,11 @@ func (d *Dir) items(k Kind) ([]item, error) {
 	case k == Layers:
 		dir = d.keys().Dir
 	}
-	files, err := disk.List(dir)
+	list := disk.List
+	if k == Trees {
+		list = disk.ListTrees
+	}
+	files, err := list(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -158,8 +165,11 @@ func (d *Dir) items(k Kind) ([]item, error) {
 			continue // nobody would find it
 		}
 		it := item{Entry: Entry{Kind: k, Name: f.Name(), Size: f.Size(), Used: f.ModTime()}, path: filepath.Join(dir, f.Name())}
-		if k == Layers {
+		switch k {
+		case Layers:
 			it.Size, it.blob = d.sizeOf(f.Name())
+		case Trees:
+			it.Size = disk.SizeOf(it.path)
 		}
 		items = append(items, it)
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -76,12 +77,28 @@ func (t *trimmer) everything(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := os.RemoveAll(t.dir.Path(k)); err != nil {
+		if err := t.dir.removeAll(ctx, k); err != nil {
 			return err
 		}
 		*t.removed[k] = u
 	}
 	return nil
+}
+
+// removeAll removes a kind's directory.
+func (d *Dir) removeAll(ctx context.Context, k Kind) error {
+	if k == Trees {
+		trees, err := disk.ListTrees(d.Path(k))
+		if err != nil {
+			return err
+		}
+		for _, tree := range trees {
+			if err := d.remove(ctx, k, filepath.Join(d.Path(k), tree.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return disk.RemoveAll(d.Path(k))
 }
 
 func (t *trimmer) some(ctx context.Context, o TrimOptions) error {
@@ -109,11 +126,13 @@ func (t *trimmer) unusable(ctx context.Context) error {
 			t.removed[k].Bytes += freed
 		}
 	}
-	freed, err := disk.SweepScratch(t.dir.Scratch())
-	if err != nil {
-		return err
+	for _, k := range []Kind{UV, Trees} {
+		freed, err := t.dir.sweep(ctx, k)
+		if err != nil {
+			return err
+		}
+		t.removed[k].Bytes += freed
 	}
-	t.removed[UV].Bytes += freed
 	if err := t.load(); err != nil {
 		return err
 	}
@@ -175,7 +194,7 @@ func (t *trimmer) drop(ctx context.Context, unwanted func(item) bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := t.remove(it); err != nil {
+		if err := t.remove(ctx, it); err != nil {
 			return err
 		}
 	}
@@ -184,8 +203,8 @@ func (t *trimmer) drop(ctx context.Context, unwanted func(item) bool) error {
 }
 
 // remove removes an entry and, of a layer, the blob that no other key leads to.
-func (t *trimmer) remove(it item) error {
-	if err := os.Remove(it.path); err != nil {
+func (t *trimmer) remove(ctx context.Context, it item) error {
+	if err := t.dir.remove(ctx, it.Kind, it.path); err != nil {
 		return err
 	}
 	u := t.removed[it.Kind]

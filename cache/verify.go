@@ -46,7 +46,7 @@ func (d *Dir) Verify(ctx context.Context, report func(Problem)) error {
 		if what == "" {
 			continue
 		}
-		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := d.remove(ctx, s.kind, s.path); err != nil {
 			return fmt.Errorf("removing damaged %s: %w", s.kind, err)
 		}
 	}
@@ -131,7 +131,9 @@ func (d *Dir) subject(it item) subject {
 	case Wheels, Debs:
 		return hashed(it.Kind, it.path)
 	case Unpacked:
-		return subject{it.Kind, it.Name, it.path, func(ctx context.Context) error { return d.checkUnpacked(ctx, it.path) }}
+		return asked(it, d.CheckUnpacked)
+	case Trees:
+		return asked(it, d.CheckTree)
 	}
 	values := disk.Values{Dir: filepath.Dir(it.path)}
 	return subject{it.Kind, it.Name, it.path, func(context.Context) error {
@@ -151,12 +153,14 @@ func (d *Dir) subject(it item) subject {
 	}}
 }
 
-// checkUnpacked asks those who know the form, if they were named.
-func (d *Dir) checkUnpacked(ctx context.Context, path string) error {
-	if d.CheckUnpacked == nil {
-		return nil
-	}
-	return d.CheckUnpacked(ctx, path)
+// asked returns what those who know the form check, if they were named.
+func asked(it item, check func(ctx context.Context, path string) error) subject {
+	return subject{it.Kind, it.Name, it.path, func(ctx context.Context) error {
+		if check == nil {
+			return nil
+		}
+		return check(ctx, it.path)
+	}}
 }
 
 // hashed returns a file that is named by its sha256.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"inlay/cache"
+	"inlay/cache/disk"
 )
 
 func TestVerify(t *testing.T) {
@@ -148,4 +149,49 @@ func TestVerifyPackages(t *testing.T) {
 		fmt.Sprintf("debs %s has sha256 %x", filepath.Join(d.Path(cache.Debs), other), sha256.Sum256([]byte("damaged"))),
 		"unpacked "+filepath.Join(d.Path(cache.Unpacked), other)+" is no package")
 	usage(t, d, "debs 1;unpacked 1;")
+}
+
+// Layers that lie there as directories are checked and removed by those who
+// know the form and whose files they are.
+func TestTrees(t *testing.T) {
+	t.Parallel()
+	d, root := openCache(t)
+	good, bad, old := strings.Repeat("1", 64), strings.Repeat("2", 64), strings.Repeat("3", 64)
+	for _, name := range []string{good, bad, old} {
+		dir := filepath.Join(d.Path(cache.Trees), name)
+		write(t, filepath.Join(dir, "tree", "etc", "f"), "content")
+		if err := os.Chmod(filepath.Join(dir, "tree", "etc"), 0o500); err != nil {
+			t.Fatal(err)
+		}
+	}
+	usedOn(t, filepath.Join(d.Path(cache.Trees), old), 1)
+	usage(t, d, "trees 3;")
+	all, err := d.List(cache.Trees)
+	if err != nil || len(all) != 3 || all[2].Name != old || all[2].Size != 7 {
+		t.Errorf("List = %v, %v, want three, the one used long ago last, of 7 bytes", all, err)
+	}
+	d.CheckTree = func(_ context.Context, path string) error {
+		if strings.HasSuffix(path, bad) {
+			return errors.New("is no tree")
+		}
+		return nil
+	}
+	wantProblems(t, d, "trees "+filepath.Join(d.Path(cache.Trees), bad)+" is no tree")
+	usage(t, d, "trees 2;")
+	if _, err := d.Trim(t.Context(), cache.TrimOptions{Before: day(2)}); err != nil {
+		t.Fatal(err)
+	}
+	usage(t, d, "trees 1;")
+	var asked []string
+	d.RemoveTree = func(_ context.Context, path string) error {
+		asked = append(asked, path)
+		return disk.RemoveAll(path)
+	}
+	if _, err := d.Trim(t.Context(), cache.TrimOptions{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{filepath.Join(root, "trees", good)}, asked); diff != "" {
+		t.Errorf("removed with RemoveTree (-want +got):\n%s", diff)
+	}
+	usage(t, d, "")
 }

@@ -32,7 +32,7 @@ func Scratch(ctx context.Context, under string) (dir string, remove func(), err 
 	}
 	dir = filepath.Join(under, name)
 	remove = func() {
-		_ = os.RemoveAll(dir) // if not now, then by SweepScratch
+		_ = RemoveAll(dir) // if not now, then by SweepScratch
 		_ = os.Remove(lock)
 		unlock()
 	}
@@ -44,16 +44,16 @@ func Scratch(ctx context.Context, under string) (dir string, remove func(), err 
 }
 
 // SweepScratch removes the directories below under that Scratch made for
-// processes that were killed, and returns how many bytes of files that freed. It
-// is safe while others use Scratch.
-func SweepScratch(under string) (freed int64, err error) {
+// processes that were killed, with remove, and returns how many bytes of files
+// that freed. It is safe while others use Scratch.
+func SweepScratch(under string, remove func(dir string) error) (freed int64, err error) {
 	entries, err := readDir(under)
 	if err != nil {
 		return 0, err
 	}
 	for _, e := range entries {
 		if e.IsDir() && strings.HasPrefix(e.Name(), scratchPrefix) {
-			freed += sweepScratch(under, e.Name())
+			freed += sweepScratch(under, e.Name(), remove)
 		}
 	}
 	swept, err := Sweep(under) // locks without a directory
@@ -62,7 +62,7 @@ func SweepScratch(under string) (freed int64, err error) {
 
 // sweepScratch removes a directory unless its owner lives. Where it can't tell,
 // it leaves it.
-func sweepScratch(under, name string) (freed int64) {
+func sweepScratch(under, name string, remove func(dir string) error) (freed int64) {
 	lock := filepath.Join(under, LockPrefix+name)
 	l := flock.New(lock, flock.SetPermissions(0o644))
 	defer func() { _ = l.Close() }()
@@ -70,16 +70,16 @@ func sweepScratch(under, name string) (freed int64) {
 		return 0
 	}
 	dir := filepath.Join(under, name)
-	freed = sizeOf(dir)
-	if os.RemoveAll(dir) != nil {
+	freed = SizeOf(dir)
+	if remove(dir) != nil {
 		freed = 0
 	}
 	_ = os.Remove(lock)
 	return freed
 }
 
-// sizeOf returns the bytes of the files below dir, as far as they can be seen.
-func sizeOf(dir string) (n int64) {
+// SizeOf returns the bytes of the files below dir, as far as they can be seen.
+func SizeOf(dir string) (n int64) {
 	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return fs.SkipDir

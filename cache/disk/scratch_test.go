@@ -26,7 +26,7 @@ func TestScratch(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("a"), 0o400); err != nil {
 		t.Fatal(err)
 	}
-	if freed, err := disk.SweepScratch(under); freed != 0 || err != nil {
+	if freed, err := disk.SweepScratch(under, disk.RemoveAll); freed != 0 || err != nil {
 		t.Errorf("SweepScratch beside its owner = %d, %v, want 0", freed, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "a")); err != nil {
@@ -49,20 +49,20 @@ func TestSweepScratch(t *testing.T) {
 	if err := os.Mkdir(other, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if freed, err := disk.SweepScratch(under); freed != 0 || err != nil {
+	if freed, err := disk.SweepScratch(under, disk.RemoveAll); freed != 0 || err != nil {
 		t.Errorf("SweepScratch while the owner lives = %d, %v, want 0", freed, err)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // killed
-	if freed, err := disk.SweepScratch(under); freed != 4 || err != nil {
+	if freed, err := disk.SweepScratch(under, disk.RemoveAll); freed != 4 || err != nil {
 		t.Errorf("SweepScratch after the kill = %d, %v, want 4", freed, err)
 	}
 	if entries, err := os.ReadDir(under); err != nil || len(entries) != 1 || entries[0].Name() != "other" {
 		t.Errorf("there are %v (%v), want what isn't ours", entries, err)
 	}
-	if freed, err := disk.SweepScratch(filepath.Join(under, "absent")); freed != 0 || err != nil {
+	if freed, err := disk.SweepScratch(filepath.Join(under, "absent"), disk.RemoveAll); freed != 0 || err != nil {
 		t.Errorf("SweepScratch of no directory = %d, %v, want 0", freed, err)
 	}
 }
