@@ -47,6 +47,8 @@ assemble/output -> layers
 assemble/output -> layers/pattern
 assemble/overlay -> layers
 assemble/record -> resolve/plan
+assemble/rootfs -> cache/disk
+assemble/rootfs -> layers
 assemble/script -> assemble/overlay
 assemble/script -> layers
 assemble/script -> layers/pattern

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rootfs
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// whiteout makes name in dir the device that hides what is below. Linux lets
+// everybody make this one since 5.8.
+func whiteout(dir *os.File, name string) error {
+	if err := unix.Mknodat(int(dir.Fd()), name, unix.S_IFCHR, 0); err != nil {
+		return &os.PathError{Op: "mknod", Path: name, Err: err}
+	}
+	return nil
+}
+
+// setOpaque gives dir the attributes by which it hides what is below: the one
+// that an overlay mounted in a user namespace reads, and, where this process may
+// set it, the one that others read.
+func setOpaque(dir *os.File) error {
+	err := unix.Fsetxattr(int(dir.Fd()), "trusted.overlay.opaque", []byte("y"), 0)
+	if err != nil && !errors.Is(err, unix.EPERM) {
+		return &os.PathError{Op: "setxattr", Path: dir.Name(), Err: err}
+	}
+	if err := unix.Fsetxattr(int(dir.Fd()), "user.overlay.opaque", []byte("y"), 0); err != nil {
+		return &os.PathError{Op: "setxattr", Path: dir.Name(), Err: err}
+	}
+	return nil
+}
+
+// setCapability gives a file capabilities, where this process may.
+func setCapability(f *os.File, value string) error {
+	err := unix.Fsetxattr(int(f.Fd()), "security.capability", []byte(value), 0)
+	if err != nil && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.ENOTSUP) {
+		return &os.PathError{Op: "setxattr", Path: f.Name(), Err: err}
+	}
+	return nil
+}
