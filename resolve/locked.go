@@ -31,12 +31,13 @@ type Lock struct {
 	File  *lock.File // nil: there is none
 	Name  string     // of the file, for messages
 	Dir   string     // where it is, absolute: paths in it start there
+	Step  string     // of the pipeline whose image is built; "" for the pipeline's own
 	Renew bool       // what doesn't fit is resolved anew, and no error
 }
 
 // question returns what the lock file must be an answer to.
 func question(req Request, from parentName, groups []python.Group) *lock.Image {
-	im := &lock.Image{Parent: lock.Parent{Image: from.name}, Interpreter: req.Settings.Python, Arguments: req.decisive(), Packages: packageQuestion(req.Settings.Apt)}
+	im := &lock.Image{Step: req.Lock.Step, Parent: lock.Parent{Image: from.name}, Interpreter: req.Settings.Python, Arguments: req.decisive(), Packages: packageQuestion(req.Settings.Apt)}
 	if req.Settings.Installer != "uv" {
 		im.Installer = req.Settings.Installer
 	}
@@ -121,30 +122,42 @@ func (l Lock) gone(ref source.Reference) error {
 func (l Lock) image(req Request, from parentName) (*lock.Image, error) {
 	platform := from.platform
 	if platform == "" {
-		var of []string
-		for _, im := range l.File.Images {
-			if im.Parent.Image == from.name {
-				of = append(of, im.Platform)
-			}
-		}
-		switch {
-		case len(of) == 1:
-			platform = of[0]
-		case len(of) == 0 && len(l.File.Images) == 1:
-			platform = l.File.Images[0].Platform // it tells what changed
-		default:
-			platform = req.Platform
-		}
+		platform = l.platform(req, from)
 	}
 	platform, err := source.Platform(platform)
 	if err != nil {
 		return nil, err
 	}
-	im := l.File.Image(platform)
-	if im == nil && !l.Renew {
-		return nil, &lock.StaleError{File: l.Name, Changes: []string{"it has nothing for " + platform}, Fix: "inlay lock --platform " + platform}
+	im := l.File.Image(l.Step, platform)
+	if im != nil || l.Renew {
+		return im, nil
 	}
-	return im, nil
+	stale := &lock.StaleError{File: l.Name, Changes: []string{"it has nothing for " + platform}, Fix: "inlay lock --platform " + platform}
+	if l.Step != "" {
+		stale.Changes, stale.Fix = []string{fmt.Sprintf("it has nothing for the step %s on %s", l.Step, platform)}, ""
+	}
+	return nil, stale
+}
+
+// platform returns the platform of a parent of which nothing names one.
+func (l Lock) platform(req Request, from parentName) string {
+	var own, of []lock.Image
+	for _, im := range l.File.Images {
+		if im.Step == l.Step {
+			own = append(own, im)
+			if im.Parent.Image == from.name {
+				of = append(of, im)
+			}
+		}
+	}
+	switch {
+	case len(of) == 1:
+		return of[0].Platform
+	case len(of) == 0 && len(own) == 1:
+		return own[0].Platform // it tells what changed
+	default:
+		return req.Platform
+	}
 }
 
 // wheelChanges says which wheels of this machine are other files than when they

@@ -92,6 +92,7 @@ cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/index
 cmd/inlay -> resolve/lock
 cmd/inlay -> resolve/parent
+cmd/inlay -> resolve/pipeline
 cmd/inlay -> resolve/plan
 cmd/inlay -> resolve/pyproject
 cmd/inlay -> resolve/python
@@ -149,6 +150,7 @@ resolve/parent -> layers/pattern
 resolve/parent -> resolve/apt/setup
 resolve/parent -> resolve/plan
 resolve/parent/parenttest -> nothing
+resolve/pipeline -> resolve/settings
 resolve/plan -> nothing
 resolve/pyproject -> layers/pattern
 resolve/pyproject -> resolve/python

@@ -116,7 +116,7 @@ var (
 	laterCommands = []string{"builds", "rebase", "run"}
 	laterFlags    = []string{
 		"allow-host", "cache-from", "cache-to",
-		"provenance", "sandbox", "sbom", "step", "v",
+		"provenance", "sandbox", "sbom", "v",
 	}
 )
 

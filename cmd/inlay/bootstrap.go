@@ -54,6 +54,7 @@ func bootstrap(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	defer j.show.Close()
 	defer j.close()
 	if _, ok := j.pushes(); ok && c.Bool("offline") {
 		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
@@ -74,6 +75,7 @@ func bootstrap(c *cli.Context) error {
 	if err := j.keep(img.Digest, b); err != nil {
 		return err
 	}
+	j.show.Close()
 	return j.tell(c, img)
 }
 
@@ -90,7 +92,7 @@ func rootOf(c *cli.Context) (resolve.Root, error) {
 	return resolve.Root{Suite: suite, Packages: append(packages, c.StringSlice("package")...)}, nil
 }
 
-// bootstrapJob is newJob without a settings file.
+// bootstrapJob is a job without a settings file.
 func bootstrapJob(c *cli.Context) (*job, error) {
 	if err := checkFlags(c); err != nil {
 		return nil, err
@@ -99,5 +101,14 @@ func bootstrapJob(c *cli.Context) (*job, error) {
 	if err != nil {
 		return nil, err
 	}
-	return jobOf(c, s, warnings, job{context: "."})
+	j := &job{settings: s, context: ".", show: display(c)}
+	for _, w := range warnings {
+		j.show.Note("warning: " + w.String())
+	}
+	if err := j.ready(c); err != nil {
+		j.close()
+		j.show.Close()
+		return nil, err
+	}
+	return j, nil
 }

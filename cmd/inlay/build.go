@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
 	"inlay/resolve/index"
+	"inlay/resolve/pipeline"
 	"inlay/resolve/plan"
 	"inlay/resolve/settings"
 	"inlay/resolve/tree"
@@ -44,8 +46,11 @@ func buildCommand() *cli.Command {
 	}
 }
 
-// A job is a build or a plan: what the command line asks for, read.
+// A job is an image to be planned or built: what the command line asks for,
+// read.
 type job struct {
+	of       pipeline.Image
+	several  bool      // other images of the pipeline are made too
 	context  string    // the directory of the source
 	file     string    // of the settings, "" for the context's own
 	source   *tree.Dir // its files
@@ -60,39 +65,20 @@ type job struct {
 	site     *site
 	locked   resolve.Lock    // what the lock file said
 	resolved *resolve.Result // nil until then, and of a plan from a file
+	plan     plan.Plan       // what to build, once it is decided
+	planned  time.Time       // when that was
+	made     *assemble.Result
+	said     bytes.Buffer // what `inlay plan` says of it
+	opened   *openedImages
 }
 
-// newJob reads the command line and the settings.
-func newJob(c *cli.Context) (*job, error) {
-	context, err := contextDir(c)
-	if err != nil {
-		return nil, err
+// ready completes j, whose settings are known, and opens what it needs.
+func (j *job) ready(c *cli.Context) (err error) {
+	j.begun, j.refresh = time.Now(), c.Bool("refresh")
+	if j.names, err = imageNames(c, j.settings); err != nil {
+		return err
 	}
-	if err := checkFlags(c); err != nil {
-		return nil, err
-	}
-	s, warnings, err := loadSettings(c, context)
-	if err != nil {
-		return nil, err
-	}
-	return jobOf(c, s, warnings, job{context: context, file: c.String("file"), metadata: c.String("metadata-file")})
-}
-
-// jobOf completes j, which settings describe, and opens what it needs.
-func jobOf(c *cli.Context, s *settings.Docker, warnings []settings.Warning, j job) (_ *job, err error) {
-	j.settings, j.begun, j.refresh = s, time.Now(), c.Bool("refresh")
-	if j.names, err = imageNames(c, s); err != nil {
-		return nil, err
-	}
-	j.show = display(c)
-	for _, w := range warnings {
-		j.show.Note("warning: " + w.String())
-	}
-	if err := j.open(c); err != nil {
-		j.close()
-		return nil, err
-	}
-	return &j, nil
+	return j.open(c)
 }
 
 // open opens what the job needs of this machine.
@@ -119,7 +105,6 @@ func (j *job) close() {
 	if j.source != nil {
 		_ = j.source.Close() // only read
 	}
-	j.show.Close()
 }
 
 // resolve returns the plan.
@@ -136,24 +121,28 @@ func (j *job) resolve(ctx context.Context, c *cli.Context) (*resolve.Result, err
 	return j.resolved, err
 }
 
-// prepare returns what to build. That an output is out of reach it finds out at
+// prepare decides what to build. That an output is out of reach it finds out at
 // the same time, before anything is downloaded.
-func (j *job) prepare(c *cli.Context) (p plan.Plan, err error) {
+func (j *job) prepare(c *cli.Context) error {
+	if _, ok := j.pushes(); ok && c.Bool("offline") {
+		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
+	}
 	g, ctx := errgroup.WithContext(c.Context)
 	g.Go(func() (err error) {
-		p, err = j.plan(ctx, c)
+		j.plan, err = j.decide(ctx, c)
 		return err
 	})
 	for _, t := range j.outputs {
 		g.Go(func() error { return t.output.Reach(ctx) })
 	}
-	err = g.Wait()
-	return p, err
+	err := g.Wait()
+	j.planned = time.Now()
+	return err
 }
 
-// plan returns what to build: the plan that a file holds, else what the
+// decide returns what to build: the plan that a file holds, else what the
 // settings resolve to.
-func (j *job) plan(ctx context.Context, c *cli.Context) (plan.Plan, error) {
+func (j *job) decide(ctx context.Context, c *cli.Context) (plan.Plan, error) {
 	name := c.String("plan")
 	if name == "" {
 		r, err := j.resolve(ctx, c)
@@ -175,42 +164,41 @@ func (j *job) plan(ctx context.Context, c *cli.Context) (plan.Plan, error) {
 }
 
 func build(c *cli.Context) error {
-	j, err := newJob(c)
+	b, err := newBatch(c)
 	if err != nil {
 		return err
 	}
-	defer j.close()
-	if j.settings.SkipBuild {
-		return j.skip(c)
-	}
-	if err := j.checkMetadata(); err != nil {
+	defer b.close()
+	if err := b.checkMetadata(c); err != nil {
 		return err
 	}
-	if _, ok := j.pushes(); ok && c.Bool("offline") {
-		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
-	}
-	p, err := j.prepare(c)
-	if err != nil {
+	if err := b.each(func(j *job) error { return j.prepare(c) }); err != nil {
 		return err
 	}
-	planned := time.Now()
-	img, err := assemble.Build(c.Context, p, j.options(c, j.tools(p)))
-	if err != nil {
-		return err
-	}
-	if c.Bool("refresh") && j.resolved != nil {
-		if err := j.renewLock(j.resolved); err != nil {
-			return err
+	for _, j := range b.jobs {
+		if err := j.make(c); err != nil {
+			return j.told(err)
 		}
 	}
-	if err := j.site.records.Save(j.recordName(), record.Record{Plan: p, Digest: img.Digest.String()}); err != nil {
+	if err := b.renewLock(c); err != nil {
+		return err
+	}
+	if err := b.writeMetadata(); err != nil {
+		return err
+	}
+	return b.tell(c)
+}
+
+// make makes the image and delivers it.
+func (j *job) make(c *cli.Context) (err error) {
+	if j.made, err = assemble.Build(c.Context, j.plan, j.options(c, j.tools(j.plan))); err != nil {
+		return err
+	}
+	if err := j.site.records.Save(j.recordName(), record.Record{Plan: j.plan, Digest: j.made.Digest.String()}); err != nil {
 		// The image is where it was asked for; a record only helps to explain.
 		j.show.Note(fmt.Sprintf("warning: %v: the next plan can't say what changed", err))
 	}
-	if err := j.writeMetadata(p, img, planned); err != nil {
-		return err
-	}
-	return j.tell(c, img)
+	return nil
 }
 
 // options say how an image is made and where it goes.
@@ -231,16 +219,6 @@ func (j *job) options(c *cli.Context, tools step.Tools) assemble.Options {
 	}
 }
 
-// skip prints the parent's name: nothing is built (skip_build).
-func (j *job) skip(c *cli.Context) error {
-	if c.IsSet("metadata-file") {
-		return &usageError{"skip_build builds nothing that --metadata-file could describe", "leave out one of them"}
-	}
-	j.show.Note("skip_build: the image is the parent image as it is; nothing is built or pushed")
-	fmt.Fprintln(c.App.Writer, j.settings.ParentImage)
-	return nil
-}
-
 // recordName names the build for the record: the context, the settings file
 // and what the image is called, which is how a user would tell one build from
 // another. Tags have no part in it: many builds have one of their own.
@@ -251,7 +229,11 @@ func (j *job) recordName() string {
 		repositories = append(repositories, t.Context().Name())
 	}
 	slices.Sort(repositories)
-	return fmt.Sprintf("%q %q", absolute([]string{j.context, j.file}), slices.Compact(repositories))
+	name := fmt.Sprintf("%q %q", absolute([]string{j.context, j.file}), slices.Compact(repositories))
+	if j.of.Step() != "" {
+		name += fmt.Sprintf(" %q", j.of.Name())
+	}
+	return name
 }
 
 // usageProblem turns the library's words about the command line into ours: it

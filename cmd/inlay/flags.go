@@ -31,6 +31,7 @@ func globalFlags() []cli.Flag {
 func planFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read the settings from `FILE`", DefaultText: "inlay.yaml in CONTEXT, if there is one"},
+		&cli.StringSliceFlag{Name: "step", Usage: "only the images that the step `NAME` of the pipeline runs in; may be given several times", DefaultText: "the pipeline's image, and those of all steps whose settings differ"},
 		&cli.StringSliceFlag{Name: "tag", Aliases: []string{"t"}, Usage: "name the image `REF`; may be given several times"},
 		&cli.BoolFlag{Name: "push", Usage: "push the image: the same as --output registry"},
 		&cli.StringSliceFlag{Name: "output", Aliases: []string{"o"}, Usage: "deliver the image to `OUTPUT`: registry, engine[:docker|podman|containerd], oci:DIR[:TAG], oci-archive:FILE or docker-archive:FILE; may be given several times"},
@@ -122,12 +123,12 @@ func usage(name string, f settings.Field) string {
 }
 
 // loadSettings reads the settings file and puts the flags over it.
-func loadSettings(c *cli.Context, context string) (*settings.Docker, []settings.Warning, error) {
+func loadSettings(c *cli.Context, context string) (*settings.Run, []settings.Warning, error) {
 	o := settings.Options{Lookup: os.LookupEnv, Overrides: overrides(c)}
 	name := c.String("file")
 	if name == "" {
 		if name = settingsFile(context); name == "" {
-			return settings.Load(filepath.Join(context, "inlay.yaml"), nil, o)
+			return settings.LoadRun(filepath.Join(context, "inlay.yaml"), nil, o)
 		}
 	}
 	f, err := os.Open(name)
@@ -138,7 +139,7 @@ func loadSettings(c *cli.Context, context string) (*settings.Docker, []settings.
 		return nil, nil, fmt.Errorf("reading the settings: %w", err)
 	}
 	defer f.Close() //nolint:errcheck // only read
-	return settings.Load(name, f, o)
+	return settings.LoadRun(name, f, o)
 }
 
 // settingsFile returns the settings file of a context, "" if it has none.

@@ -10,10 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
-	"inlay/cache/disk"
 	"inlay/resolve"
 	"inlay/resolve/lock"
 )
@@ -43,26 +43,29 @@ func lockFlags() []cli.Flag {
 }
 
 func writeLock(c *cli.Context) error {
-	j, err := newJob(c)
+	b, err := newBatch(c)
 	if err != nil {
 		return err
 	}
-	defer j.close()
+	defer b.close()
 	switch {
-	case j.settings.NoLock:
-		return &usageError{"the settings say that no lock file counts (`lock: false`)", "name one: `--lock inlay.lock`"}
-	case j.settings.SkipBuild:
+	case len(b.jobs) == 0:
 		return &usageError{"nothing is built (`skip_build`), so there is nothing to lock", "name the parent image by its digest"}
+	case b.jobs[0].settings.NoLock:
+		return &usageError{"the settings say that no lock file counts (`lock: false`)", "name one: `--lock inlay.lock`"}
 	}
-	r, err := j.resolve(c.Context, c)
+	err = b.each(func(j *job) error {
+		_, err := j.resolve(c.Context, c)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if err := j.lock(r); err != nil {
+	if err := b.lock(); err != nil {
 		return err
 	}
-	j.show.Close()
-	fmt.Fprintln(c.App.Writer, j.lockPath())
+	b.show.Close()
+	fmt.Fprintln(c.App.Writer, b.jobs[0].lockPath())
 	return nil
 }
 
@@ -82,7 +85,9 @@ func (j *job) lockPath() string {
 // itself, unless the settings name one.
 func (j *job) readLock(c *cli.Context) (resolve.Lock, error) {
 	path := j.lockPath()
-	l := resolve.Lock{Name: path, Dir: absolute([]string{filepath.Dir(path)})[0], Renew: c.Command.Name == "lock"}
+	l := resolve.Lock{
+		Name: path, Dir: absolute([]string{filepath.Dir(path)})[0], Step: j.of.Step(), Renew: c.Command.Name == "lock",
+	}
 	if j.settings.NoLock {
 		return l, nil
 	}
@@ -101,43 +106,48 @@ func (j *job) readLock(c *cli.Context) (resolve.Lock, error) {
 	return l, err
 }
 
-// renewLock writes the lock file anew after a build that was told to refresh:
-// one that is there, or that the settings name.
-func (j *job) renewLock(r *resolve.Result) error {
-	if j.settings.NoLock || j.locked.File == nil && j.settings.Lock == "" {
+// lock writes what all images were resolved to, beside what the file has for
+// other platforms and for images that were not asked for.
+func (b *batch) lock() error {
+	first := b.jobs[0]
+	path, f := first.lockPath(), first.locked.File
+	if b.whole {
+		steps := make([]string, len(b.jobs))
+		for i, j := range b.jobs {
+			steps[i] = j.of.Step()
+		}
+		f = f.Of(steps)
+	}
+	var images []string
+	for _, j := range b.jobs {
+		f = f.With(*j.resolved.Locked)
+		images = append(images, j.lockedWords())
+	}
+	text, err := f.Encode()
+	if err != nil {
+		return err
+	}
+	n := strings.Join(images, ", ")
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, text) {
+		b.show.Note(fmt.Sprintf("%s stays as it is: %s", path, n))
 		return nil
 	}
-	return j.lock(r)
+	if err := replaceFile(path, text); err != nil {
+		return err
+	}
+	b.show.Note(fmt.Sprintf("locked %s in %s", n, path))
+	return nil
 }
 
-// lock writes what r was resolved to, beside what the file has for other
-// platforms.
-func (j *job) lock(r *resolve.Result) error {
-	path := j.lockPath()
-	b, err := j.locked.File.With(*r.Locked).Encode()
-	if err != nil {
-		return err
-	}
-	what := count(len(r.Locked.Wheels), "wheel")
-	if p := r.Locked.Packages; p != nil {
+// lockedWords says how much of an image is locked.
+func (j *job) lockedWords() string {
+	r := j.resolved.Locked
+	what := count(len(r.Wheels), "wheel")
+	if p := r.Packages; p != nil {
 		what += " and " + count(len(p.Debs), "package")
 	}
-	n := fmt.Sprintf("%s for %s", what, r.Locked.Platform)
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
-		j.show.Note(fmt.Sprintf("%s stays as it is: %s", path, n))
-		return nil
+	if step := j.of.Step(); step != "" {
+		what += " of " + step
 	}
-	f, err := disk.Create(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer f.Abort()
-	if _, err := f.Write(b); err != nil {
-		return err
-	}
-	if _, err := f.Commit(filepath.Base(path)); err != nil {
-		return err
-	}
-	j.show.Note(fmt.Sprintf("locked %s in %s", n, path))
-	return nil
+	return fmt.Sprintf("%s for %s", what, r.Platform)
 }

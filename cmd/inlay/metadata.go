@@ -26,8 +26,10 @@ type metadata struct {
 	BuildxDescriptor v1.Descriptor `json:"containerimage.descriptor"`
 	BuildxName       string        `json:"image.name,omitempty"` // all names, with commas
 
-	Digest    string           `json:"digest"` // of the manifest
-	Config    string           `json:"config"` // the configuration's digest
+	Image     string           `json:"image,omitempty"` // the key of one of several: "train.orchestrator"
+	Steps     []string         `json:"steps,omitempty"` // of the pipeline that run in it
+	Digest    string           `json:"digest"`          // of the manifest
+	Config    string           `json:"config"`          // the configuration's digest
 	Platform  string           `json:"platform"`
 	Names     []string         `json:"names"`   // what the image is called
 	Outputs   []outputData     `json:"outputs"` // in the order of the command line
@@ -69,26 +71,35 @@ func (j *job) checkMetadata() error {
 	return nil
 }
 
-// writeMetadata describes what was built in the file that the flag names. A file
-// that is there is replaced.
-func (j *job) writeMetadata(p plan.Plan, img *assemble.Result, planned time.Time) error {
-	if j.metadata == "" {
+// writeMetadata describes what was built in the file that the flag names: the
+// image, or a list of several. A file that is there is replaced.
+func (b *batch) writeMetadata() error {
+	if len(b.jobs) == 0 || b.jobs[0].metadata == "" {
 		return nil
 	}
-	m, err := j.describe(p, img, planned)
-	if err != nil {
-		return err
-	}
-	b, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	if s := j.tools(p).Secrets; s != nil {
-		if err := s.Document("the metadata", b); err != nil {
+	all := make([]*metadata, len(b.jobs))
+	for i, j := range b.jobs {
+		var err error
+		if all[i], err = j.describe(j.plan, j.made, j.planned); err != nil {
 			return err
 		}
 	}
-	if err := replaceFile(j.metadata, append(b, '\n')); err != nil {
+	var text any = all[0]
+	if b.jobs[0].several {
+		text = map[string]any{"images": all}
+	}
+	out, err := json.MarshalIndent(text, "", "  ")
+	if err != nil {
+		return err
+	}
+	for _, j := range b.jobs {
+		if s := j.tools(j.plan).Secrets; s != nil {
+			if err := s.Document("the metadata", out); err != nil {
+				return err
+			}
+		}
+	}
+	if err := replaceFile(b.jobs[0].metadata, append(out, '\n')); err != nil {
 		return fmt.Errorf("writing the metadata: %w", err)
 	}
 	return nil
@@ -135,6 +146,9 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 		Seconds: map[string]phase{
 			"plan": seconds(planned.Sub(j.begun)), "build": seconds(now.Sub(planned)), "total": seconds(now.Sub(j.begun)),
 		},
+	}
+	if j.several {
+		m.Image, m.Steps = j.of.Name(), j.of.Steps
 	}
 	e, err := newResultEvent(img)
 	if err != nil {

@@ -40,14 +40,25 @@ func planCommand() *cli.Command {
 }
 
 func explain(c *cli.Context) error {
-	j, err := newJob(c)
+	b, err := newBatch(c)
 	if err != nil {
 		return err
 	}
-	defer j.close()
-	if j.settings.SkipBuild {
-		return j.skip(c)
+	defer b.close()
+	if err := b.each(func(j *job) error { return j.explain(c) }); err != nil {
+		return err
 	}
+	return b.print(c, func(j *job) error {
+		if j.several {
+			fmt.Fprintln(c.App.Writer, j.heading())
+		}
+		_, err := j.said.WriteTo(c.App.Writer)
+		return err
+	})
+}
+
+// explain says what a build of the image would do.
+func (j *job) explain(c *cli.Context) error {
 	r, err := j.resolve(c.Context, c)
 	if err != nil {
 		return err
@@ -59,8 +70,7 @@ func explain(c *cli.Context) error {
 		j.show.Note("a plan writes nothing: " + j.locked.Name + " stays, and `inlay lock --refresh` or a build with --refresh renews it")
 	}
 	if c.String("format") == "json" {
-		j.show.Close()
-		return r.Plan.Encode(c.App.Writer)
+		return r.Plan.Encode(&j.said)
 	}
 	last, known, err := j.site.records.Last(j.recordName())
 	if err != nil {
@@ -78,15 +88,14 @@ func explain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	j.show.Close()
-	printPlan(c.App.Writer, r, forecast)
+	printPlan(&j.said, r, forecast)
 	if known {
 		if changes := plan.Around(last.Plan, r.Plan); len(changes) > 0 {
-			fmt.Fprintf(c.App.Writer, "changed beside the layers: %s\n", strings.Join(changes, ", "))
+			fmt.Fprintf(&j.said, "changed beside the layers: %s\n", strings.Join(changes, ", "))
 		}
 	}
 	if moves != "" {
-		fmt.Fprintln(c.App.Writer, moves)
+		fmt.Fprintln(&j.said, moves)
 	}
 	return nil
 }

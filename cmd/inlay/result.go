@@ -14,15 +14,20 @@ import (
 // tell prints what a build made: its name on standard output, and to whoever
 // watches what was done for it.
 func (j *job) tell(c *cli.Context, img *assemble.Result) error {
-	j.show.Close()
 	switch {
 	case j.show.Event != nil:
 		e, err := newResultEvent(img)
 		if err != nil {
 			return err
 		}
+		if j.several {
+			e.Image, e.Steps = j.of.Name(), j.of.Steps
+		}
 		j.show.Event(e)
 	case !c.Bool("quiet"):
+		if j.several {
+			fmt.Fprintln(c.App.ErrWriter, j.heading())
+		}
 		summary(c.App.ErrWriter, img, j)
 	}
 	for _, d := range img.Delivered {
@@ -47,7 +52,9 @@ func summary(w io.Writer, img *assemble.Result, j *job) {
 
 // A resultEvent is what a build tells programs in the end: docs/progress.md.
 type resultEvent struct {
-	Event     string           `json:"event"` // "result"
+	Event     string           `json:"event"`           // "result"
+	Image     string           `json:"image,omitempty"` // the key of one of several: "train.orchestrator"
+	Steps     []string         `json:"steps,omitempty"` // of the pipeline that run in it
 	Digest    string           `json:"digest"`
 	Layers    []layerEvent     `json:"layers"`    // those on top of the parent, lowest first
 	Delivered []deliveredEvent `json:"delivered"` // one for each output

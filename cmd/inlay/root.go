@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -30,6 +31,15 @@ type opener struct {
 
 // Open does what source.Remembered does, and more.
 func (o opener) Open(ctx context.Context, ref source.Reference, platform string) (*source.Image, error) {
+	key := ref.String() + " " + platform
+	img, err := o.open(ctx, o.job.opened.pinned(key, ref), platform)
+	if err == nil {
+		o.job.opened.pin(key, img.Reference)
+	}
+	return img, err
+}
+
+func (o opener) open(ctx context.Context, ref source.Reference, platform string) (*source.Image, error) {
 	if ref.Transport != source.Apt {
 		return o.Remembered.Open(ctx, ref, platform)
 	}
@@ -57,6 +67,38 @@ func (o opener) Open(ctx context.Context, ref source.Reference, platform string)
 		return nil, &source.ReferenceError{Reference: ref.String(), Problem: "its archive has other packages now, and this machine's cache doesn't have it", Fix: "name it without a digest, or lock it anew with `inlay lock --refresh`"}
 	}
 	return &source.Image{Image: img, Reference: ref.Pinned(digest.String()).String(), Platform: b.Plan.Platform}, o.job.keep(digest, b)
+}
+
+// openedImages are the images that a command opened, by name: a name stands for
+// one image for all of a pipeline's, even if it moves meanwhile.
+type openedImages struct {
+	mu  sync.Mutex
+	all map[string]string // by digest
+}
+
+// pinned returns ref by the digest that it had when it was opened first.
+func (o *openedImages) pinned(key string, ref source.Reference) source.Reference {
+	if o == nil {
+		return ref
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p, err := source.Parse(o.all[key]); err == nil {
+		return p
+	}
+	return ref
+}
+
+func (o *openedImages) pin(key, reference string) {
+	if o == nil {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.all == nil {
+		o.all = map[string]string{}
+	}
+	o.all[key] = reference
 }
 
 // bootstrap decides what an image without a parent is made of.

@@ -188,8 +188,9 @@ func (c *checker) file(f *File) {
 	for i, im := range f.Images {
 		at := []any{"images", i}
 		c.want(platformForm().MatchString(im.Platform), fmt.Sprintf("%q is not a platform", im.Platform), append(at, "platform")...)
-		c.want(!seen[im.Platform], "a second image for "+im.Platform, append(at, "platform")...)
-		seen[im.Platform] = true
+		key := strings.TrimLeft(im.Step+" ", " ") + im.Platform
+		c.want(!seen[key], "a second image for "+key, append(at, "platform")...)
+		seen[key] = true
 		c.image(im, at)
 	}
 }

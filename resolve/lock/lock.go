@@ -26,12 +26,13 @@ const DefaultName = "inlay.lock"
 // A File is a lock file.
 type File struct {
 	Version int     `yaml:"version"`
-	Images  []Image `yaml:"images"` // sorted by platform, one for each
+	Images  []Image `yaml:"images"` // sorted by step and platform, one for each of both
 }
 
 // An Image is what was asked for one platform, and what it stood for.
 type Image struct {
-	Platform    string    `yaml:"platform"` // "linux/amd64"
+	Step        string    `yaml:"step,omitempty"` // of the pipeline whose image it is; "" for the pipeline's own
+	Platform    string    `yaml:"platform"`       // "linux/amd64"
 	Parent      Parent    `yaml:"parent"`
 	Interpreter string    `yaml:"interpreter,omitempty"` // that the settings name
 	Installer   string    `yaml:"installer,omitempty"`   // if it isn't uv
@@ -84,28 +85,49 @@ type Wheel struct {
 	Size    int64  `yaml:"size,omitempty"`
 }
 
-// Image returns what f has for a platform, or nil.
-func (f *File) Image(platform string) *Image {
+// Image returns what f has for a step's image, "" for the pipeline's own, and a
+// platform, or nil.
+func (f *File) Image(step, platform string) *Image {
 	for i := range f.Images {
-		if f.Images[i].Platform == platform {
+		if f.Images[i].Step == step && f.Images[i].Platform == platform {
 			return &f.Images[i]
 		}
 	}
 	return nil
 }
 
-// With returns f with im in place of what it has for that platform. f may be
-// nil.
+// With returns f with im in place of what it has for that step and platform. f
+// may be nil.
 func (f *File) With(im Image) *File {
 	out := &File{Version: Version, Images: []Image{im}}
 	if f != nil {
 		for _, other := range f.Images {
-			if other.Platform != im.Platform {
+			if other.Step != im.Step || other.Platform != im.Platform {
 				out.Images = append(out.Images, other)
 			}
 		}
 	}
-	slices.SortFunc(out.Images, func(a, b Image) int { return cmp.Compare(a.Platform, b.Platform) })
+	slices.SortFunc(out.Images, func(a, b Image) int {
+		return cmp.Or(cmp.Compare(a.Step, b.Step), cmp.Compare(a.Platform, b.Platform))
+	})
+	return out
+}
+
+// Of returns f with the images of these steps alone, nil if it has none of
+// them. f may be nil.
+func (f *File) Of(steps []string) *File {
+	if f == nil {
+		return nil
+	}
+	out := &File{Version: Version}
+	for _, im := range f.Images {
+		if slices.Contains(steps, im.Step) {
+			out.Images = append(out.Images, im)
+		}
+	}
+	if len(out.Images) == 0 {
+		return nil
+	}
 	return out
 }
 

@@ -114,10 +114,10 @@ func TestWith(t *testing.T) {
 	if diff := cmp.Diff(want, f.Images); diff != "" {
 		t.Errorf("Images (-want +got):\n%s", diff)
 	}
-	if im := f.Image("linux/arm64"); im == nil || im.Parent.Image != "python:3.11-slim" {
+	if im := f.Image("", "linux/arm64"); im == nil || im.Parent.Image != "python:3.11-slim" {
 		t.Errorf("Image(linux/arm64) = %+v, want the one that was locked first", im)
 	}
-	if im := f.Image("linux/s390x"); im != nil {
+	if im := f.Image("", "linux/s390x"); im != nil {
 		t.Errorf("Image(linux/s390x) = %+v, want none", im)
 	}
 }

@@ -115,6 +115,41 @@ func TestErrors(t *testing.T) {
 			"the fields here are build_options, dockerignore",
 		},
 		{
+			"settings: {docker: {parent_image: a}}\nsteps: {train: {settings: {docker: {skip_build: true}}}}",
+			"inlay.yaml:2: steps.train.settings.docker.skip_build: parent_image is missing beside it, and the pipeline's doesn't count here",
+			"add `parent_image:` to the settings of the step, or remove `skip_build`",
+		},
+		{
+			docker("user: me") + "steps:\n  train:\n    settings:\n      docker:\n        requirement: [a]",
+			"inlay.yaml:8: steps.train.settings.docker.requirement: unknown field",
+			"did you mean `requirements`?",
+		},
+		{
+			"steps: {train: {settings: {docker: {environment: [a]}}}}",
+			"inlay.yaml:1: steps.train.settings.docker.environment: want a mapping of strings, got a list",
+			"write, for example, `environment: {PYTHONUNBUFFERED: \"1\"}`",
+		},
+		{
+			docker("environment: {A: b}") + "steps: {train: {settings: {docker: {environment: [a]}}}}",
+			"inlay.yaml:4: steps.train.settings.docker.environment: want a mapping of strings, got a list",
+			"write, for example, `environment: {PYTHONUNBUFFERED: \"1\"}`",
+		},
+		{
+			"steps: {train: {settings: {docker: [a]}}}",
+			"inlay.yaml:1: steps.train.settings.docker: want a mapping, got a list",
+			"write, for example, `docker: {requirements: [torch]}`",
+		},
+		{
+			"steps: {train: {step_operator: [a]}}",
+			"inlay.yaml:1: steps.train.step_operator: want a boolean or string, got a list",
+			"write, for example, `step_operator: vertex`",
+		},
+		{
+			"steps: {train: {settings: {docker: {user: '${UNSET}'}}}}",
+			"inlay.yaml:1: steps.train.settings.docker.user: the variable UNSET is not set",
+			"run `export UNSET=…` first",
+		},
+		{
 			docker("exposed_ports: [80]"),
 			"inlay.yaml:3: settings.docker.exposed_ports: not supported yet",
 			"remove `exposed_ports`",
@@ -173,16 +208,6 @@ func TestErrors(t *testing.T) {
 			"zenml_version: 0.98.0",
 			"inlay.yaml:1: zenml_version: not supported yet",
 			"name the parent in `parent_image`",
-		},
-		{
-			"steps: {train: {settings: {docker: {user: a}}}}",
-			"inlay.yaml:1: steps.train.settings.docker: not supported yet",
-			"build it from a file of its own with `--file`",
-		},
-		{
-			"steps: {train: {step_operator: true}}",
-			"inlay.yaml:1: steps.train.step_operator: not supported yet",
-			"remove `step_operator`",
 		},
 		{
 			"steps: {train: {enable_cach: true}}",

@@ -74,7 +74,7 @@ var components = []string{
 
 // child returns the field of that name below a section, nil if there is none.
 func child(pattern, name string) *field {
-	path := patternOf(pattern, name)
+	path := fieldName(pattern, name)
 	if pattern == "settings" || pattern == "steps.*.settings" {
 		kind, _, _ := strings.Cut(strings.ReplaceAll(name, ":", "."), ".")
 		if slices.Contains(components, kind) {
@@ -84,8 +84,17 @@ func child(pattern, name string) *field {
 	return byName()[path]
 }
 
-// patternOf joins a section and a name as the table of fields spells it.
+// patternOf returns the section of the table that describes what is below a
+// name: the settings of a step's image are those of the pipeline's.
 func patternOf(pattern, name string) string {
+	if full := fieldName(pattern, name); full != stepDocker {
+		return full
+	}
+	return dockerPath
+}
+
+// fieldName joins a section and a name as the table of fields spells it.
+func fieldName(pattern, name string) string {
 	if pattern == "steps" {
 		name = "*"
 	}

@@ -64,11 +64,10 @@ func TestOwnFields(t *testing.T) {
 	want := map[settings.Status]string{
 		settings.Supported: `name registry lock settings.docker.python settings.docker.cmd settings.docker.entrypoint
 			settings.docker.workdir settings.docker.indexes settings.docker.keep_secrets_in_env settings.docker.labels settings.docker.annotations
-			settings.docker.compression`,
+			settings.docker.compression steps.*.settings.docker steps.*.step_operator`,
 		settings.NotYet: `zenml_version stack build settings.docker.platforms
 			settings.docker.exposed_ports settings.docker.volumes settings.docker.healthcheck settings.docker.stop_signal
-			settings.docker.bytecode
-			steps.*.settings.docker steps.*.step_operator`,
+			settings.docker.bytecode`,
 		settings.LeftAlone: `parameters enable_cache model schedule tags run_name retry extra environment secrets
 			steps.*.parameters steps.*.enable_cache steps.*.experiment_tracker`,
 	}

@@ -23,19 +23,23 @@ type Override struct {
 
 // An overlay puts flags over the settings of the file.
 type overlay struct {
-	root  *value
+	root  *value            // the file
+	alone *value            // what the flags say of settings.docker, as a file
 	setBy map[string]string // path of a scalar or list → the flag that gave it
 	o     Options
 }
 
-func override(root *value, o Options) error {
-	l := &overlay{root: root, setBy: map[string]string{}, o: o}
+// override puts the flags over the file, but for what they say of
+// settings.docker: that is returned, for it is stronger than a step's settings
+// too.
+func override(root *value, o Options) (*value, error) {
+	l := &overlay{root: root, alone: &value{kind: mapping, position: root.position}, setBy: map[string]string{}, o: o}
 	for _, flag := range o.Overrides {
 		if err := l.flag(flag); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return l.alone, nil
 }
 
 func (l *overlay) flag(o Override) error {
@@ -141,7 +145,7 @@ func (p *parser) locate(names []string) (nested []string, at spot, err error) {
 			}
 			at.path, at.pattern = join(at.path, key), join(at.pattern, key)
 			return append(slices.Clone(names[:i+1]), key), at, nil
-		case f.read != nil && f.Status == Supported:
+		case f.read != nil && f.Status == Supported && f.Name != stepDocker:
 			return nil, at, p.fault(0, at.path, fmt.Sprintf("a %s has no field %s", f.Type, names[i+1]),
 				fmt.Sprintf("write, for example, `--set %s='%s'`", at.path, f.Example))
 		}
@@ -158,12 +162,20 @@ func (l *overlay) put(names []string, v *value) error {
 	if v.kind != mapping {
 		l.setBy[path] = v.file
 	}
+	if strings.HasPrefix(path+".", dockerPath+".") {
+		return merge(l.alone, nest(names, v), "")
+	}
+	return merge(l.root, nest(names, v), "")
+}
+
+// nest returns v as it stands in a file, below some names.
+func nest(names []string, v *value) *value {
 	for _, name := range slices.Backward(names) {
 		outer := &value{position: v.position, kind: mapping}
 		outer.add(&value{position: v.position, kind: scalar, text: name, raw: name, tag: "!!str"}, v)
 		v = outer
 	}
-	return merge(l.root, v, "")
+	return v
 }
 
 // merge puts one mapping over another: spec/zenml.md section 6.2. Scalars and

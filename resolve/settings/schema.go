@@ -37,6 +37,8 @@ func section(name string) schema {
 		case parent != name:
 		case last == "*":
 			s["additionalProperties"] = described(f, section(f.Name))
+		case f.Name == stepDocker:
+			properties[last] = described(f, withNulls(section(dockerPath)))
 		case f.read == nil && f.Status != LeftAlone:
 			properties[last] = described(f, section(f.Name))
 		default:
@@ -46,6 +48,25 @@ func section(name string) schema {
 	if name == "settings" || name == "steps.*.settings" {
 		pattern := "^(" + strings.Join(components, "|") + ")([.:].*)?$"
 		s["patternProperties"] = schema{pattern: schema{"description": "ZenML's; inlay does not read it."}}
+	}
+	return s
+}
+
+// withNulls lets the values of mappings be null, which in the settings of a step
+// they may.
+func withNulls(s schema) schema {
+	for _, v := range s {
+		switch v := v.(type) {
+		case schema:
+			withNulls(v)
+		case []schema:
+			for _, one := range v {
+				withNulls(one)
+			}
+		}
+	}
+	if values, ok := s["additionalProperties"].(schema); ok {
+		s["additionalProperties"] = anyOf(values)
 	}
 	return s
 }

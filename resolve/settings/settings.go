@@ -9,6 +9,7 @@ package settings
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -100,7 +101,7 @@ func (d *Docker) FieldError(field, problem, fix string) *FieldError {
 	e := &FieldError{File: d.file, Field: dockerPath + "." + field, Problem: problem, Fix: fix}
 	for path := e.Field; path != ""; path = path[:max(strings.LastIndexAny(path, ".["), 0)] {
 		if p, ok := d.at[path]; ok {
-			e.File, e.Line = p.file, p.line
+			e.File, e.Line, e.Field = p.file, p.line, p.pathOf(e.Field)
 			break
 		}
 	}
@@ -121,36 +122,14 @@ type Options struct {
 	Overrides []Override
 }
 
-// Load reads the settings in r, which messages call name, and puts the
-// overrides over them: scalars and lists replace, mappings merge. A nil r is a
-// file that says nothing. A mistake in the settings is a *FieldError; the
-// warnings name fields that are accepted but change nothing.
+// Load reads the settings of a pipeline's own image: those that LoadRun
+// returns.
 func Load(name string, r io.Reader, o Options) (*Docker, []Warning, error) {
-	root := &value{position: position{file: name}, kind: mapping}
-	if r != nil {
-		p := newParser(name, o.Lookup)
-		v, err := p.document(r)
-		if err != nil {
-			return nil, nil, err
-		}
-		if v.kind != null {
-			root = v
-		}
-	}
-	if root.kind != mapping {
-		return nil, nil, root.fault("", "want a mapping, got "+root.describe(), "begin the file with `settings:`")
-	}
-	if err := override(root, o); err != nil {
+	run, warnings, err := LoadRun(name, r, o)
+	if err != nil {
 		return nil, nil, err
 	}
-	l := &loader{docker: &Docker{file: name, at: map[string]position{}}}
-	if err := l.section("", "", root); err != nil {
-		return nil, nil, err
-	}
-	if err := l.finish(); err != nil {
-		return nil, nil, err
-	}
-	return l.docker, l.warnings, nil
+	return run.Pipeline, warnings, nil
 }
 
 // A loader fills in a Docker, one field after the other.
@@ -160,6 +139,19 @@ type loader struct {
 	buildLabels map[string]string // of build_options
 	oldIgnore   string            // the deprecated dockerignore
 	name        string            // of the pipeline
+	step        string            // whose image it is, "" for the pipeline's own
+}
+
+func newLoader(file string) *loader {
+	return &loader{docker: &Docker{file: file, at: map[string]position{}}}
+}
+
+// load reads a whole file.
+func (l *loader) load(root *value) error {
+	if err := l.section("", "", root); err != nil {
+		return err
+	}
+	return l.finish()
 }
 
 // section reads the fields of one mapping of the file. The pattern is its
@@ -197,7 +189,7 @@ func (l *loader) field(f *field, path string, v *value) error {
 
 // warn notes a field that is accepted but changes nothing.
 func (l *loader) warn(s setting, text string) {
-	l.warnings = append(l.warnings, Warning{File: s.file, Line: s.line, Field: s.path, Text: text})
+	l.warnings = append(l.warnings, Warning{File: s.file, Line: s.line, Field: s.pathOf(s.path), Text: text})
 }
 
 // finish sets what depends on more than one field.
@@ -219,11 +211,12 @@ func (l *loader) finish() error {
 }
 
 // target completes the name of the image: spec/zenml.md section 3.2. The tag
-// of a pipeline's own image is made of its name and the key "orchestrator".
+// is made of the pipeline, the step and the key "orchestrator".
 func (l *loader) target() {
 	t := &l.docker.Target
-	if t.Tag == "" && l.name != "" {
-		t.Tag = sanitizeTag(l.name + "-orchestrator")
+	if t.Tag == "" && l.name+l.step != "" {
+		words := slices.DeleteFunc([]string{l.name, l.step, "orchestrator"}, func(s string) bool { return s == "" })
+		t.Tag = sanitizeTag(strings.Join(words, "-"))
 	}
 	if *t != (Target{}) && t.Repository == "" {
 		t.Repository = "zenml"
@@ -251,7 +244,7 @@ func (l *loader) skipBuild() error {
 	if len(unused) > 0 {
 		at := d.at[dockerPath+".skip_build"]
 		l.warnings = append(l.warnings, Warning{
-			File: at.file, Line: at.line, Field: dockerPath + ".skip_build",
+			File: at.file, Line: at.line, Field: at.pathOf(dockerPath + ".skip_build"),
 			Text: fmt.Sprintf("the parent image is used as it is, without %s", strings.Join(unused, ", ")),
 		})
 	}

@@ -88,6 +88,8 @@ settings:
     target_repository: team/train
     image_tag: 1.10
     skip_build: "False"
+steps:
+  eval: {step_operator: false}
 `
 
 func TestLoad(t *testing.T) {

@@ -40,7 +40,15 @@ func supported() []field {
 		field{Field{
 			Name: "lock", Type: "path of a file or boolean", Default: "inlay.lock", Example: "locks/train.lock", Flags: []string{"--lock"},
 			Doc: "The lock file, by its path in the context; `false` for none.",
-		}, "", lockFile})
+		}, "", lockFile},
+		field{Field{
+			Name: stepDocker, Type: "mapping", Default: "{}", Example: "{requirements: [torch]}",
+			Doc: "The settings of a step's image, over the pipeline's: lists and single values replace, mappings merge, null changes nothing.",
+		}, "", ofStep},
+		field{Field{
+			Name: "steps.*.step_operator", Type: "boolean or string", Default: "false", Example: "vertex",
+			Doc: "The step operator that runs the step: its name, or `true` for any of the stack.",
+		}, "", stepOperator})
 	for i := range all {
 		all[i].Status = Supported
 	}
@@ -242,8 +250,6 @@ func notYet() []field {
 	add("zenml_version", "string", "", "The ZenML whose image is the default parent.", "name the parent in `parent_image`")
 	add("stack", "string", "", "A file that describes the stack.", "")
 	add("build", "any value", "", "An existing build.", "")
-	add("steps.*.settings.docker", "mapping", "{}", "Settings of one step's image.", "build it from a file of its own with `--file`")
-	add("steps.*.step_operator", "any value", "false", "The operator that runs the step.", "")
 	return all
 }
 

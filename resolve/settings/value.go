@@ -26,6 +26,16 @@ const (
 type position struct {
 	file string
 	line int
+	step string // whose settings it stands in, "" for the pipeline's
+}
+
+// pathOf returns the path of a field in the file: that of a step's settings
+// differs from the pipeline's.
+func (p position) pathOf(field string) string {
+	if p.step == "" || field != dockerPath && !strings.HasPrefix(field, dockerPath+".") {
+		return field
+	}
+	return "steps." + p.step + "." + field
 }
 
 // A value is a node of the file with its aliases, merge keys and variables
@@ -41,7 +51,7 @@ type value struct {
 }
 
 func (v *value) fault(field, problem, fix string) *FieldError {
-	return &FieldError{File: v.file, Line: v.line, Field: field, Problem: problem, Fix: fix}
+	return &FieldError{File: v.file, Line: v.line, Field: v.pathOf(field), Problem: problem, Fix: fix}
 }
 
 // describe says what a value is without showing it: it may be a secret.
@@ -69,6 +79,41 @@ func (v *value) index(key string) int {
 	return -1
 }
 
+// at returns what a mapping has below some names, nil if that is nothing or
+// null.
+func (v *value) at(names ...string) *value {
+	for _, name := range names {
+		if v == nil || v.kind != mapping {
+			return nil
+		}
+		i := v.index(name)
+		if i < 0 {
+			return nil
+		}
+		v = v.items[i]
+	}
+	if v.kind == null {
+		return nil
+	}
+	return v
+}
+
+// clone returns a copy that shares nothing with v; nil is nil.
+func (v *value) clone() *value {
+	if v == nil {
+		return nil
+	}
+	out := *v
+	out.keys, out.items = nil, nil
+	for _, k := range v.keys {
+		out.keys = append(out.keys, k.clone())
+	}
+	for _, item := range v.items {
+		out.items = append(out.items, item.clone())
+	}
+	return &out
+}
+
 // A spot is a place in the tree of settings.
 type spot struct {
 	path    string // for messages
@@ -90,7 +135,7 @@ func (p *parser) value(y *yaml.Node, at spot) (*value, error) {
 	}
 	p.open[y] = true
 	defer delete(p.open, y)
-	v := &value{position: position{p.file, y.Line}, tag: y.ShortTag(), raw: y.Value}
+	v := &value{position: position{file: p.file, line: y.Line}, tag: y.ShortTag(), raw: y.Value}
 	switch v.tag {
 	case "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!map", "!!seq", "!!merge":
 	default:

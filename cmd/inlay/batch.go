@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"inlay/cmd/inlay/progress"
+	"inlay/resolve/pipeline"
+	"inlay/resolve/settings"
+)
+
+// A batch is what one command makes: the images of a pipeline, mostly one. All
+// are resolved before the first is made; what they share is found in the cache.
+type batch struct {
+	all   []*job // in the order of the settings
+	jobs  []*job // those of them that are built: the others are their parents as they are
+	whole bool   // all images of the pipeline are among them
+	show  progress.Display
+}
+
+// newBatch reads the command line and the settings.
+func newBatch(c *cli.Context) (_ *batch, err error) {
+	context, err := contextDir(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFlags(c); err != nil {
+		return nil, err
+	}
+	run, warnings, err := loadSettings(c, context)
+	if err != nil {
+		return nil, err
+	}
+	images, err := imagesOf(c, run)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{show: display(c), whole: len(c.StringSlice("step")) == 0}
+	for _, w := range warnings {
+		b.show.Note("warning: " + w.String())
+	}
+	for _, im := range images {
+		j := &job{
+			of: im, several: len(images) > 1, settings: im.Settings, context: context,
+			file: c.String("file"), metadata: c.String("metadata-file"), show: b.show,
+		}
+		b.all = append(b.all, j)
+		if !im.Settings.SkipBuild {
+			b.jobs = append(b.jobs, j)
+		}
+	}
+	if err := b.ready(c); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// imagesOf returns the images that the flags ask for.
+func imagesOf(c *cli.Context, run *settings.Run) ([]pipeline.Image, error) {
+	only := c.StringSlice("step")
+	images, err := pipeline.Images(run, only)
+	if err != nil {
+		return nil, err
+	}
+	if c.String("plan") != "" && len(only) == 0 {
+		images = images[:1]
+	}
+	if len(images) == 1 {
+		return images, nil
+	}
+	names := make([]string, len(images))
+	for i, im := range images {
+		names[i] = im.Name()
+	}
+	for _, one := range oneImage(c) {
+		return nil, &usageError{
+			fmt.Sprintf("%s one image, and there are %d: %s", one, len(images), strings.Join(names, ", ")),
+			"give `--step " + firstStep(images) + "` too, or leave it out: images of a pipeline are named by `name`, `registry` and `target_repository`",
+		}
+	}
+	return images, nil
+}
+
+// oneImage lists the flags that can't be for several images, with a verb.
+func oneImage(c *cli.Context) (all []string) {
+	if c.IsSet("tag") {
+		all = append(all, "--tag names")
+	}
+	if c.String("plan") != "" {
+		all = append(all, "--plan is the plan of")
+	}
+	if c.String("format") == "json" {
+		all = append(all, "--format json prints the plan of")
+	}
+	for _, out := range c.StringSlice("output") {
+		transport, rest, _ := strings.Cut(out, ":")
+		_, tag, _ := strings.Cut(rest, ":")
+		if strings.HasSuffix(transport, "-archive") || transport == "oci" && tag != "" {
+			all = append(all, "--output "+out+" is for")
+		}
+	}
+	return all
+}
+
+// firstStep names a step that has an image of its own.
+func firstStep(images []pipeline.Image) string {
+	for _, im := range images {
+		if im.Step() != "" {
+			return im.Step()
+		}
+	}
+	return ""
+}
+
+// ready completes the jobs.
+func (b *batch) ready(c *cli.Context) error {
+	said := map[string]string{}
+	opened := &openedImages{}
+	for _, j := range b.jobs {
+		j.opened = opened
+		if err := j.ready(c); err != nil {
+			return err
+		}
+		for _, name := range j.names {
+			if other, ok := said[name]; ok {
+				b.show.Note(fmt.Sprintf("warning: %s and %s are both called %s: what is made last keeps the name", other, j.of.Name(), name))
+			}
+			said[name] = j.of.Name()
+		}
+	}
+	return nil
+}
+
+func (b *batch) close() {
+	for _, j := range b.jobs {
+		j.close()
+	}
+	b.show.Close()
+}
+
+// each does something for one image after the other, and says for which if
+// there are several.
+func (b *batch) each(do func(*job) error) error {
+	for _, j := range b.jobs {
+		if j.several {
+			b.show.Note(j.heading())
+		}
+		if err := do(j); err != nil {
+			return j.told(err)
+		}
+	}
+	return nil
+}
+
+// heading says which image of the pipeline it is.
+func (j *job) heading() string {
+	line := "image " + j.of.Name()
+	if len(j.of.Steps) > 0 {
+		line += ", of " + plural(len(j.of.Steps), "step") + " " + strings.Join(j.of.Steps, ", ")
+	}
+	return line
+}
+
+// plural writes a noun for so many.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+// told says of which of several images an error is, unless that stands there.
+func (j *job) told(err error) error {
+	if j.several && !strings.Contains(err.Error(), "steps."+j.of.Step()+".") {
+		return fmt.Errorf("image %s: %w", j.of.Name(), err)
+	}
+	return err
+}
+
+// tell prints what was made: the names on standard output.
+func (b *batch) tell(c *cli.Context) error {
+	return b.print(c, func(j *job) error { return j.tell(c, j.made) })
+}
+
+// print ends the display and prints something for each image: of those that
+// are not built, their parents.
+func (b *batch) print(c *cli.Context, print func(*job) error) error {
+	for _, j := range b.all {
+		if j.settings.SkipBuild {
+			note := "skip_build: the image is the parent image as it is; nothing is built or pushed"
+			if j.several {
+				note = j.heading() + ": " + note
+			}
+			b.show.Note(note)
+		}
+	}
+	b.show.Close()
+	for _, j := range b.all {
+		if j.settings.SkipBuild {
+			fmt.Fprintln(c.App.Writer, j.settings.ParentImage)
+			continue
+		}
+		if err := print(j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkMetadata refuses a place for the metadata that is no file's, and
+// metadata of nothing.
+func (b *batch) checkMetadata(c *cli.Context) error {
+	if len(b.jobs) == 0 {
+		if c.IsSet("metadata-file") {
+			return &usageError{"skip_build builds nothing that --metadata-file could describe", "leave out one of them"}
+		}
+		return nil
+	}
+	return b.jobs[0].checkMetadata()
+}
+
+// renewLock writes the lock file anew after a build that was told to refresh:
+// one that is there, or that the settings name.
+func (b *batch) renewLock(c *cli.Context) error {
+	if !c.Bool("refresh") || len(b.jobs) == 0 {
+		return nil
+	}
+	j := b.jobs[0]
+	if j.resolved == nil || j.settings.NoLock || j.locked.File == nil && j.settings.Lock == "" {
+		return nil
+	}
+	return b.lock()
+}
