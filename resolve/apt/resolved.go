@@ -122,9 +122,32 @@ func (s *System) resolved(words []string) (*Resolved, error) {
 			r.Packages = append(r.Packages, one)
 		}
 	}
+	r.detach()
 	slices.SortFunc(r.Packages, func(a, b Package) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(r.Removed, func(a, b Removal) int { return cmp.Compare(a.Name, b.Name) })
 	return r, nil
+}
+
+// detach makes all strings r's own: parts of the indexes would keep these in
+// memory as long as r is there.
+func (r *Resolved) detach() {
+	for i := range r.Packages {
+		p := &r.Packages[i]
+		own(&p.Name, &p.Version, &p.Arch, &p.SHA256, &p.Filename, &p.Archive, &p.Suite, &p.Component, &p.Replaces)
+		p.Why.detach()
+	}
+	for i := range r.Removed {
+		own(&r.Removed[i].Name, &r.Removed[i].Version)
+		r.Removed[i].Why.detach()
+	}
+}
+
+func (w *Why) detach() { own(&w.Package, &w.Relation, &w.Broken, &w.Source) }
+
+func own(list ...*string) {
+	for _, s := range list {
+		*s = strings.Clone(*s)
+	}
 }
 
 // packageOf returns how to get v. What the index says of it is checked: the

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/bzip2"
 	"compress/gzip"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -45,20 +46,27 @@ func Fields() []string {
 // Reduce reads an index, or a status file of dpkg, and returns its stanzas with
 // the fields that count.
 func Reduce(r io.Reader) (string, error) {
+	var b strings.Builder
+	err := reduce(r, &b)
+	return b.String(), err
+}
+
+// reduce is Reduce that writes the stanzas to w, in one piece each.
+func reduce(r io.Reader, w io.Writer) error {
 	names := Fields()
 	slots := map[string]int{}
 	for i, name := range names {
 		slots[name] = i
 	}
-	var b strings.Builder
+	var b []byte
 	values := make([]string, len(names))
 	for in := deb822.NewReader(r); ; {
 		stanza, err := in.Next()
 		if err == io.EOF {
-			return b.String(), nil
+			return nil
 		}
 		if err != nil {
-			return "", err
+			return err
 		}
 		clear(values)
 		for name, value := range stanza.Fields() {
@@ -67,20 +75,23 @@ func Reduce(r io.Reader) (string, error) {
 			}
 		}
 		if values[0] == "" {
-			return "", fmt.Errorf("the stanza of line %d names no package", in.Line())
+			return fmt.Errorf("the stanza of line %d names no package", in.Line())
 		}
-		writeFields(&b, names, values)
+		b = appendFields(b[:0], names, values)
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
 	}
 }
 
-// writeFields writes a stanza of the fields that have a value.
-func writeFields(b *strings.Builder, names, values []string) {
+// appendFields appends a stanza of the fields that have a value.
+func appendFields(b []byte, names, values []string) []byte {
 	for i, name := range names {
 		if values[i] != "" {
-			b.WriteString(name + ": " + values[i] + "\n")
+			b = append(append(append(append(b, name...), ": "...), values[i]...), '\n')
 		}
 	}
-	b.WriteString("\n")
+	return append(b, '\n')
 }
 
 // extensions are those of compressed indexes, the best first: xz needs the
@@ -132,26 +143,58 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// pack and unpack are the form in which the cache keeps reduced stanzas.
-func pack(text string) ([]byte, error) {
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
-	if err != nil {
-		return nil, err
-	}
-	return e.EncodeAll([]byte(text), nil), e.Close()
+// A packed text is the form in which the cache keeps reduced stanzas: how many
+// bytes they have, and a zstd frame of them. The text itself, of which a large
+// archive has 30 MB, is never held twice.
+type packed struct {
+	buf  bytes.Buffer
+	enc  *zstd.Encoder
+	size uint64
 }
 
+// packWindow is how far back stanzas are compared, in bytes.
+const packWindow = 2 << 20
+
+func newPacked() (*packed, error) {
+	p := &packed{}
+	p.buf.Write(make([]byte, sizeOfSize))
+	var err error
+	p.enc, err = zstd.NewWriter(&p.buf, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(packWindow))
+	return p, err
+}
+
+const sizeOfSize = 8
+
+// Write implements io.Writer.
+func (p *packed) Write(b []byte) (int, error) {
+	p.size += uint64(len(b))
+	return p.enc.Write(b)
+}
+
+// bytes ends the writing and returns the whole.
+func (p *packed) bytes() ([]byte, error) {
+	err := p.enc.Close()
+	b := p.buf.Bytes()
+	binary.LittleEndian.PutUint64(b, p.size)
+	return b, err
+}
+
+// unpack returns the text of what was packed.
 func unpack(b []byte) (string, error) {
-	d, err := zstd.NewReader(bytes.NewReader(b), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	if len(b) < sizeOfSize {
+		return "", io.ErrUnexpectedEOF
+	}
+	size := binary.LittleEndian.Uint64(b)
+	if size > maxIndex {
+		return "", errTooLarge
+	}
+	d, err := zstd.NewReader(bytes.NewReader(b[sizeOfSize:]), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return "", err
 	}
 	defer d.Close()
 	var text strings.Builder
-	var head zstd.Header
-	if err := head.Decode(b); err == nil && head.HasFCS && head.FrameContentSize < maxIndex {
-		text.Grow(int(head.FrameContentSize))
-	}
-	_, err = io.Copy(&text, &bounded{d, maxIndex})
+	text.Grow(int(size))
+	_, err = io.Copy(&text, &bounded{d, int64(size)})
 	return text.String(), err
 }

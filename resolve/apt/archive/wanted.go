@@ -80,7 +80,7 @@ func (c *Client) index(ctx context.Context, w wanted) (*Index, error) {
 	fail := func(err error) error {
 		return fmt.Errorf("reading the index %s of %s: %w", w.path, name(x.Source), err)
 	}
-	key := "packages-1-" + x.SHA256
+	key := "packages-2-" + x.SHA256
 	b, err := c.Values.Get(key)
 	if err == nil {
 		if x.text, err = unpack(b); err == nil {
@@ -89,38 +89,44 @@ func (c *Client) index(ctx context.Context, w wanted) (*Index, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fail(err)
 	}
-	if x.text, err = c.fetchIndex(ctx, w); err != nil {
-		return nil, fail(err)
-	}
-	if b, err = pack(x.text); err != nil {
+	if b, err = c.fetchIndex(ctx, w); err != nil {
 		return nil, fail(err)
 	}
 	if err := c.Values.Put(key, b); err != nil {
 		return nil, fail(err)
 	}
+	if x.text, err = unpack(b); err != nil {
+		return nil, fail(err)
+	}
 	return x, nil
 }
 
-// fetchIndex fetches an index and reduces it. The file itself isn't kept: the
-// reduced form is.
-func (c *Client) fetchIndex(ctx context.Context, w wanted) (string, error) {
+// fetchIndex fetches an index, and reduces and packs it. The file itself isn't
+// kept: the packed form is.
+func (c *Client) fetchIndex(ctx context.Context, w wanted) ([]byte, error) {
+	to, err := newPacked()
+	if err != nil {
+		return nil, err
+	}
 	if w.size == 0 {
-		return "", nil // an empty file, which isn't even there in some archives
+		return to.bytes() // an empty file, which isn't even there in some archives
 	}
 	f, err := c.open(ctx, w)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	r, err := decompress(f, w.extension)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	text, err := Reduce(&bounded{r, w.limit})
-	if err != nil {
-		return "", err
+	if err := reduce(&bounded{r, w.limit}, to); err != nil {
+		return nil, err
 	}
-	return text, c.Files.Remove(v1.Hash{Algorithm: "sha256", Hex: w.SHA256})
+	if err := c.Files.Remove(v1.Hash{Algorithm: "sha256", Hex: w.SHA256}); err != nil {
+		return nil, err
+	}
+	return to.bytes()
 }
 
 // open fetches the file of an index: by its digest where the archive offers
