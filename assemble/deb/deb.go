@@ -38,11 +38,11 @@ type FormatError struct {
 
 func (e *FormatError) Error() string { return fmt.Sprintf("package %s %s", e.Package, e.Problem) }
 
-// An archive is an opened .deb: where its members are, and what control.tar
-// holds.
+// An archive is an opened .deb: where its members are and, once it was read,
+// what control.tar holds.
 type archive struct {
 	name    string
-	file    io.ReaderAt
+	first   member // control.tar
 	data    member
 	control map[string][]byte
 	limit   int64 // bytes of data.tar
@@ -54,24 +54,28 @@ type member struct {
 	*io.SectionReader
 }
 
-// open reads the members of a .deb and its control.tar.
-func open(ctx context.Context, name string, file io.ReaderAt, size int64) (*archive, error) {
+// open reads where the members of a .deb are.
+func open(name string, file io.ReaderAt, size int64) (*archive, error) {
 	members, err := arMembers(file, size)
 	if err != nil {
 		return nil, &FormatError{name, err.Error()}
 	}
-	a := &archive{name: name, file: file}
-	control, err := a.arrange(members)
-	if err != nil {
-		return nil, &FormatError{name, err.Error()}
-	}
-	if err := a.readControl(ctx, control); err != nil {
-		return nil, a.wrap("control.tar", err)
-	}
-	if a.limit, err = dataLimit(a.control["control"]); err != nil {
+	a := &archive{name: name}
+	if err := a.arrange(members); err != nil {
 		return nil, &FormatError{name, err.Error()}
 	}
 	return a, nil
+}
+
+// readControl reads control.tar, and what it says of data.tar.
+func (a *archive) readControl(ctx context.Context) (err error) {
+	if err := a.keepControl(ctx); err != nil {
+		return a.wrap("control.tar", err)
+	}
+	if a.limit, err = dataLimit(a.control["control"]); err != nil {
+		return &FormatError{a.name, err.Error()}
+	}
+	return nil
 }
 
 // wrap says where an error comes from: bad bytes are the package's fault, an
@@ -86,7 +90,7 @@ func (a *archive) wrap(what string, err error) error {
 
 // arrange checks that the members are those of deb(5), in their order. Members
 // whose name begins with "_" are for others.
-func (a *archive) arrange(members []member) (control member, err error) {
+func (a *archive) arrange(members []member) error {
 	var known []member
 	for _, m := range members {
 		if !strings.HasPrefix(m.name, "_") {
@@ -95,22 +99,22 @@ func (a *archive) arrange(members []member) (control member, err error) {
 	}
 	if len(known) != 3 || known[0].name != "debian-binary" ||
 		!strings.HasPrefix(known[1].name, "control.tar") || !strings.HasPrefix(known[2].name, "data.tar") {
-		return member{}, errors.New("does not consist of debian-binary, control.tar and data.tar")
+		return errors.New("does not consist of debian-binary, control.tar and data.tar")
 	}
 	version := make([]byte, min(known[0].Size(), 16))
 	if _, err := known[0].ReadAt(version, 0); err != nil && !errors.Is(err, io.EOF) {
-		return member{}, fmt.Errorf("can't be read: %w", err)
+		return fmt.Errorf("can't be read: %w", err)
 	}
 	if !bytes.HasPrefix(version, []byte("2.")) {
-		return member{}, fmt.Errorf("is of format %q, not 2", strings.TrimSpace(string(version)))
+		return fmt.Errorf("is of format %q, not 2", strings.TrimSpace(string(version)))
 	}
-	a.data = known[2]
-	return known[1], nil
+	a.first, a.data = known[1], known[2]
+	return nil
 }
 
-// readControl keeps the files of control.tar, which has no directories.
-func (a *archive) readControl(ctx context.Context, m member) error {
-	r, err := decompress(ctx, m)
+// keepControl keeps the files of control.tar, which has no directories.
+func (a *archive) keepControl(ctx context.Context) error {
+	r, err := decompress(ctx, a.first)
 	if err != nil {
 		return err
 	}

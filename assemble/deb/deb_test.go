@@ -72,7 +72,11 @@ func TestCompressions(t *testing.T) {
 					t.Fatalf("opening it %s: %v", when, err)
 				}
 				var got []string
-				for _, f := range p.Files {
+				files, err := p.Files()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range files {
 					got = append(got, fmt.Sprintf("%v %s %d %s:%s %d %s %v", f.Mode, f.Path, f.Size, f.Owner, f.Group, f.ModTime, f.Link, f.Hard))
 				}
 				want := []string{
@@ -89,8 +93,8 @@ func TestCompressions(t *testing.T) {
 					t.Errorf("opened %s it lists (-want +got):\n%s", when, diff)
 				}
 				for i, want := range map[int]string{2: "configuration\n", 5: strings.Repeat("0123456789", 300_000)} {
-					if b, err := p.ReadFile(&p.Files[i], 1<<30); err != nil || string(b) != want {
-						t.Errorf("ReadFile of %s: %d bytes, %v; want %d", p.Files[i].Path, len(b), err, len(want))
+					if b, err := p.ReadFile(&files[i], 1<<30); err != nil || string(b) != want {
+						t.Errorf("ReadFile of %s: %d bytes, %v; want %d", files[i].Path, len(b), err, len(want))
 					}
 				}
 				if got := string(p.Control["conffiles"]); got != "/etc/x\n" {
@@ -139,7 +143,11 @@ func TestDamagedStore(t *testing.T) {
 		if err != nil {
 			t.Fatalf("opening it with byte %d changed: %v", at, err)
 		}
-		body, err := p.ReadFile(&p.Files[5], 1<<30)
+		files, err := p.Files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := p.ReadFile(&files[5], 1<<30)
 		if err == nil && string(body) != strings.Repeat("0123456789", 300_000) {
 			t.Errorf("with byte %d changed ReadFile returns something else", at)
 		}
@@ -219,8 +227,12 @@ func FuzzPackage(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for i := range p.Files {
-			file := &p.Files[i]
+		files, err := p.Files()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range files {
+			file := &files[i]
 			if !fs.ValidPath(file.Path) {
 				t.Errorf("a package has the file %q", file.Path)
 			}

@@ -15,8 +15,12 @@ import (
 	"github.com/mikelolasagasti/xz"
 )
 
-// maxWindow bounds what a decoder keeps of what it wrote, in bytes.
-const maxWindow = 128 << 20
+// Bounds of what a decoder keeps of what it wrote, in bytes: of zstd, and of xz,
+// whose -9 has that.
+const (
+	maxWindow   = 128 << 20
+	maxXzWindow = xz.DefaultDictMax
+)
 
 // decompress returns what m holds, by the ending of its name.
 func decompress(ctx context.Context, m member) (io.ReadCloser, error) {
@@ -47,31 +51,64 @@ func decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 
 // unxz decodes one block after the other.
 func unxz(ctx context.Context, m member) (io.ReadCloser, error) {
-	r, err := newXz(&waiting{ctx: ctx, r: m})
+	r, err := newXz(&waiting{ctx: ctx, r: m}, xzWindow(m, xzBlocks(m)))
 	if err != nil {
 		return nil, damage(err)
 	}
 	return damaged{r, r}, nil
 }
 
-// xzReaders are decoders to be used again: each has a window of 8 MiB.
+// pooledWindow is that of xz -6, which nearly all packages are made with: larger
+// decoders are not kept.
+const pooledWindow = 8 << 20
+
+// xzReaders are decoders to be used again.
 var xzReaders sync.Pool
 
 // An xzReader goes back to the others when it is closed.
-type xzReader struct{ *xz.Reader }
+type xzReader struct {
+	*xz.Reader
+	window int64
+}
 
-func newXz(r io.Reader) (xzReader, error) {
-	if old, ok := xzReaders.Get().(*xz.Reader); ok {
-		return xzReader{old}, old.Reset(r)
+// newXz decodes r, whose window must be no larger than it is said to be.
+func newXz(r io.Reader, window int64) (xzReader, error) {
+	if window > pooledWindow {
+		z, err := xz.NewReader(r, uint32(min(window, maxXzWindow)))
+		return xzReader{z, window}, err
 	}
-	z, err := xz.NewReader(r, xz.DefaultDictMax)
-	return xzReader{z}, err
+	if old, ok := xzReaders.Get().(*xz.Reader); ok {
+		return xzReader{old, window}, old.Reset(r)
+	}
+	z, err := xz.NewReader(r, pooledWindow)
+	return xzReader{z, window}, err
 }
 
 // Close makes the decoder free for the next.
 func (z xzReader) Close() error {
-	xzReaders.Put(z.Reader)
+	if z.window <= pooledWindow {
+		xzReaders.Put(z.Reader)
+	}
 	return nil
+}
+
+// window returns how many bytes a decoder of m keeps of what it wrote, or the
+// most that one may where m doesn't tell.
+func window(m member) int64 {
+	switch path.Ext(m.name) {
+	case ".tar", ".gz":
+		return 0
+	case ".xz":
+		return xzWindow(m, xzBlocks(m))
+	default:
+		var h zstd.Header
+		head := make([]byte, zstd.HeaderMaxSize)
+		n, _ := m.ReadAt(head, 0) // what can't be read is found out by the decoder
+		if err := h.Decode(head[:n]); err != nil || h.WindowSize == 0 && !h.HasFCS {
+			return maxWindow
+		}
+		return int64(min(max(h.WindowSize, 1<<20), maxWindow))
+	}
 }
 
 // damaged turns the errors of a decoder into the package's fault.

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -20,7 +22,7 @@ import (
 // what is known of the package, as JSON; the length of that frame, its sha256
 // and the magic.
 const (
-	segmentMagic = "inlaydeb1\n"
+	segmentMagic = "inlaydeb2\n"
 	frameSize    = 1 << 20
 	segmentTail  = 8 + sha256.Size + int64(len(segmentMagic))
 	maxTrailer   = 256 << 20
@@ -32,7 +34,7 @@ var errSegment = errors.New("it is damaged")
 // A trailer is what a segment says of itself.
 type trailer struct {
 	Frames  []int64           `json:"frames"` // where each begins, and where the last one ends
-	Files   []File            `json:"files"`
+	Files   []byte            `json:"files"`  // a zstd frame of them, as JSON: they are wanted once, the rest often
 	Control map[string][]byte `json:"control"`
 }
 
@@ -47,7 +49,7 @@ type segmentWriter struct {
 
 func newSegment(dst io.Writer) (*segmentWriter, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderCRC(true))
+		zstd.WithEncoderCRC(true), zstd.WithWindowSize(frameSize), zstd.WithLowerEncoderMem(true))
 	return &segmentWriter{dst: dst, enc: enc, plain: make([]byte, 0, frameSize)}, err
 }
 
@@ -80,7 +82,11 @@ func (w *segmentWriter) finish(files []File, control map[string][]byte) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	b, err := json.Marshal(trailer{Frames: append(w.frames, w.at), Files: files, Control: control})
+	list, err := json.Marshal(files)
+	if err != nil {
+		return err
+	}
+	b, err := json.Marshal(trailer{Frames: append(w.frames, w.at), Files: w.enc.EncodeAll(list, nil), Control: control})
 	if err != nil {
 		return err
 	}
@@ -96,11 +102,25 @@ func (w *segmentWriter) finish(files []File, control map[string][]byte) error {
 type Package struct {
 	Name    string            // as it was asked for
 	Control map[string][]byte // the files of control.tar
-	Files   []File            // in the order of data.tar
 
 	store  *Store
 	hex    string
 	frames []int64
+	files  []byte // as a trailer has them
+}
+
+// Files returns what installing the package writes, in the order of data.tar.
+// The package doesn't hold them: of many packages they are much.
+func (p *Package) Files() ([]File, error) {
+	b, err := unzstd(p.files, maxTrailer)
+	if err != nil {
+		return nil, errSegment
+	}
+	var list []File
+	if err := json.Unmarshal(b, &list); err != nil {
+		return nil, errSegment
+	}
+	return list, nil
 }
 
 // ReadFile returns the content of f, which is one of the package's regular
@@ -159,30 +179,43 @@ func (p *Package) decodeTrailer(packed []byte) error {
 	if err := json.Unmarshal(b, &t); err != nil {
 		return errSegment
 	}
-	p.Files, p.Control, p.frames = t.Files, t.Control, t.Frames
+	p.files, p.Control, p.frames = t.Files, t.Control, t.Frames
 	return nil
 }
 
-// decode returns the content of frame i. Its checksum was checked.
-func (p *Package) decode(path string, i int) ([]byte, error) {
-	if i < 0 || i+1 >= len(p.frames) {
-		return nil, io.EOF
-	}
+// decode returns the content of frame i, in the place of what was used. Its
+// checksum was checked. Packed is room for what is read.
+func (p *Package) decode(path string, i int, used, packed []byte) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close() //nolint:errcheck // only read
-	packed := make([]byte, p.frames[i+1]-p.frames[i])
+	packed = slices.Grow(packed[:0], int(p.frames[i+1]-p.frames[i]))[:p.frames[i+1]-p.frames[i]]
 	if _, err := file.ReadAt(packed, p.frames[i]); err != nil {
 		return nil, err
 	}
-	plain, err := unzstd(packed, frameSize)
+	plain, err := unframe(packed, used)
 	if err != nil {
 		_ = os.Remove(path) // so that the next build unpacks the package anew
 		return nil, fmt.Errorf("reading the unpacked package %s: %w: build again", p.Name, err)
 	}
 	return plain, nil
+}
+
+// framers are decoders of frames, to be used again.
+var framers sync.Pool
+
+// unframe returns the content of a frame, in the place of what was used.
+func unframe(packed, used []byte) (plain []byte, err error) {
+	dec, ok := framers.Get().(*zstd.Decoder)
+	if !ok {
+		if dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(frameSize)); err != nil {
+			return nil, err
+		}
+	}
+	defer framers.Put(dec)
+	return dec.DecodeAll(packed, slices.Grow(used[:0], frameSize))
 }
 
 func unzstd(packed []byte, most uint64) ([]byte, error) {

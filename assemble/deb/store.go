@@ -10,27 +10,42 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 
 	"inlay/cache/disk"
 )
 
 // A Store is a directory of packages that were unpacked, by the sha256 of their
 // .deb. It decompresses a package once, and reads it from then on where it needs
-// to. Several goroutines and processes may share it.
+// to. Several goroutines and processes may share it: what they decompress at a
+// time is bounded by the memory that it takes.
 type Store struct {
 	dir string
 
 	mu     sync.Mutex
 	recent []frame // plain, the last one used last
+	packed []byte  // room for a frame as it is in the file
 
-	// ahead is room for the one package that is decompressed in several parts at
-	// a time: each takes much memory.
-	ahead chan struct{}
+	room *semaphore.Weighted // bytes that decoders may take
+	most int64               // of them
 }
 
+// Bounds of the memory that decoders take: of all at a time, at least and for
+// each processor, and what one needs besides its window.
+const (
+	leastRoom   = 64 << 20
+	roomForEach = 16 << 20
+	decoderSize = 3 << 20
+)
+
 // NewStore returns the store in the directory dir, which need not exist.
-func NewStore(dir string) *Store { return &Store{dir: dir, ahead: make(chan struct{}, 1)} }
+func NewStore(dir string) *Store {
+	most := max(leastRoom, roomForEach*int64(runtime.GOMAXPROCS(0)))
+	return &Store{dir: dir, room: semaphore.NewWeighted(most), most: most}
+}
 
 // Package returns the package whose .deb has the sha256 hex, from the store if
 // it is there. Else it asks source for the .deb, whose digest the caller
@@ -50,14 +65,27 @@ func (s *Store) Package(ctx context.Context, name, hex string, source func(conte
 	if err != nil {
 		return nil, err
 	}
-	a, err := open(ctx, name, file, info.Size())
+	a, err := open(name, file, info.Size())
 	if err != nil {
 		return nil, err
 	}
-	if err := s.add(ctx, a, hex); err != nil {
+	if err := s.unpack(ctx, a, hex); err != nil {
 		return nil, err
 	}
 	return s.stored(name, hex)
+}
+
+// unpack reads a once there is room to.
+func (s *Store) unpack(ctx context.Context, a *archive, hex string) error {
+	need := min(decoderSize+max(window(a.first), window(a.data)), s.most)
+	if err := s.room.Acquire(ctx, need); err != nil {
+		return err
+	}
+	defer s.room.Release(need)
+	if err := a.readControl(ctx); err != nil {
+		return err
+	}
+	return s.add(ctx, a, hex)
 }
 
 // stored opens what add wrote.
@@ -106,36 +134,23 @@ func (s *Store) add(ctx context.Context, a *archive, hex string) error {
 	return err
 }
 
-// decompress is the package's, but for the blocks of large members, which are
-// decoded at the same time if no others are.
+// decompress is the package's, but for large members: blocks of them are decoded
+// ahead while there is room.
 func (s *Store) decompress(ctx context.Context, m member) (io.ReadCloser, error) {
-	if filepath.Ext(m.name) != ".xz" {
-		return decompress(ctx, m)
+	if filepath.Ext(m.name) == ".xz" {
+		if blocks := xzBlocks(m); areApart(blocks) {
+			return newAhead(ctx, m, blocks, s.room), nil
+		}
 	}
-	blocks := xzBlocks(m)
-	if len(blocks) < 2 {
-		return decompress(ctx, m)
-	}
-	select {
-	case s.ahead <- struct{}{}:
-		return newParallel(ctx, m, blocks, func() { <-s.ahead }), nil
-	default:
-		return decompress(ctx, m)
-	}
+	return decompress(ctx, m)
 }
 
 // read fills b with what the segment hex holds from at on.
 func (s *Store) read(p *Package, b []byte, at int64) (n int, err error) {
 	for n < len(b) && err == nil {
-		var plain []byte
-		i := (at + int64(n)) / frameSize
-		if plain, err = s.frame(p, int(i)); err == nil {
-			from := at + int64(n) - i*frameSize
-			if from >= int64(len(plain)) {
-				return n, io.EOF
-			}
-			n += copy(b[n:], plain[from:])
-		}
+		var k int
+		k, err = s.readFrame(p, b[n:], at+int64(n))
+		n += k
 	}
 	return n, err
 }
@@ -151,24 +166,46 @@ type frame struct {
 // in which they lie there.
 const keptFrames = 8
 
-func (s *Store) frame(p *Package, i int) ([]byte, error) {
+// readFrame reads from the frame that at lies in.
+func (s *Store) readFrame(p *Package, b []byte, at int64) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	i := at / frameSize
+	if i < 0 || i+1 >= int64(len(p.frames)) {
+		return 0, io.EOF
+	}
+	plain, err := s.frame(p, int(i))
+	if err != nil {
+		return 0, err
+	}
+	if at -= i * frameSize; at >= int64(len(plain)) {
+		return 0, io.EOF
+	}
+	return copy(b, plain[at:]), nil
+}
+
+// frame returns the content of a frame, which the next call may overwrite.
+func (s *Store) frame(p *Package, i int) ([]byte, error) {
 	for j, f := range s.recent {
 		if f.hex == p.hex && f.i == i {
 			s.recent = append(append(s.recent[:j:j], s.recent[j+1:]...), f)
 			return f.plain, nil
 		}
 	}
-	plain, err := p.decode(s.path(p.hex), i)
+	var used []byte
+	if len(s.recent) == keptFrames {
+		used = s.recent[0].plain
+		s.recent = append(s.recent[:0], s.recent[1:]...)
+	}
+	if s.packed == nil {
+		s.packed = make([]byte, 0, frameSize)
+	}
+	plain, err := p.decode(s.path(p.hex), i, used, s.packed)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("the unpacked package %s is gone: build again", p.Name)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if len(s.recent) == keptFrames {
-		s.recent = s.recent[1:]
 	}
 	s.recent = append(s.recent, frame{p.hex, i, plain})
 	return plain, nil
@@ -193,9 +230,10 @@ func Check(ctx context.Context, path string) error {
 		if _, err := file.ReadAt(packed, p.frames[i]); err != nil {
 			return errSegment
 		}
-		if _, err := unzstd(packed, frameSize); err != nil {
+		if _, err := unframe(packed, nil); err != nil {
 			return errSegment
 		}
 	}
-	return nil
+	_, err = p.Files()
+	return err
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
-	"runtime"
 	"slices"
 )
 
@@ -18,8 +17,8 @@ import (
 const (
 	xzHeader = 12
 	xzFooter = 12
-	// maxBlock bounds a block that is decoded on its own, in bytes, and maxIndex
-	// the list of them. Others are decoded one after the other.
+	// maxBlock bounds a block that is decoded on its own, in bytes, and maxXzIndex
+	// the list of blocks. Others are decoded one after the other.
 	maxBlock   = 64 << 20
 	maxXzIndex = 1 << 20
 )
@@ -32,8 +31,8 @@ type block struct {
 	header []byte // of the stream
 }
 
-// xzBlocks lists the blocks of m, or nothing where they aren't to be decoded on
-// their own: one that is damaged is found out by whoever decodes it all.
+// xzBlocks lists the blocks of m, or nothing where it doesn't tell: a member that
+// is damaged is found out by whoever decodes it all.
 func xzBlocks(m member) []block {
 	size := m.Size()
 	ends := make([]byte, xzHeader+xzFooter)
@@ -79,7 +78,7 @@ func xzIndex(index, header []byte, end int64) []block {
 	for range n {
 		packed, err1 := binary.ReadUvarint(r)
 		plain, err2 := binary.ReadUvarint(r)
-		if err1 != nil || err2 != nil || packed > maxBlock || plain > maxBlock {
+		if err1 != nil || err2 != nil || packed > uint64(end) || plain > maxInstalled {
 			return nil
 		}
 		blocks = append(blocks, block{at: at, packed: int64(packed), plain: int64(plain), header: header})
@@ -89,6 +88,67 @@ func xzIndex(index, header []byte, end int64) []block {
 		return nil
 	}
 	return blocks
+}
+
+// areApart reports whether blocks are to be decoded on their own.
+func areApart(blocks []block) bool {
+	return len(blocks) > 1 && !slices.ContainsFunc(blocks, func(b block) bool { return b.packed > maxBlock || b.plain > maxBlock })
+}
+
+// xzWindow returns the largest window of blocks, or the most that one may have if
+// that can't be told.
+func xzWindow(m member, blocks []block) int64 {
+	var most int64
+	for _, b := range blocks {
+		w, ok := b.window(m)
+		if !ok {
+			return maxXzWindow
+		}
+		most = max(most, w)
+	}
+	if most == 0 {
+		return maxXzWindow
+	}
+	return most
+}
+
+// window returns how much a decoder of the block keeps of what it wrote, as the
+// properties of its last filter, LZMA2, say.
+func (b block) window(m member) (int64, bool) {
+	const lzma2 = 0x21
+	header := make([]byte, 4+1<<10)
+	n, _ := m.ReadAt(header, b.at) // what is cut off has no filter there
+	r := bytes.NewReader(header[2:max(n, 2)])
+	flags := header[1]
+	for _, has := range []byte{0x40, 0x80} { // sizes, as the index has them
+		if flags&has != 0 {
+			if _, err := binary.ReadUvarint(r); err != nil {
+				return 0, false
+			}
+		}
+	}
+	for range flags&3 + 1 {
+		id, err1 := binary.ReadUvarint(r)
+		size, err2 := binary.ReadUvarint(r)
+		if err1 != nil || err2 != nil || size > uint64(r.Len()) {
+			return 0, false
+		}
+		properties := make([]byte, size)
+		_, _ = r.Read(properties) // it was checked that they are there
+		if id == lzma2 && size == 1 {
+			return dictionary(properties[0])
+		}
+	}
+	return 0, false
+}
+
+// dictionary returns the size that a property of LZMA2 stands for.
+func dictionary(property byte) (int64, bool) {
+	if property > 40 {
+		return 0, false
+	}
+	size := int64(2|property&1) << (property/2 + 11)
+	return size, size <= maxXzWindow
 }
 
 // stream returns the block as an .xz file of its own.
@@ -107,102 +167,4 @@ func (b block) stream(ctx context.Context, m member) io.Reader {
 	footer = append(append(footer, fields...), 'Y', 'Z')
 	return &waiting{ctx: ctx, r: io.MultiReader(bytes.NewReader(b.header),
 		io.NewSectionReader(m, b.at, padded), bytes.NewReader(index), bytes.NewReader(footer))}
-}
-
-// decode returns the content of the block, in the place of what was used.
-func (b block) decode(ctx context.Context, m member, used []byte) ([]byte, error) {
-	r, err := newXz(b.stream(ctx, m))
-	if err != nil {
-		return nil, damage(err)
-	}
-	defer r.Close() //nolint:errcheck // it can't fail
-	plain := slices.Grow(used[:0], int(b.plain))[:b.plain]
-	if _, err := io.ReadFull(r, plain); err != nil {
-		return nil, damage(err)
-	}
-	if n, err := r.Read(make([]byte, 1)); n > 0 || err != io.EOF {
-		return nil, &FormatError{Problem: "is damaged: a block of it is longer than it says"}
-	}
-	return plain, nil
-}
-
-// A parallel reader decodes blocks ahead of what is read, as many at a time as
-// there are processors, at most four.
-type parallel struct {
-	cancel context.CancelFunc
-	ended  func() error // why there are no more blocks, if not all were read
-	blocks chan chan decoded
-	left   []byte // of whole
-	whole  []byte
-	used   chan []byte // blocks that were read
-	free   func()
-	err    error
-}
-
-type decoded struct {
-	plain []byte
-	err   error
-}
-
-func newParallel(ctx context.Context, m member, blocks []block, free func()) *parallel {
-	ctx, cancel := context.WithCancel(ctx)
-	n := min(runtime.GOMAXPROCS(0), 4)
-	p := &parallel{cancel: cancel, ended: ctx.Err, free: free, blocks: make(chan chan decoded, n-1), used: make(chan []byte, n+1)}
-	go func() {
-		defer close(p.blocks)
-		for _, b := range blocks {
-			done := make(chan decoded, 1)
-			select {
-			case p.blocks <- done:
-			case <-ctx.Done():
-				return
-			}
-			go func() {
-				var used []byte
-				select {
-				case used = <-p.used:
-				default:
-				}
-				plain, err := b.decode(ctx, m, used)
-				done <- decoded{plain, err}
-			}()
-		}
-	}()
-	return p
-}
-
-func (p *parallel) Read(b []byte) (int, error) {
-	for len(p.left) == 0 {
-		if p.err != nil {
-			return 0, p.err
-		}
-		next, more := <-p.blocks
-		if !more {
-			if p.err = p.ended(); p.err == nil {
-				p.err = io.EOF
-			}
-			continue
-		}
-		d := <-next
-		p.left, p.whole, p.err = d.plain, d.plain, d.err
-	}
-	n := copy(b, p.left)
-	if p.left = p.left[n:]; len(p.left) == 0 {
-		select {
-		case p.used <- p.whole:
-		default:
-		}
-	}
-	return n, nil
-}
-
-// Close ends the decoding, waits for it, and makes room for another. It is called
-// once.
-func (p *parallel) Close() error {
-	p.cancel()
-	for next := range p.blocks {
-		<-next
-	}
-	p.free()
-	return nil
 }

@@ -24,6 +24,7 @@ type unpacking struct {
 	*database
 	filter filter
 	pkg    *pack
+	files  []deb.File
 	names  map[string]int // accounts by name, as far as they were looked up
 
 	conffiles map[string]bool   // absolute paths
@@ -58,9 +59,13 @@ func (u *unpacking) unpack() error {
 			u.known[c[0]] = c[1]
 		}
 	}
-	for i := range u.pkg.deb.Files {
-		if err := u.file(&u.pkg.deb.Files[i]); err != nil {
-			return fmt.Errorf("unpacking %s of package %s: %w", u.pkg.deb.Files[i].Path, u.pkg.name, err)
+	var err error
+	if u.files, err = u.pkg.deb.Files(); err != nil {
+		return fmt.Errorf("unpacking package %s: %w", u.pkg.name, err)
+	}
+	for i := range u.files {
+		if err := u.file(&u.files[i]); err != nil {
+			return fmt.Errorf("unpacking %s of package %s: %w", u.files[i].Path, u.pkg.name, err)
 		}
 	}
 	if err := u.removeOld(); err != nil {
@@ -181,8 +186,8 @@ func (u *unpacking) hardLink(f *deb.File, p, to string) error {
 		u.placed[p] = at
 		return u.tree.Link(at, to)
 	}
-	for i := range u.pkg.deb.Files {
-		g := &u.pkg.deb.Files[i]
+	for i := range u.files {
+		g := &u.files[i]
 		if "/"+g.Path != first || !g.Mode.IsRegular() || g.Hard {
 			continue
 		}

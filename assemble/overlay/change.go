@@ -37,7 +37,7 @@ func (t *Tree) Put(name string, f File, body io.ReaderAt) error {
 		return err
 	}
 	t.placed++
-	t.set(s.dir, s.base, &node{File: f, body: body, loaded: true, children: map[string]*node{}, order: t.placed})
+	t.set(s.dir, s.base, &node{File: f, body: body, loaded: true, order: t.placed})
 	return nil
 }
 
@@ -56,7 +56,8 @@ func (t *Tree) disposable(op, name string, n *node) error {
 }
 
 // WriteFile makes b the content of the file that name leads to. If it is not
-// there it becomes root's, with the permissions perm.
+// there it becomes root's, with the permissions perm. The tree keeps b: nobody may
+// change it from then on.
 func (t *Tree) WriteFile(name string, b []byte, perm fs.FileMode) error {
 	if len(b) > maxFile {
 		return &fs.PathError{Op: "write", Path: name, Err: fmt.Errorf("it would have more than %d bytes", maxFile)}
@@ -67,7 +68,6 @@ func (t *Tree) WriteFile(name string, b []byte, perm fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	b = bytes.Clone(b)
 	switch {
 	case s.node == nil:
 		t.set(s.dir, s.base, &node{File: File{Mode: perm, Size: int64(len(b))}, body: bytes.NewReader(b)})
@@ -132,7 +132,7 @@ func (t *Tree) mkdir(name string, f File) error {
 		return err
 	}
 	f.Mode |= fs.ModeDir
-	t.set(s.dir, s.base, &node{File: f, loaded: true, children: map[string]*node{}})
+	t.set(s.dir, s.base, &node{File: f, loaded: true})
 	return nil
 }
 

@@ -85,7 +85,7 @@ type Tree struct {
 
 // New returns the tree of view, unchanged. Nil stands for an empty image.
 func New(view *layers.View) *Tree {
-	root := &node{File: File{Mode: fs.ModeDir | 0o755}, loaded: view == nil, children: map[string]*node{}}
+	root := &node{File: File{Mode: fs.ModeDir | 0o755}, loaded: view == nil}
 	if view != nil {
 		root.base = "."
 	}
@@ -121,9 +121,12 @@ func (t *Tree) Rollback() {
 func (t *Tree) set(dir *node, name string, n *node) {
 	old := dir.children[name]
 	put := func(n *node) {
-		if n == nil {
+		switch {
+		case n == nil:
 			delete(dir.children, name)
-		} else {
+		case dir.children == nil:
+			dir.children = map[string]*node{name: n}
+		default:
 			dir.children[name] = n
 		}
 	}
