@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"inlay/assemble/script"
+	"inlay/layers/version"
 )
 
 // commands are dpkg's own, as its scripts call them. E is the package that the
@@ -99,6 +100,28 @@ func compareVersions(a, op, b string) bool {
 		}
 	}
 	return satisfies(a, op, b)
+}
+
+// satisfies reports whether version a stands to b as op says, in any of dpkg's
+// spellings.
+func satisfies(a, op, b string) bool {
+	c := version.Compare(a, b)
+	switch strings.TrimSuffix(op, "-nl") {
+	case "=", "eq":
+		return c == 0
+	case "<<", "lt":
+		return c < 0
+	case "<=", "le", "<":
+		return c <= 0
+	case ">=", "ge", ">":
+		return c >= 0
+	case ">>", "gt":
+		return c > 0
+	case "ne":
+		return c != 0
+	default:
+		return false
+	}
 }
 
 // query is dpkg-query(1).

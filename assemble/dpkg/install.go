@@ -207,8 +207,7 @@ func isName(s string) bool {
 // replaces reports whether p may take over files of e.
 func (p *pack) replaces(e *entry) bool {
 	for part := range strings.SplitSeq(p.fields.get("Replaces"), ",") {
-		d := parseDependency(part)
-		if d.name == e.name && (d.version == "" || satisfies(e.version, d.op, d.version)) {
+		if r := named(part); r.Name == e.name && r.Allows(e.version) {
 			return true
 		}
 	}

@@ -23,8 +23,8 @@ func sorted(packs []*pack) []*pack {
 	}
 	for _, p := range packs {
 		for part := range strings.SplitSeq(p.fields.get("Provides"), ",") {
-			if d := parseDependency(part); d.name != "" {
-				o.provided[d.name] = append(o.provided[d.name], p)
+			if d := named(part); d.Name != "" {
+				o.provided[d.Name] = append(o.provided[d.Name], p)
 			}
 		}
 	}
@@ -43,7 +43,7 @@ func (o *ordering) visit(p *pack) {
 	o.seen[p] = true
 	needs := p.fields.get("Pre-Depends") + "," + p.fields.get("Depends")
 	for one := range strings.FieldsFuncSeq(needs, func(r rune) bool { return r == ',' || r == '|' }) {
-		for _, q := range o.provided[parseDependency(one).name] {
+		for _, q := range o.provided[named(one).Name] {
 			o.visit(q)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"inlay/layers/version"
 )
 
 // A stanza is a paragraph of a control file (deb822(5)): fields in their order.
@@ -112,55 +114,22 @@ func (s stanza) recorded() stanza {
 	return out
 }
 
-// relation writes a relation as dpkg does: "a (>= 1), b | c".
+// relation writes a relation as dpkg does: "a (>= 1), b | c". What can't be read
+// stays as it is.
 func relation(value string) string {
-	var groups []string
-	for group := range strings.SplitSeq(value, ",") {
-		var alternatives []string
-		for a := range strings.SplitSeq(group, "|") {
-			if d := parseDependency(a); d.name != "" {
-				alternatives = append(alternatives, d.String())
-			}
-		}
-		if alternatives != nil {
-			groups = append(groups, strings.Join(alternatives, " | "))
-		}
+	groups, err := version.ParseRelations(value)
+	if err != nil {
+		return value
 	}
-	return strings.Join(groups, ", ")
+	written := make([]string, len(groups))
+	for i, g := range groups {
+		written[i] = g.String()
+	}
+	return strings.Join(written, ", ")
 }
 
-// A dependency is one alternative of a relation.
-type dependency struct{ name, arch, op, version string }
-
-func parseDependency(s string) dependency {
-	name, rest, _ := strings.Cut(strings.TrimSpace(s), "(")
-	name, arch, _ := strings.Cut(strings.TrimSpace(name), ":")
-	rest = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), ")"))
-	i := strings.IndexFunc(rest, func(r rune) bool { return !strings.ContainsRune("<>=", r) })
-	if i < 0 {
-		i = len(rest)
-	}
-	op := rest[:i]
-	switch op { // the old spelling of dpkg
-	case "<":
-		op = "<="
-	case ">":
-		op = ">="
-	}
-	return dependency{name, arch, op, strings.TrimSpace(rest[i:])}
-}
-
-func (d dependency) String() string {
-	s := d.name
-	if d.arch != "" {
-		s += ":" + d.arch
-	}
-	if d.version != "" {
-		op := d.op
-		if op == "" {
-			op = "="
-		}
-		s += " (" + op + " " + d.version + ")"
-	}
-	return s
+// named returns a relation of a list. What can't be read names nothing.
+func named(text string) version.Relation {
+	r, _ := version.ParseRelation(text)
+	return r
 }

@@ -40,6 +40,7 @@ assemble/dpkg -> assemble/debian
 assemble/dpkg -> assemble/overlay
 assemble/dpkg -> assemble/script
 assemble/dpkg -> layers
+assemble/dpkg -> layers/version
 assemble/image -> resolve/plan
 assemble/output -> cache/disk
 assemble/output -> cache/registry
@@ -109,6 +110,7 @@ layers -> layers/inflate
 layers/inflate -> nothing
 layers/leak -> layers/pattern
 layers/pattern -> nothing
+layers/version -> nothing
 resolve -> cache/fetch
 resolve -> cache/registry
 resolve -> ignore
@@ -128,17 +130,16 @@ resolve -> resolve/settings
 resolve -> resolve/source
 resolve -> resolve/tree
 resolve/apt -> cache/fetch
+resolve/apt -> layers/version
 resolve/apt -> resolve/apt/archive
 resolve/apt -> resolve/apt/deb822
 resolve/apt -> resolve/apt/setup
-resolve/apt -> resolve/apt/version
 resolve/apt/archive -> cache/fetch
 resolve/apt/archive -> resolve/apt/deb822
 resolve/apt/archive -> resolve/apt/setup
 resolve/apt/archive/archivetest -> nothing
 resolve/apt/deb822 -> nothing
 resolve/apt/setup -> resolve/apt/deb822
-resolve/apt/version -> nothing
 resolve/compare -> layers
 resolve/compare -> resolve/parent
 resolve/egress -> cache/fetch

@@ -8,9 +8,9 @@ import (
 	"regexp"
 	"strings"
 
+	"inlay/layers/version"
 	"inlay/resolve/apt/archive"
 	"inlay/resolve/apt/setup"
-	"inlay/resolve/apt/version"
 )
 
 // Priorities that apt gives versions without pins (apt_preferences(5)).

@@ -5,7 +5,7 @@ package apt
 import (
 	"fmt"
 
-	"inlay/resolve/apt/version"
+	"inlay/layers/version"
 )
 
 // Relations are what a version says about others.

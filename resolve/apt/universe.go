@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"inlay/layers/version"
 	"inlay/resolve/apt/archive"
 	"inlay/resolve/apt/deb822"
-	"inlay/resolve/apt/version"
 )
 
 // A universe is every package that is installed, can be had, or is mentioned.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/xrash/smetrics"
 
+	"inlay/layers/version"
 	"inlay/resolve/apt/archive"
-	"inlay/resolve/apt/version"
 )
 
 // find returns the package that a word of a request means, with its candidate

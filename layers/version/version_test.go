@@ -8,7 +8,7 @@ import (
 	"os/exec"
 	"testing"
 
-	"inlay/resolve/apt/version"
+	"inlay/layers/version"
 )
 
 // sorted are versions from the oldest to the newest.

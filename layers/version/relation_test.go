@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"inlay/resolve/apt/version"
+	"inlay/layers/version"
 )
 
 func TestParseRelations(t *testing.T) {
