@@ -9,6 +9,7 @@ package assemble
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -70,7 +71,7 @@ type Layer struct {
 	Name   string
 	Key    cache.Key // that the cache knows it by
 	Reused bool      // it was in the cache
-	Report []string  // what a user should know of it
+	Report []string  // what a user should know of it; the image's history tells it too
 }
 
 // Build makes the image that p describes and delivers it to every output.
@@ -104,7 +105,7 @@ func Build(ctx context.Context, p plan.Plan, o Options) (*Result, error) {
 func stack(parent v1.Image, made []Layer, p plan.Plan) (*Result, error) {
 	ls := make([]image.Layer, len(made))
 	for i, l := range made {
-		ls[i] = image.Layer{Layer: l.Layer, CreatedBy: "inlay: " + l.Name}
+		ls[i] = image.Layer{Layer: l.Layer, CreatedBy: "inlay: " + l.Name, Comment: strings.Join(l.Report, "\n")}
 	}
 	img, err := image.Stack(parent, ls, p.Image().Config, time.Unix(p.Created, 0).UTC())
 	if err != nil {

@@ -59,7 +59,7 @@ func configure(parent v1.Image, ls []Layer, diffIDs []v1.Hash, c plan.Config, cr
 	d.Created = created.UTC()
 	d.History = history(d.History, len(old.RootFS.DiffIDs))
 	for _, l := range ls {
-		d.History = append(d.History, entry{Created: &d.Created, CreatedBy: l.CreatedBy})
+		d.History = append(d.History, entry{Created: &d.Created, CreatedBy: l.CreatedBy, Comment: l.Comment})
 	}
 	d.RootFS = v1.RootFS{Type: "layers", DiffIDs: slices.Concat(old.RootFS.DiffIDs, diffIDs)}
 	if err := d.change(old.Config, c); err != nil {

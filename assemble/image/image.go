@@ -28,6 +28,7 @@ const maxLayers = 127
 type Layer struct {
 	v1.Layer
 	CreatedBy string
+	Comment   string
 }
 
 // A LayerLimitError reports an image that would have more than maxLayers.

@@ -72,6 +72,8 @@ type layerReport struct {
 	Size   int64  `json:"size"` // bytes, compressed
 	From   string `json:"from"` // "inlay" or "parent"
 	Holds  string `json:"holds"`
+	// Report is what the build that made the layer told of it.
+	Report []string `json:"report,omitempty"`
 }
 
 type packageReport struct {
@@ -220,6 +222,7 @@ func layerReports(inv *parent.Inventory) []layerReport {
 		out[i].Holds = holds
 		if ours {
 			out[i].From = "inlay"
+			out[i].Report = strings.FieldsFunc(said[i].Comment, func(r rune) bool { return r == '\n' })
 		}
 	}
 	return out

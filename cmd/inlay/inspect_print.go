@@ -25,6 +25,11 @@ func (r *imageReport) print(w io.Writer) {
 	}
 	ls.row("in all", inBytes(sum))
 	ls.print(w)
+	for i, l := range r.Layers {
+		for _, line := range l.Report {
+			fmt.Fprintf(w, "layer %d: %s\n", i+1, line)
+		}
+	}
 	printPackages(w, "\nPYTHON PACKAGE", r.Packages)
 	printPackages(w, "\nSYSTEM PACKAGE", r.System)
 }
