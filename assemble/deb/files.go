@@ -28,16 +28,17 @@ type File struct {
 	Link string `json:"link,omitempty"`
 	Hard bool   `json:"hard,omitempty"`
 
-	Offset int64 `json:"offset,omitempty"` // of the content in data.tar
+	Offset int64  `json:"offset,omitempty"` // of the content, see segmentWriter
+	CRC32  uint32 `json:"crc32,omitempty"`
 }
 
 // maxID is the largest user or group id that Linux knows.
 const maxID = 1<<32 - 2
 
-// files reads a data.tar once, to its end, and lists what it holds.
-func (a *archive) files(ctx context.Context, r io.Reader) ([]File, error) {
-	count := &counted{r: r}
-	tr := tar.NewReader(count)
+// files reads a data.tar once, to its end, and lists what it holds. Contents go
+// to w.
+func (a *archive) files(ctx context.Context, r io.Reader, w *segmentWriter) ([]File, error) {
+	tr := tar.NewReader(r)
 	seen := make(map[string]bool)
 	var out []File
 	for {
@@ -54,14 +55,19 @@ func (a *archive) files(ctx context.Context, r io.Reader) ([]File, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		f, err := newFile(h, count.n, seen)
+		f, err := newFile(h, seen)
 		if err != nil {
 			return nil, &FormatError{a.name, err.Error()}
+		}
+		if h.Typeflag == tar.TypeReg && h.Size > 0 {
+			if f.Offset, f.CRC32, err = w.add(tr, h.Size); err != nil {
+				return nil, a.wrap("data.tar", tarDamage(err))
+			}
 		}
 		seen[f.Path] = f.Mode.IsRegular()
 		out = append(out, f)
 	}
-	_, err := io.Copy(io.Discard, count)
+	_, err := io.Copy(io.Discard, r)
 	return out, err
 }
 
@@ -74,25 +80,14 @@ func tarDamage(err error) error {
 	return err
 }
 
-type counted struct {
-	r io.Reader
-	n int64
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
-}
-
 // types maps the types of entries to their type bits.
 var types = map[byte]fs.FileMode{
 	tar.TypeReg: 0, tar.TypeLink: 0, tar.TypeDir: fs.ModeDir, tar.TypeSymlink: fs.ModeSymlink,
 }
 
-// newFile returns what h says, or why no package should say it. The content
-// begins at offset. Of seen, those that are files can have more names.
-func newFile(h *tar.Header, offset int64, seen map[string]bool) (File, error) {
+// newFile returns what h says, or why no package should say it. Of seen, those
+// that are files can have more names.
+func newFile(h *tar.Header, seen map[string]bool) (File, error) {
 	name, ok := clean(h.Name)
 	t, known := types[h.Typeflag]
 	switch {
@@ -114,7 +109,7 @@ func newFile(h *tar.Header, offset int64, seen map[string]bool) (File, error) {
 	}
 	switch h.Typeflag {
 	case tar.TypeReg:
-		f.Size, f.Offset, f.Link = h.Size, offset, ""
+		f.Size, f.Link = h.Size, ""
 	case tar.TypeLink:
 		f.Hard = true
 		if f.Link, ok = clean(h.Linkname); !ok || !seen[f.Link] {

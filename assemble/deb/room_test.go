@@ -5,6 +5,7 @@ package deb
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -61,7 +62,7 @@ func TestLittleRoom(t *testing.T) {
 		}}
 		raw[i] = d.Bytes()
 	}
-	for _, most := range []int64{1, 12 << 20, 21 << 20, 1 << 30} {
+	for _, most := range []int64{1, 14 << 20, 24 << 20, 1 << 30} {
 		s := NewStore(t.TempDir())
 		s.room, s.most = semaphore.NewWeighted(most), most
 		dir := t.TempDir()
@@ -92,5 +93,37 @@ func TestLittleRoom(t *testing.T) {
 		if !s.room.TryAcquire(most) {
 			t.Errorf("of %d bytes not all were given back", most)
 		}
+	}
+}
+
+// TestSameSegment holds that a package is kept in the same bytes: parts of them
+// are in layers. Where they change, segmentMagic and plan.AptVersion have to grow.
+func TestSameSegment(t *testing.T) {
+	var text strings.Builder
+	for i := range 300_000 {
+		fmt.Fprintf(&text, "%d ", i*i%977)
+	}
+	d := debtest.Deb{Name: "x", Files: []debtest.File{{Name: "./a", Body: text.String()}, {Name: "./b", Body: text.String()[:10_000]}, {Name: "./c", Body: text.String()[:20_000]}}}
+	dir := t.TempDir()
+	raw := filepath.Join(dir, "x.deb")
+	if err := os.WriteFile(raw, d.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := NewStore(filepath.Join(dir, "store"))
+	p, err := s.Package(t.Context(), "x", "00", func(context.Context) (*os.File, error) { return os.Open(raw) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(s.path("00"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var frames []byte
+	for _, f := range p.frames {
+		frames = append(frames, b[f.At:f.At+f.Packed]...)
+	}
+	const want = "inlaydeb2\n: 4ff9cfc05bad40dd1e4da5d9696a8189a4f6e8a988bbab3d7600f0ae2e305049"
+	if got := fmt.Sprintf("%s: %x", segmentMagic, sha256.Sum256(frames)); got != want {
+		t.Errorf("the frames are %q, want %q", got, want)
 	}
 }

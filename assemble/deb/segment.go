@@ -9,21 +9,32 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"slices"
 	"sync"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 )
 
-// A segment is a package unpacked, as a file: data.tar in zstd frames of
-// frameSize bytes each, so that any part can be read on its own; one frame with
-// what is known of the package, as JSON; the length of that frame, its sha256
+// A segment is a package unpacked, as a file: the contents of its files in frames
+// of at most frameSize bytes each, any of which can be read on its own; what is
+// known of the package, as JSON in a zstd frame; the length of that, its sha256
 // and the magic.
+//
+// A frame is a part of a deflate stream that refers to no other part. Those of a
+// file of at least ownFrames bytes lie one after the other and are one stream,
+// which a layer can take over as it is. Smaller files share frames.
+//
+// What flate makes of a content is in layers: where it makes something else, the
+// number in the magic and plan.AptVersion have to grow.
 const (
 	segmentMagic = "inlaydeb2\n"
 	frameSize    = 1 << 20
+	ownFrames    = 16 << 10
+	frameLevel   = 5 // as that of layers
 	segmentTail  = 8 + sha256.Size + int64(len(segmentMagic))
 	maxTrailer   = 256 << 20
 )
@@ -33,47 +44,120 @@ var errSegment = errors.New("it is damaged")
 
 // A trailer is what a segment says of itself.
 type trailer struct {
-	Frames  []int64           `json:"frames"` // where each begins, and where the last one ends
-	Files   []byte            `json:"files"`  // a zstd frame of them, as JSON: they are wanted once, the rest often
+	Frames  []frameAt         `json:"frames"`
+	Files   []byte            `json:"files"` // JSON in a zstd frame: they are wanted once, the rest often
 	Control map[string][]byte `json:"control"`
 }
 
+// A frameAt says where a frame is, and what it must hold.
+type frameAt struct {
+	At     int64  `json:"a"`
+	Packed int64  `json:"p"` // bytes
+	Plain  int    `json:"n"` // bytes of the content
+	CRC32  uint32 `json:"c"`
+}
+
+// A segmentWriter writes a segment. Contents have an offset in a space in which
+// each frame takes frameSize bytes, whatever it holds.
 type segmentWriter struct {
 	dst    io.Writer
-	enc    *zstd.Encoder
-	plain  []byte
-	packed []byte
+	run    *flate.Writer
+	list   *zstd.Encoder // of the trailer
+	plain  []byte        // of a frame
+	shared []byte        // of the frame that small files share
+	place  int           // of that frame
+	packed bytes.Buffer
 	at     int64
-	frames []int64
+	frames []frameAt
 }
+
+// writers are segment writers to be used again.
+var writers sync.Pool
 
 func newSegment(dst io.Writer) (*segmentWriter, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderCRC(true), zstd.WithWindowSize(frameSize), zstd.WithLowerEncoderMem(true))
-	return &segmentWriter{dst: dst, enc: enc, plain: make([]byte, 0, frameSize)}, err
+	w, ok := writers.Get().(*segmentWriter)
+	if !ok {
+		run, err := flate.NewWriter(nil, frameLevel)
+		if err != nil {
+			return nil, err
+		}
+		list, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithLowerEncoderMem(true))
+		if err != nil {
+			return nil, err
+		}
+		w = &segmentWriter{run: run, list: list, plain: make([]byte, frameSize), shared: make([]byte, 0, frameSize)}
+	}
+	w.dst, w.shared, w.at, w.frames = dst, w.shared[:0], 0, nil
+	return w, nil
 }
 
-func (w *segmentWriter) free() { _ = w.enc.Close() }
+func (w *segmentWriter) free() { writers.Put(w) }
 
-func (w *segmentWriter) Write(p []byte) (int, error) {
-	for left := p; len(left) > 0; {
-		n := min(len(left), frameSize-len(w.plain))
-		w.plain = append(w.plain, left[:n]...)
-		left = left[n:]
-		if len(w.plain) == frameSize {
-			if err := w.flush(); err != nil {
-				return 0, err
-			}
+// add takes a content of size bytes from r, and returns where it is and its sum.
+func (w *segmentWriter) add(r io.Reader, size int64) (offset int64, crc uint32, err error) {
+	if size < ownFrames {
+		return w.share(r, int(size))
+	}
+	offset = int64(len(w.frames)) * frameSize
+	for left := size; left > 0; {
+		p := w.plain[:min(left, frameSize)]
+		if _, err := io.ReadFull(r, p); err != nil {
+			return 0, 0, err
+		}
+		left -= int64(len(p))
+		crc = crc32.Update(crc, crc32.IEEETable, p)
+		w.frames = append(w.frames, frameAt{})
+		if err := w.frame(len(w.frames)-1, p, left == 0); err != nil {
+			return 0, 0, err
 		}
 	}
-	return len(p), nil
+	return offset, crc, nil
 }
 
+// share puts a small content into the frame of such.
+func (w *segmentWriter) share(r io.Reader, size int) (offset int64, crc uint32, err error) {
+	if len(w.shared)+size > frameSize {
+		if err := w.flush(); err != nil {
+			return 0, 0, err
+		}
+	}
+	if len(w.shared) == 0 {
+		w.place = len(w.frames)
+		w.frames = append(w.frames, frameAt{})
+	}
+	begin := len(w.shared)
+	w.shared = w.shared[:begin+size]
+	if _, err := io.ReadFull(r, w.shared[begin:]); err != nil {
+		return 0, 0, err
+	}
+	return int64(w.place)*frameSize + int64(begin), crc32.ChecksumIEEE(w.shared[begin:]), nil
+}
+
+// flush writes the frame that small files share.
 func (w *segmentWriter) flush() error {
-	w.frames = append(w.frames, w.at)
-	w.packed = w.enc.EncodeAll(w.plain, w.packed[:0])
-	w.plain = w.plain[:0]
-	n, err := w.dst.Write(w.packed)
+	if len(w.shared) == 0 {
+		return nil
+	}
+	err := w.frame(w.place, w.shared, true)
+	w.shared = w.shared[:0]
+	return err
+}
+
+// frame writes a frame. The last one of a stream ends it.
+func (w *segmentWriter) frame(i int, plain []byte, last bool) error {
+	w.packed.Reset()
+	w.run.Reset(&w.packed)
+	_, err := w.run.Write(plain)
+	if err == nil && last {
+		err = w.run.Close()
+	} else if err == nil {
+		err = w.run.Flush()
+	}
+	if err != nil {
+		return err
+	}
+	w.frames[i] = frameAt{At: w.at, Packed: int64(w.packed.Len()), Plain: len(plain), CRC32: crc32.ChecksumIEEE(plain)}
+	n, err := w.dst.Write(w.packed.Bytes())
 	w.at += int64(n)
 	return err
 }
@@ -86,61 +170,17 @@ func (w *segmentWriter) finish(files []File, control map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(trailer{Frames: append(w.frames, w.at), Files: w.enc.EncodeAll(list, nil), Control: control})
+	b, err := json.Marshal(trailer{Frames: w.frames, Files: w.list.EncodeAll(list, nil), Control: control})
 	if err != nil {
 		return err
 	}
-	packed := w.enc.EncodeAll(b, nil)
+	packed := w.list.EncodeAll(b, nil)
 	sum := sha256.Sum256(packed)
 	tail := binary.LittleEndian.AppendUint64(packed, uint64(len(packed)))
 	tail = append(append(tail, sum[:]...), segmentMagic...)
 	_, err = w.dst.Write(tail)
 	return err
 }
-
-// A Package is one that a [Store] unpacked.
-type Package struct {
-	Name    string            // as it was asked for
-	Control map[string][]byte // the files of control.tar
-
-	store  *Store
-	hex    string
-	frames []int64
-	files  []byte // as a trailer has them
-}
-
-// Files returns what installing the package writes, in the order of data.tar.
-// The package doesn't hold them: of many packages they are much.
-func (p *Package) Files() ([]File, error) {
-	b, err := unzstd(p.files, maxTrailer)
-	if err != nil {
-		return nil, errSegment
-	}
-	var list []File
-	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, errSegment
-	}
-	return list, nil
-}
-
-// ReadFile returns the content of f, which is one of the package's regular
-// files, unless it is larger than most bytes.
-func (p *Package) ReadFile(f *File, most int64) ([]byte, error) {
-	if f.Size > most {
-		return nil, fmt.Errorf("%s of package %s has %d bytes, more than %d", f.Path, p.Name, f.Size, most)
-	}
-	b := make([]byte, f.Size)
-	if _, err := p.ReadAt(b, f.Offset); err != nil {
-		return nil, fmt.Errorf("reading %s of package %s: %w", f.Path, p.Name, err)
-	}
-	return b, nil
-}
-
-// ReadAt reads data.tar. The contents of files are at their Offset.
-func (p *Package) ReadAt(b []byte, at int64) (int, error) { return p.store.read(p, b, at) }
-
-// Body returns the content of f.
-func (p *Package) Body(f *File) *io.SectionReader { return io.NewSectionReader(p, f.Offset, f.Size) }
 
 // readTrailer reads what the segment in file says of itself.
 func (p *Package) readTrailer(file *os.File) error {
@@ -171,7 +211,7 @@ func (p *Package) readTrailer(file *os.File) error {
 }
 
 func (p *Package) decodeTrailer(packed []byte) error {
-	b, err := unzstd(packed, maxTrailer)
+	b, err := unzstd(packed)
 	if err != nil {
 		return err
 	}
@@ -179,50 +219,52 @@ func (p *Package) decodeTrailer(packed []byte) error {
 	if err := json.Unmarshal(b, &t); err != nil {
 		return errSegment
 	}
+	for _, f := range t.Frames {
+		if f.Plain < 0 || f.Plain > frameSize || f.Packed < 0 || f.Packed > 2*frameSize || f.At < 0 {
+			return errSegment
+		}
+	}
 	p.files, p.Control, p.frames = t.Files, t.Control, t.Frames
 	return nil
 }
 
-// decode returns the content of frame i, in the place of what was used. Its
-// checksum was checked. Packed is room for what is read.
-func (p *Package) decode(path string, i int, used, packed []byte) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close() //nolint:errcheck // only read
-	packed = slices.Grow(packed[:0], int(p.frames[i+1]-p.frames[i]))[:p.frames[i+1]-p.frames[i]]
-	if _, err := file.ReadAt(packed, p.frames[i]); err != nil {
-		return nil, err
-	}
-	plain, err := unframe(packed, used)
-	if err != nil {
-		_ = os.Remove(path) // so that the next build unpacks the package anew
-		return nil, fmt.Errorf("reading the unpacked package %s: %w: build again", p.Name, err)
-	}
-	return plain, nil
-}
-
-// framers are decoders of frames, to be used again.
-var framers sync.Pool
-
-// unframe returns the content of a frame, in the place of what was used.
-func unframe(packed, used []byte) (plain []byte, err error) {
-	dec, ok := framers.Get().(*zstd.Decoder)
-	if !ok {
-		if dec, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(frameSize)); err != nil {
-			return nil, err
-		}
-	}
-	defer framers.Put(dec)
-	return dec.DecodeAll(packed, slices.Grow(used[:0], frameSize))
-}
-
-func unzstd(packed []byte, most uint64) ([]byte, error) {
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(most))
+// unzstd returns what a frame of a trailer holds.
+func unzstd(packed []byte) ([]byte, error) {
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxTrailer))
 	if err != nil {
 		return nil, err
 	}
 	defer dec.Close()
 	return dec.DecodeAll(packed, nil)
+}
+
+// A frameReader reads frames. It holds what one needs.
+type frameReader struct {
+	packed  []byte
+	src     bytes.Reader
+	inflate io.ReadCloser
+}
+
+// read returns the content of a frame of file, in the place of what was used.
+func (r *frameReader) read(file io.ReaderAt, f frameAt, used []byte) ([]byte, error) {
+	r.packed = slices.Grow(r.packed[:0], int(f.Packed))[:f.Packed]
+	if _, err := file.ReadAt(r.packed, f.At); err != nil {
+		return nil, errSegment
+	}
+	r.src.Reset(r.packed)
+	if r.inflate == nil {
+		r.inflate = flate.NewReader(&r.src)
+	} else if err := r.inflate.(flate.Resetter).Reset(&r.src, nil); err != nil {
+		return nil, err
+	}
+	plain := slices.Grow(used[:0], frameSize)[:f.Plain]
+	if _, err := io.ReadFull(r.inflate, plain); err != nil || crc32.ChecksumIEEE(plain) != f.CRC32 {
+		return nil, errSegment
+	}
+	return plain, nil
+}
+
+// damaged says what to do about a segment that is.
+func (p *Package) damaged(err error) error {
+	return fmt.Errorf("reading the unpacked package %s: %w: build again", p.Name, err)
 }

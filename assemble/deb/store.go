@@ -27,7 +27,7 @@ type Store struct {
 
 	mu     sync.Mutex
 	recent []frame // plain, the last one used last
-	packed []byte  // room for a frame as it is in the file
+	reader frameReader
 
 	room *semaphore.Weighted // bytes that decoders may take
 	most int64               // of them
@@ -38,7 +38,7 @@ type Store struct {
 const (
 	leastRoom   = 64 << 20
 	roomForEach = 16 << 20
-	decoderSize = 3 << 20
+	decoderSize = 6 << 20
 )
 
 // NewStore returns the store in the directory dir, which need not exist.
@@ -123,7 +123,7 @@ func (s *Store) add(ctx context.Context, a *archive, hex string) error {
 	}
 	defer data.Close() //nolint:errcheck // only read
 	within := &bounded{r: data, left: a.limit, what: "data.tar"}
-	files, err := a.files(ctx, io.TeeReader(within, w))
+	files, err := a.files(ctx, within, w)
 	if err != nil {
 		return a.wrap("data.tar", err)
 	}
@@ -171,7 +171,7 @@ func (s *Store) readFrame(p *Package, b []byte, at int64) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := at / frameSize
-	if i < 0 || i+1 >= int64(len(p.frames)) {
+	if i < 0 || i >= int64(len(p.frames)) {
 		return 0, io.EOF
 	}
 	plain, err := s.frame(p, int(i))
@@ -197,18 +197,33 @@ func (s *Store) frame(p *Package, i int) ([]byte, error) {
 		used = s.recent[0].plain
 		s.recent = append(s.recent[:0], s.recent[1:]...)
 	}
-	if s.packed == nil {
-		s.packed = make([]byte, 0, frameSize)
-	}
-	plain, err := p.decode(s.path(p.hex), i, used, s.packed)
+	file, err := os.Open(s.path(p.hex))
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("the unpacked package %s is gone: build again", p.Name)
+		return nil, fmt.Errorf("the unpacked package %s is gone: build again", p.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
+	defer file.Close() //nolint:errcheck // only read
+	plain, err := s.reader.read(file, p.frames[i], used)
+	if err != nil {
+		_ = os.Remove(s.path(p.hex)) // so that the next build unpacks the package anew
+		return nil, p.damaged(err)
+	}
 	s.recent = append(s.recent, frame{p.hex, i, plain})
 	return plain, nil
+}
+
+// Recheck drops what is damaged of packages, after something went wrong with
+// them, and says so; nil if all are whole.
+func (s *Store) Recheck(ctx context.Context, packages []*Package) error {
+	for _, p := range packages {
+		if err := Check(ctx, s.path(p.hex)); err != nil && ctx.Err() == nil {
+			_ = os.Remove(s.path(p.hex)) // so that the next build unpacks the package anew
+			return p.damaged(err)
+		}
+	}
+	return ctx.Err()
 }
 
 // Check returns what is wrong with the file at path of a store.
@@ -222,16 +237,14 @@ func Check(ctx context.Context, path string) error {
 	if err := p.readTrailer(file); err != nil {
 		return err
 	}
-	for i := range len(p.frames) - 1 {
+	var r frameReader
+	var plain []byte
+	for _, f := range p.frames {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		packed := make([]byte, p.frames[i+1]-p.frames[i])
-		if _, err := file.ReadAt(packed, p.frames[i]); err != nil {
-			return errSegment
-		}
-		if _, err := unframe(packed, nil); err != nil {
-			return errSegment
+		if plain, err = r.read(file, f, plain); err != nil {
+			return err
 		}
 	}
 	_, err = p.Files()

@@ -27,14 +27,22 @@ type change struct {
 // A Writer takes the entries of a layer; *layers.Writer is one.
 type Writer interface {
 	Add(e layers.Entry, body io.Reader) error
+	Splice(e layers.Entry, s layers.Deflated) error
 	Link(e layers.Entry, target string) error
 	Remove(path string) error
+}
+
+// A Deflated content is kept as a deflate stream: a layer can take that over.
+// The results are those of deb.Body's method.
+type Deflated interface {
+	Deflated() (stream io.ReadCloser, size int64, crc uint32, ok bool)
 }
 
 // Write writes to w what the tree has that the image has not, and removes what
 // it has no longer: first directories, with all those on the way to what
 // changed, as they are; then what is removed; then files, those that were put
-// there in that order, after the others by path.
+// there in that order, after the others by path; of all these first the ones that
+// are compressed by w, together.
 func (t *Tree) Write(ctx context.Context, w Writer) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -69,11 +77,33 @@ func (t *Tree) writeChange(w Writer, c change, names map[*node]string) error {
 		return w.Link(e, first)
 	}
 	names[c.node] = c.path
+	if done, err := splice(w, e, c.node); done || err != nil {
+		return err
+	}
 	body, err := t.body(c.node)
 	if err != nil {
 		return fmt.Errorf("writing /%s: %w", c.path, err)
 	}
 	return w.Add(e, body)
+}
+
+// isOwn reports whether n is a stream of its own in a layer.
+func (n *node) isOwn() bool {
+	_, ok := n.body.(Deflated)
+	return ok && n.Size >= layers.MinSplice
+}
+
+// splice writes n if its content is a deflate stream.
+func splice(w Writer, e layers.Entry, n *node) (bool, error) {
+	if !n.isOwn() {
+		return false, nil
+	}
+	stream, size, crc, ok := n.body.(Deflated).Deflated()
+	if !ok {
+		return false, nil
+	}
+	defer stream.Close() //nolint:errcheck // only read
+	return true, w.Splice(e, layers.Deflated{Stream: stream, Size: size, CRC32: crc})
 }
 
 // Changes returns the paths of which a layer of the tree says something, sorted;
@@ -107,6 +137,8 @@ func (t *Tree) changes() ([]change, error) {
 			return 1
 		case c.node.isDir():
 			return 0
+		case c.node.isOwn():
+			return 3
 		default:
 			return 2
 		}

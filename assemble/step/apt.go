@@ -4,6 +4,7 @@ package step
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,9 +13,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"inlay/assemble/deb"
 	"inlay/assemble/dpkg"
 	"inlay/assemble/overlay"
 	"inlay/layers"
+	"inlay/layers/leak"
 	"inlay/resolve/plan"
 )
 
@@ -48,14 +51,35 @@ func (l *layer) packages(ctx context.Context, a plan.Apt) error {
 		return err
 	}
 	tree := overlay.New(view)
-	report, err := dpkg.Install(ctx, tree, unpacked, dpkg.Options{Scripts: a.Scripts, Unconfigured: a.Unconfigured, Time: a.Created})
+	o := dpkg.Options{Scripts: a.Scripts, Unconfigured: a.Unconfigured, Time: a.Created}
+	report, err := dpkg.Install(ctx, tree, unpacked, o)
 	if err != nil {
 		return err
 	}
 	for _, line := range report.Lines() {
 		l.report = append(l.report, "apt: "+line)
 	}
-	return tree.Write(ctx, named{l})
+	if err := tree.Write(ctx, named{l}); err != nil {
+		return l.blameStore(ctx, unpacked, err)
+	}
+	return nil
+}
+
+// blameStore returns what is wrong with the packages that were unpacked, if that
+// is why writing their files failed with err.
+func (l *layer) blameStore(ctx context.Context, unpacked []dpkg.Package, err error) error {
+	var found *leak.Error
+	if ctx.Err() != nil || errors.As(err, &found) {
+		return err
+	}
+	all := make([]*deb.Package, len(unpacked))
+	for i, p := range unpacked {
+		all[i] = p.Deb
+	}
+	if damage := l.tools.Debs.Recheck(ctx, all); damage != nil {
+		return damage
+	}
+	return err
 }
 
 // named notes which file is being written, for errors.
@@ -64,6 +88,11 @@ type named struct{ *layer }
 func (n named) Add(e layers.Entry, body io.Reader) error {
 	n.at = "/" + e.Path
 	return n.w.Add(e, body)
+}
+
+func (n named) Splice(e layers.Entry, s layers.Deflated) error {
+	n.at = "/" + e.Path
+	return n.w.Splice(e, s)
 }
 
 func (n named) Link(e layers.Entry, target string) error { return n.w.Link(e, target) }

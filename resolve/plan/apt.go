@@ -10,7 +10,7 @@ import (
 
 // AptVersion is part of the key of an Apt step. It grows when installing the
 // same packages gives other files: a script that is understood, a database.
-const AptVersion = 3
+const AptVersion = 4
 
 // Apt installs Debian packages. It is the first step of its stage.
 type Apt struct {

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package step_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"inlay/assemble/deb"
+	"inlay/assemble/deb/debtest"
+	"inlay/assemble/step"
+	"inlay/layers"
+	"inlay/resolve/plan"
+)
+
+// words returns text of a size that can be compressed, and differs by seed.
+func words(seed uint64, size int) string {
+	r := rand.New(rand.NewPCG(seed, 0))
+	var b strings.Builder
+	for b.Len() < size {
+		fmt.Fprintf(&b, "%d ", r.IntN(1000))
+	}
+	return b.String()[:size]
+}
+
+// TestAptContents writes files of all sizes, of which layers take some over as
+// they are kept, and reads them back from either kind of layer.
+func TestAptContents(t *testing.T) {
+	want := map[string]string{}
+	d := debtest.Deb{Name: "many", Files: []debtest.File{{Name: "./"}, {Name: "./srv/"}}}
+	for i, size := range []int{0, 1, 100, 16<<10 - 1, 16 << 10, 1<<20 - 1, 1 << 20, 1<<20 + 1, 3 << 20, 7, 15 << 10, 3<<20 + 5} {
+		name := fmt.Sprintf("srv/%02d", i)
+		want[name] = words(uint64(i), size)
+		d.Files = append(d.Files, debtest.File{Name: "./" + name, Body: want[name]})
+	}
+	want["srv/hard"] = want["srv/08"]
+	d.Files = append(d.Files, debtest.File{Name: "./srv/hard", Hard: "./srv/08"})
+	dir := t.TempDir()
+	s, tools := aptStep(t, dir, d)
+	for _, compression := range []string{"", plan.Zstd} {
+		s.Compression = compression
+		var b bytes.Buffer
+		if _, err := step.Write(t.Context(), &b, s, tools); err != nil {
+			t.Fatal(err)
+		}
+		ix, err := layers.Scan(t.Context(), &b, func(layers.Entry) func(io.Reader) ([]byte, error) { return io.ReadAll })
+		if err != nil {
+			t.Fatal(err)
+		}
+		view, err := layers.Stack(ix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, body := range want {
+			if got, err := fs.ReadFile(view, name); err != nil || string(got) != body {
+				t.Errorf("compressed with %q, %s holds %d bytes, %v; want those %d of the package", compression, name, len(got), err, len(body))
+			}
+		}
+	}
+}
+
+// TestAptDamage writes the layer of a package that was damaged in the store: that
+// is told, and the next time it is unpacked anew.
+func TestAptDamage(t *testing.T) {
+	dir := t.TempDir()
+	s, tools := aptStep(t, dir, debtest.Deb{Name: "many", Files: []debtest.File{{Name: "./"}, {Name: "./a", Body: words(1, 3<<20)}}})
+	first, err := step.Write(t.Context(), io.Discard, s, tools)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := filepath.Join(dir, strings.TrimPrefix(s.Apt.Debs[0].Digest, "sha256:"))
+	b, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/3] ^= 0xff
+	if err := os.Chmod(kept, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(kept, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tools.Debs = deb.NewStore(dir)
+	if _, err := step.Write(t.Context(), io.Discard, s, tools); err == nil || !strings.Contains(err.Error(), "reading the unpacked package many: it is damaged: build again") {
+		t.Errorf("Write with a package that is damaged = %v", err)
+	}
+	if again, err := step.Write(t.Context(), io.Discard, s, tools); err != nil || again.Digest != first.Digest {
+		t.Errorf("Write after that = %v, %v, want the layer %v", again.Digest, err, first.Digest)
+	}
+}
+
+// aptStep is a step that installs a package, which is kept in dir.
+func aptStep(t *testing.T, dir string, d debtest.Deb) (plan.Step, step.Tools) {
+	t.Helper()
+	ix, err := layers.Scan(t.Context(), bytes.NewReader(debtest.Tar([]debtest.File{
+		{Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"}, {Name: "var/lib/dpkg/info/"}, {Name: "var/lib/dpkg/status"},
+	})), step.Keep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := d.Bytes()
+	sum := sha256.Sum256(raw)
+	tools := step.Tools{
+		Debs:   deb.NewStore(dir),
+		Parent: func(context.Context) (*layers.View, error) { return layers.Stack(ix) },
+		Deb: func(context.Context, plan.Deb) (*os.File, error) {
+			name := filepath.Join(t.TempDir(), "x.deb")
+			if err := os.WriteFile(name, raw, 0o600); err != nil {
+				return nil, err
+			}
+			return os.Open(name)
+		},
+	}
+	return plan.Step{Name: d.Name, Apt: &plan.Apt{Scripts: "native", Debs: []plan.Deb{
+		{Name: d.Name, Version: "1", Arch: "all", File: "x.deb", Digest: "sha256:" + hex.EncodeToString(sum[:])},
+	}}}, tools
+}
