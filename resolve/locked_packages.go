@@ -19,7 +19,7 @@ func packageQuestion(a settings.Apt) *lock.Packages {
 	if len(a.Packages) == 0 {
 		return nil
 	}
-	return &lock.Packages{Requested: slices.Clone(a.Packages), Recommends: a.Recommends}
+	return &lock.Packages{Requested: slices.Clone(a.Packages), Recommends: a.Recommends, AllowRemove: a.AllowRemove}
 }
 
 // lockPackages completes p with what it came to.
@@ -37,6 +37,9 @@ func lockPackages(p *lock.Packages, r *apt.Resolved) {
 		p.Debs = append(p.Debs, lock.Deb{
 			Name: d.Name, Version: d.Version, Arch: d.Arch, URL: d.Archive + d.Filename, SHA256: d.SHA256, Size: d.Size, Auto: d.Auto, Replaces: d.Replaces,
 		})
+	}
+	for _, g := range r.Removed {
+		p.Gone = append(p.Gone, lock.Gone{Name: g.Name, Version: g.Version})
 	}
 }
 
@@ -87,6 +90,9 @@ func resolvedOf(p *lock.Packages, arch string) *apt.Resolved {
 	r := &apt.Resolved{Arch: arch, Requested: p.Requested, Recommends: p.Recommends, Solver: apt.Solver}
 	for _, x := range p.Sources {
 		r.Indexes = append(r.Indexes, apt.Index{Archive: x.Archive, Suite: x.Suite, Component: x.Component, InReleaseSHA256: x.InRelease, SignedBy: x.SignedBy})
+	}
+	for _, g := range p.Gone {
+		r.Removed = append(r.Removed, apt.Removal{Name: g.Name, Version: g.Version})
 	}
 	for _, d := range p.Debs {
 		i := strings.LastIndexByte(d.URL, '/') + 1

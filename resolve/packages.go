@@ -63,6 +63,9 @@ func packages(ctx context.Context, req Request, inv *parent.Inventory, known *lo
 			req.note("apt: %s %s of the parent becomes %s: %s", p.Name, p.Replaces, p.Version, p.Why)
 		}
 	}
+	for _, g := range r.Removed {
+		req.note("apt: %s %s of the parent is removed: %s", g.Name, g.Version, g.Why)
+	}
 	if len(r.Packages) == 0 {
 		req.note("apt_packages: the parent has them all")
 	}
@@ -78,7 +81,7 @@ func isDebian(p parent.Package) bool {
 // packageRequest is what the settings say of packages.
 func packageRequest(req Request, platform string) (apt.Request, error) {
 	a := req.Settings.Apt
-	q := apt.Request{Mirror: a.Mirror, Recommends: a.Recommends, Now: req.Now, Keyrings: map[string][]byte{}}
+	q := apt.Request{Mirror: a.Mirror, Recommends: a.Recommends, AllowRemove: a.AllowRemove, Now: req.Now, Keyrings: map[string][]byte{}}
 	var err error
 	if q.Arch, err = debianArch(platform); err != nil {
 		return q, err
@@ -128,7 +131,8 @@ func recalled(req Request, q apt.Request, tree string, words []string, ask func(
 		Sources               []setup.Source
 		Keyrings              map[string][]byte
 		Recommends, Essential bool
-	}{tree, q.Arch, q.Mirror, words, q.Sources, q.Keyrings, q.Recommends, q.Essential})
+		AllowRemove           bool `json:",omitempty"`
+	}{tree, q.Arch, q.Mirror, words, q.Sources, q.Keyrings, q.Recommends, q.Essential, q.AllowRemove})
 	if err != nil {
 		return nil, err
 	}
@@ -219,6 +223,9 @@ func aptStep(a settings.Apt, r *apt.Resolved, tree string, created int64) plan.S
 			asked = append(asked, p.Name+" "+p.Version)
 		}
 	}
+	for _, g := range r.Removed {
+		step.Gone = append(step.Gone, plan.Gone{Name: g.Name, Version: g.Version})
+	}
 	slices.SortFunc(step.Debs, func(x, y plan.Deb) int {
 		return cmp.Or(strings.Compare(x.Name, y.Name), strings.Compare(x.Arch, y.Arch))
 	})
@@ -257,7 +264,8 @@ func (r *Result) grows(req Request, requirements bool) bool {
 		}
 	}
 	return requirements && (r.Parent.Python == nil ||
-		slices.ContainsFunc(r.Packages.Packages, func(p apt.Package) bool { return rePython().MatchString(p.Name) }))
+		slices.ContainsFunc(r.Packages.Packages, func(p apt.Package) bool { return rePython().MatchString(p.Name) }) ||
+		slices.ContainsFunc(r.Packages.Removed, func(g apt.Removal) bool { return rePython().MatchString(g.Name) }))
 }
 
 // grow lists what the parent holds once the packages are installed.

@@ -19,6 +19,7 @@ import (
 func (i *installer) commands(e *entry) map[string]script.Command {
 	all := map[string]script.Command{
 		"dpkg": i.dpkg, "dpkg-query": i.query, "dpkg-statoverride": i.statoverride, "dpkg-trigger": i.trigger, "dpkg-realpath": i.realpath,
+		"py3clean": i.cleanPython, "pypy3clean": i.cleanPython,
 		"dpkg-divert": func(_ context.Context, c *script.Call) error { return i.diversion(c, e) },
 	}
 	if e.name == "libc6" {
@@ -278,6 +279,54 @@ func (i *installer) trigger(_ context.Context, c *script.Call) error {
 		return c.Usage()
 	}
 	i.pending.activate(rest[0])
+	return nil
+}
+
+// cleanPython is py3clean(1) for a package: what was compiled of its modules goes,
+// in the whole image or below directories.
+func (i *installer) cleanPython(_ context.Context, c *script.Call) error {
+	set, dirs, err := c.Flags("p:vq", "package=:p", "verbose:v", "quiet:q")
+	if err != nil {
+		return err
+	}
+	e := i.find(set["p"])
+	if e == nil {
+		return c.Usage()
+	}
+	files, err := i.list(e.stem())
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		below := func(dir string) bool { return strings.HasPrefix(f, path.Clean(dir)+"/") }
+		if module, ok := strings.CutSuffix(f, ".py"); ok && (len(dirs) == 0 || slices.ContainsFunc(dirs, below)) {
+			if err := i.cleanModule(module); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cleanModule removes what was compiled of one module.
+func (i *installer) cleanModule(module string) error {
+	dir, prefix := path.Join(path.Dir(module), "__pycache__"), path.Base(module)+"."
+	names, err := i.tree.ReadDir(dir)
+	if err != nil {
+		return nil //nolint:nilerr // nothing was compiled there
+	}
+	left := len(names)
+	for _, n := range names {
+		if strings.HasPrefix(n, prefix) && strings.HasSuffix(n, ".pyc") {
+			if err := i.tree.Remove(path.Join(dir, n)); err != nil {
+				return err
+			}
+			left--
+		}
+	}
+	if left == 0 {
+		return i.tree.Remove(dir)
+	}
 	return nil
 }
 

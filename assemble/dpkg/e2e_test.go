@@ -36,19 +36,23 @@ import (
 var sets = []struct {
 	packages string
 	quick    bool
+	before   string // packages that the parent has beside its own
+	gone     string // those of them that have to go
 }{
-	{"git curl libsm6 libxext6", true},
-	{"build-essential", false},
-	{"ffmpeg", false},
-	{"libgl1", false},
-	{"nginx", true},
-	{"openjdk-17-jre-headless", false},
-	{"postgresql-client", false},
-	{"imagemagick", false},
-	{"gdal-bin", false},
-	{"fonts-dejavu fonts-liberation", false},
-	{"openssh-client rsync", true},
-	{"locales", true},
+	{packages: "git curl libsm6 libxext6", quick: true},
+	{packages: "build-essential", quick: false},
+	{packages: "ffmpeg", quick: false},
+	{packages: "libgl1", quick: false},
+	{packages: "nginx", quick: true},
+	{packages: "openjdk-17-jre-headless", quick: false},
+	{packages: "postgresql-client", quick: false},
+	{packages: "imagemagick", quick: false},
+	{packages: "gdal-bin", quick: false},
+	{packages: "fonts-dejavu fonts-liberation", quick: false},
+	{packages: "openssh-client rsync", quick: true},
+	{packages: "locales", quick: true},
+	{packages: "busybox-syslogd", quick: true, before: "rsyslog", gone: "rsyslog"},
+	{packages: "python3-file-magic", before: "python3-magic", gone: "python3-magic"},
 }
 
 // maxPeak bounds the memory that installing a set may take, in bytes.
@@ -74,10 +78,11 @@ func TestE2ESameTree(t *testing.T) {
 		}
 		t.Run(set, func(t *testing.T) {
 			begun := time.Now()
+			e := e.with(t, s.before)
 			want, debs, when := e.reference(t, set)
 			t.Logf("apt-get: %.1f s", time.Since(begun).Seconds())
 			begun = time.Now()
-			got, report := e.ours(t, set, debs, when)
+			got, report := e.ours(t, set, debs, dpkg.Options{Scripts: dpkg.Native, Time: when, Remove: strings.Fields(s.gone)})
 			t.Logf("this package, dpkg's and apt's own checks: %.1f s", time.Since(begun).Seconds())
 			for _, line := range report.Lines() {
 				t.Log(line)
@@ -107,6 +112,40 @@ func newChroots(t *testing.T, dir string) *chroots {
 	return &chroots{dir: dir, parent: layersOf(t, out)[0]}
 }
 
+// with returns e with a parent in which packages were installed by apt-get.
+func (e *chroots) with(t *testing.T, packages string) *chroots {
+	t.Helper()
+	if packages == "" {
+		return e
+	}
+	grown := &chroots{dir: e.dir, parent: filepath.Join(e.dir, "with-"+strings.ReplaceAll(packages, " ", "+")+".tar.gz")}
+	if _, err := os.Stat(grown.parent); err == nil {
+		return grown
+	}
+	root := e.online(t)
+	chroot(t, root, append([]string{"apt-get", "install", "-y", "--no-install-recommends"}, strings.Fields(packages)...)...)
+	chroot(t, root, "apt-get", "clean")
+	made := filepath.Join(t.TempDir(), "parent")
+	run(t, exec.Command("tar", "-C", root, "--xattrs", "--exclude=./dev/*", "--exclude=./var/lib/apt/lists/*", "-I", "gzip -1", "-cf", made, "."))
+	run(t, exec.Command("mv", made, grown.parent))
+	return grown
+}
+
+// online makes a root in which apt-get can fetch packages.
+func (e *chroots) online(t *testing.T) string {
+	t.Helper()
+	root, shared := e.root(t, ""), filepath.Join(e.dir, "lists")
+	must(t, os.MkdirAll(shared, 0o755))
+	run(t, exec.Command("cp", "/etc/resolv.conf", filepath.Join(root, "etc/resolv.conf")))
+	if list, err := filepath.Glob(shared + "/*Packages*"); err == nil && len(list) > 0 {
+		run(t, exec.Command("cp", "-a", shared+"/.", filepath.Join(root, "var/lib/apt/lists")))
+	} else {
+		chroot(t, root, "apt-get", "update")
+		run(t, exec.Command("cp", "-a", filepath.Join(root, "var/lib/apt/lists")+"/.", shared))
+	}
+	return root
+}
+
 // reference installs a set with apt-get, and returns the tree, the packages and
 // the time: adduser notes the day.
 func (e *chroots) reference(t *testing.T, set string) (map[string]node, []string, int64) {
@@ -118,16 +157,7 @@ func (e *chroots) reference(t *testing.T, set string) (map[string]node, []string
 		must(t, json.Unmarshal(b, &tree))
 	} else {
 		must(t, os.MkdirAll(kept, 0o755))
-		root := e.root(t, "")
-		shared := filepath.Join(e.dir, "lists")
-		must(t, os.MkdirAll(shared, 0o755))
-		run(t, exec.Command("cp", "/etc/resolv.conf", filepath.Join(root, "etc/resolv.conf")))
-		if list, err := filepath.Glob(shared + "/*Packages*"); err == nil && len(list) > 0 {
-			run(t, exec.Command("cp", "-a", shared+"/.", filepath.Join(root, "var/lib/apt/lists")))
-		} else {
-			chroot(t, root, "apt-get", "update")
-			run(t, exec.Command("cp", "-a", filepath.Join(root, "var/lib/apt/lists")+"/.", shared))
-		}
+		root := e.online(t)
 		must(t, syscall.Mount("proc", root+"/proc", "proc", 0, "")) // Java asks it where it is
 		unmount := func() { _ = syscall.Unmount(root+"/proc", syscall.MNT_DETACH) }
 		t.Cleanup(unmount)
@@ -196,9 +226,9 @@ func apply(t *testing.T, root, layer string) {
 
 // ours installs the packages with this package, and returns the tree after
 // dpkg and apt have looked at it.
-func (e *chroots) ours(t *testing.T, set string, debs []string, when int64) (map[string]node, *dpkg.Report) {
+func (e *chroots) ours(t *testing.T, set string, debs []string, o dpkg.Options) (map[string]node, *dpkg.Report) {
 	t.Helper()
-	layer, report := e.install(t, set, debs, dpkg.Options{Scripts: dpkg.Native, Time: when})
+	layer, report := e.install(t, set, debs, o)
 	root := e.root(t, layer)
 	tree := walk(t, root)
 	audit(t, root)

@@ -11,7 +11,6 @@ package dpkg
 import (
 	"context"
 	"fmt"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +38,8 @@ const (
 // Options say how packages are installed.
 type Options struct {
 	Scripts string // Native, None or RequireAll
+	// Remove names packages that go before the others come.
+	Remove []string
 	// Unconfigured are packages that count as configured even if their scripts
 	// didn't run.
 	Unconfigured []string
@@ -84,12 +85,15 @@ type installer struct {
 	alone   bool // there is no dpkg, but a file for each package
 }
 
-// Install installs packages into tree. They are complete: what they depend on
-// is among them or in the tree. What it did is in the tree, and told in the
+// Install removes and installs packages in tree. What is there then is complete:
+// what packages depend on is there. What it did is in the tree, and told in the
 // report.
 func Install(ctx context.Context, tree *overlay.Tree, packages []Package, o Options) (*Report, error) {
 	i := &installer{o: o, report: &Report{}}
 	if err := i.prepare(tree, packages); err != nil {
+		return nil, err
+	}
+	if err := i.removeAll(ctx); err != nil {
 		return nil, err
 	}
 	if i.alone {
@@ -293,21 +297,10 @@ func (i *installer) removeInfo(p *pack) error {
 	if p.before == nil {
 		return nil
 	}
-	names, err := i.tree.ReadDir(infoDir)
-	if err != nil {
-		return err
+	if stem := p.before.stem(); stem != p.stem() {
+		return i.dropInfo(stem)
 	}
-	stem := p.before.stem()
-	for _, n := range names {
-		ext := path.Ext(n)
-		if strings.TrimSuffix(n, ext) != stem || ext == ".list" && stem == p.stem() {
-			continue
-		}
-		if err := i.tree.Remove(infoDir + n); err != nil {
-			return err
-		}
-	}
-	return nil
+	return i.dropInfo(p.stem(), ".list")
 }
 
 // finish writes what the database learned.

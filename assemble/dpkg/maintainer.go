@@ -286,6 +286,7 @@ func (s Script) need() string {
 // A Report says what was done with the scripts of packages.
 type Report struct {
 	Packages int      `json:"packages"`
+	Removed  []string `json:"removed,omitempty"` // names
 	Scripts  []Script `json:"scripts"`
 	Notes    []string `json:"notes,omitempty"` // about files that were left as they are
 }
@@ -310,21 +311,29 @@ func (r *Report) Lines() []string {
 		}
 		switch {
 		case !s.Ran:
-			failed = append(failed, fmt.Sprintf("%s: %s NOT run (needs: %s). %s", s.Package, s.Kind, s.Needs, unconfigured(s)))
+			failed = append(failed, fmt.Sprintf("%s: %s NOT run (needs: %s). %s", s.Package, s.Kind, s.Needs, r.consequence(s)))
 		case len(s.Skipped) > 0:
 			skips = append(skips, fmt.Sprintf("%s (%s)", s.Package, strings.Join(s.Skipped, "; ")))
 		}
 	}
 	line := fmt.Sprintf("%d packages, %d of %d postinst run", r.Packages, ran, total)
+	if len(r.Removed) > 0 {
+		line += ", removed: " + strings.Join(slices.Sorted(slices.Values(r.Removed)), ", ")
+	}
 	if len(skips) > 0 {
 		line += ", with skips: " + strings.Join(skips, ", ")
 	}
 	return append(append([]string{line}, failed...), r.Notes...)
 }
 
-func unconfigured(s Script) string {
-	if s.Kind == "postinst triggered" {
+// consequence says what it means that a script did not run.
+func (r *Report) consequence(s Script) string {
+	switch {
+	case s.Kind == "postinst triggered":
 		return "Its trigger is left undone"
+	case slices.Contains(r.Removed, s.Package):
+		return "The package is removed, what the script would have undone is not"
+	default:
+		return "The package is unpacked, not configured"
 	}
-	return "The package is unpacked, not configured"
 }

@@ -39,7 +39,7 @@ func epoch(created int64) time.Time {
 // packages installs the packages of a, and tells what was not done as dpkg
 // would.
 func (l *layer) packages(ctx context.Context, a plan.Apt) error {
-	if len(a.Debs) == 0 {
+	if len(a.Debs)+len(a.Gone) == 0 {
 		return nil
 	}
 	unpacked, err := l.unpack(ctx, a.Debs)
@@ -52,6 +52,9 @@ func (l *layer) packages(ctx context.Context, a plan.Apt) error {
 	}
 	tree := overlay.New(view)
 	o := dpkg.Options{Scripts: a.Scripts, Unconfigured: a.Unconfigured, Time: a.Created}
+	for _, g := range a.Gone {
+		o.Remove = append(o.Remove, g.Name)
+	}
 	report, err := dpkg.Install(ctx, tree, unpacked, o)
 	if err != nil {
 		return err

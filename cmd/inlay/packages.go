@@ -86,6 +86,9 @@ func printDebs(w io.Writer, r *apt.Resolved) {
 		}
 		t.row("  "+p.Name, version, inBytes(p.Size), p.Why.String())
 	}
+	for _, g := range r.Removed {
+		t.row("  "+g.Name, g.Version+" → removed", "", g.Why.String())
+	}
 	fmt.Fprintf(w, "%s to install, %s to download unless they are in the cache\n", count(len(r.Packages), "package"), inBytes(size))
 	t.print(w)
 }

@@ -21,7 +21,8 @@ import (
 // bookworm: "archive DIR PACKAGE...". A package is NAME=VERSION[:DEPENDENCY,...],
 // with "!" at its end one that is essential. It has a file /usr/share/NAME/file,
 // and NAME says more: python3 brings a Python, users an account, and the
-// postinst of odd needs a command that nobody knows. The key of the archive is
+// postinst of odd needs a command that nobody knows, and rival can't be together with
+// other. The key of the archive is
 // in DIR.asc and in the variable KEY, and stays the same within a script.
 func archiveCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
@@ -58,7 +59,7 @@ func writeArchive(dir string, key *archivetest.Key, packages []string) error {
 			return err
 		}
 		fmt.Fprintf(&index, "Package: %s\nVersion: %s\nArchitecture: all\nInstalled-Size: 10\n%sFilename: %s\nSize: %d\nSHA256: %x\n\n",
-			name, version, archiveFields(depends, essential), file, len(raw), sha256.Sum256(raw))
+			name, version, archiveFields(name, depends, essential), file, len(raw), sha256.Sum256(raw))
 	}
 	text, err := key.Armoured()
 	if err != nil {
@@ -74,19 +75,22 @@ func writeArchive(dir string, key *archivetest.Key, packages []string) error {
 	return suite.Write(filepath.Join(dir, "dists", "bookworm"), key)
 }
 
-func archiveFields(depends string, essential bool) (fields string) {
+func archiveFields(name, depends string, essential bool) (fields string) {
 	if depends != "" {
 		fields = "Depends: " + strings.ReplaceAll(depends, ",", ", ") + "\n"
 	}
 	if essential {
 		fields += "Essential: yes\n"
 	}
+	if name == "rival" {
+		fields += "Conflicts: other\n"
+	}
 	return fields
 }
 
 func archivePackage(name, version, depends string, essential bool) debtest.Deb {
 	d := debtest.Deb{
-		Name: name, Version: version, Arch: "all", Fields: archiveFields(depends, essential),
+		Name: name, Version: version, Arch: "all", Fields: archiveFields(name, depends, essential),
 		Files: []debtest.File{
 			{Name: "./"}, {Name: "./usr/"}, {Name: "./usr/share/"}, {Name: "./usr/share/" + name + "/"},
 			{Name: "./usr/share/" + name + "/file", Body: name + " " + version + "\n"},

@@ -140,8 +140,8 @@ func (s *System) Resolve(words []string) (*Resolved, error) {
 		return nil, &ConflictError{Requested: slices.Clone(words), Problems: problems}
 	}
 	r, err := s.resolved(words)
-	if err == nil && len(r.Removed) > 0 && !s.remove {
-		return nil, &RemovalError{r.Removed}
+	if err == nil && len(r.Removed) > 0 && (!s.remove || s.status.alone) {
+		return nil, &RemovalError{r.Removed, s.status.alone}
 	}
 	return r, err
 }

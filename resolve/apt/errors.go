@@ -115,6 +115,7 @@ func (e *ConflictError) Hint() string {
 // RemovalError reports packages of the parent that would have to go.
 type RemovalError struct {
 	Removed []Removal
+	Never   bool // also where removing is allowed: the parent has no dpkg
 }
 
 func (e *RemovalError) Error() string {
@@ -127,5 +128,9 @@ func (e *RemovalError) Error() string {
 
 // Hint says how to do without.
 func (e *RemovalError) Hint() string {
-	return "leave out the package that is in conflict with them, or name a `parent_image` without them"
+	const other = "leave out the package that is in conflict with them, or name a `parent_image` without them"
+	if e.Never {
+		return other
+	}
+	return "write `apt.allow_remove: true` to remove them, " + other
 }

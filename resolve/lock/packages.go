@@ -12,10 +12,18 @@ import (
 // Packages are the Debian packages that were asked for, and what they came to in
 // the locked parent.
 type Packages struct {
-	Requested  []string `yaml:"requested"` // as the settings have them
-	Recommends bool     `yaml:"recommends,omitempty"`
-	Sources    []Source `yaml:"sources,omitempty"` // that were trusted; for people
-	Debs       []Deb    `yaml:"debs,omitempty"`    // sorted by name
+	Requested   []string `yaml:"requested"` // as the settings have them
+	Recommends  bool     `yaml:"recommends,omitempty"`
+	AllowRemove bool     `yaml:"allowRemove,omitempty"`
+	Sources     []Source `yaml:"sources,omitempty"` // that were trusted; for people
+	Debs        []Deb    `yaml:"debs,omitempty"`    // sorted by name
+	Gone        []Gone   `yaml:"gone,omitempty"`    // sorted by name
+}
+
+// A Gone package is one of the parent that is removed.
+type Gone struct {
+	Name    string `yaml:"name"`
+	Version string `yaml:"version"`
 }
 
 // A Source is an index of packages.
@@ -53,6 +61,9 @@ func (p *Packages) changes(now *Packages) []string {
 	if len(out) == 0 && was.Recommends != is.Recommends {
 		out = append(out, "`apt.recommends`")
 	}
+	if len(out) == 0 && was.AllowRemove != is.AllowRemove {
+		out = append(out, "`apt.allow_remove`")
+	}
 	return out
 }
 
@@ -66,6 +77,12 @@ func (c *checker) packages(p *Packages, at []any) {
 	in := func(keys ...any) []any { return append(append([]any(nil), at...), keys...) }
 	c.want(len(p.Requested) > 0, "it has packages that nobody asked for", at...)
 	seen := map[string]bool{}
+	for i, g := range p.Gone {
+		c.want(!seen[g.Name], "a second package "+g.Name, in("gone", i)...)
+		seen[g.Name] = true
+		c.want(debNameForm().MatchString(g.Name), fmt.Sprintf("%q is not the name of a package", g.Name), in("gone", i, "name")...)
+		c.want(debVersionForm().MatchString(g.Version), fmt.Sprintf("%q is not a version", g.Version), in("gone", i, "version")...)
+	}
 	for i, d := range p.Debs {
 		c.want(!seen[d.Name], "a second package "+d.Name, in("debs", i)...)
 		seen[d.Name] = true

@@ -22,8 +22,15 @@ type Apt struct {
 	// Unconfigured are packages that count as configured even if their scripts
 	// did not run, sorted.
 	Unconfigured []string `json:"acceptUnconfigured,omitempty"`
-	Created      int64    `json:"created"` // no file is later, in seconds since 1970; 0: no bound
-	Debs         []Deb    `json:"debs"`    // sorted by name and architecture
+	Created      int64    `json:"created"`        // no file is later, in seconds since 1970; 0: no bound
+	Debs         []Deb    `json:"debs"`           // sorted by name and architecture
+	Gone         []Gone   `json:"gone,omitempty"` // sorted by name
+}
+
+// A Gone package is one of the parent that is removed.
+type Gone struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
 }
 
 // A Deb is a Debian package to download and install.
@@ -52,7 +59,7 @@ func (a *Apt) since(old Stage) []string {
 		if o.Apt == nil {
 			continue
 		}
-		out := debDiff(o.Apt.Debs, a.Debs)
+		out := append(debDiff(o.Apt.Debs, a.Debs), goneDiff(o.Apt.Gone, a.Gone)...)
 		if o.Apt.Scripts != a.Scripts || !slices.Equal(o.Apt.Unconfigured, a.Unconfigured) {
 			out = append(out, "scripts "+o.Apt.Scripts+" → "+a.Scripts)
 		}
@@ -65,6 +72,21 @@ func (a *Apt) since(old Stage) []string {
 		return out
 	}
 	return []string{"new"}
+}
+
+// goneDiff says which packages of the parent go now, and which stay now.
+func goneDiff(old, now []Gone) (out []string) {
+	for _, g := range now {
+		if !slices.Contains(old, g) {
+			out = append(out, g.Name+" "+g.Version+" of the parent removed")
+		}
+	}
+	for _, g := range old {
+		if !slices.Contains(now, g) {
+			out = append(out, g.Name+" "+g.Version+" of the parent kept")
+		}
+	}
+	return out
 }
 
 // debDiff says which packages are not the ones of that name there were.

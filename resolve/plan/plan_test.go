@@ -253,6 +253,7 @@ func TestApt(t *testing.T) {
 		{"an upgrade", func(a *plan.Apt) { a.Debs[0].Version, a.Debs[0].Digest = "2", "sha256:cc" }, []string{"curl 1 → 2"}},
 		{"one more, one less", func(a *plan.Apt) { a.Debs[1].Name = "libc7" }, []string{"libc7 1 added", "libc6 1 left"}},
 		{"who asked", func(a *plan.Apt) { a.Debs[1].Auto = false }, []string{"libc6: whether it was asked for"}},
+		{"what goes", func(a *plan.Apt) { a.Gone = []plan.Gone{{Name: "wget", Version: "2"}} }, []string{"wget 2 of the parent removed"}},
 		{"the parent", func(a *plan.Apt) { a.Parent = plan.Tree([]string{"sha256:1", "sha256:2"}) }, []string{"the parent changed"}},
 		{"the scripts", func(a *plan.Apt) { a.Scripts = "none" }, []string{"scripts native → none"}},
 		{"the time", func(a *plan.Apt) { a.Created = 1 }, []string{"the time of the files changed (SOURCE_DATE_EPOCH)"}},

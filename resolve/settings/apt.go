@@ -17,6 +17,7 @@ type Apt struct {
 	Keyring      string   // path of a file with the keys of a parent made of packages; "" is what this machine trusts
 	Sources      []AptSource
 	Recommends   bool     // also what packages recommend
+	AllowRemove  bool     // packages of the parent may go for others
 	Scripts      string   // "native", "none" or "require-all"; "" is native
 	Unconfigured []string // packages that count as configured even if their scripts did not run
 }
@@ -74,6 +75,10 @@ func aptFields() []field {
 			Name: "apt.recommends", Type: "boolean", Default: "false", Example: "true",
 			Doc: "Install also what packages recommend.",
 		}, "", func(l *loader, s setting) (err error) { l.docker.Apt.Recommends, err = s.boolean(); return err }},
+		{Field{
+			Name: "apt.allow_remove", Type: "boolean", Default: "false", Example: "true",
+			Doc: "Remove packages of the parent that can't be together with those that are installed, as apt would; without it that is an error, which names them.",
+		}, "", func(l *loader, s setting) (err error) { l.docker.Apt.AllowRemove, err = s.boolean(); return err }},
 		{
 			Field{
 				Name: "apt.scripts", Type: "string", Default: "native", Example: "require-all", Values: []string{"native", "none", "require-all"},

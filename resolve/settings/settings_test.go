@@ -64,6 +64,7 @@ settings:
       keyring: keys.gpg
       sources: [{url: http://apt.example/x, suites: [a, b], components: main, key: x.asc}, {url: file:///srv/flat, suites: ./, key: y.gpg}]
       recommends: yes
+      allow_remove: yes
       scripts: require-all
       accept_unconfigured: [tex-common]
     python: /opt/py/bin/../bin/python3
@@ -118,7 +119,7 @@ func TestLoad(t *testing.T) {
 				{Field: "indexes[1]", Name: "corp", URL: "https://b.example/simple", Default: true, Auth: "env:CORP"},
 			},
 			Apt: settings.Apt{
-				Packages: []string{"git", "curl=7.88.1-10"}, Mirror: "https://mirror.example/debian", Keyring: "keys.gpg", Recommends: true,
+				Packages: []string{"git", "curl=7.88.1-10"}, Mirror: "https://mirror.example/debian", Keyring: "keys.gpg", Recommends: true, AllowRemove: true,
 				Sources: []settings.AptSource{
 					{Field: "apt.sources[0]", URL: "http://apt.example/x", Suites: []string{"a", "b"}, Components: []string{"main"}, Key: "x.asc"},
 					{Field: "apt.sources[1]", URL: "file:///srv/flat", Suites: []string{"./"}, Key: "y.gpg"},
