@@ -33,7 +33,8 @@ const (
 // don't say whether they ask, it tells what is not installed.
 func detect(req Request) (Request, error) {
 	s := *req.Settings
-	if len(s.Requirements) > 0 || s.RequirementsFile != "" || s.Pyproject != "" || s.Detection == settings.DetectionOff {
+	local := s.Local.Way != "" || len(s.Local.Command) > 0
+	if len(s.Requirements) > 0 || s.RequirementsFile != "" || s.Pyproject != "" || local || s.Detection == settings.DetectionOff {
 		return req, nil
 	}
 	for _, name := range []string{requirementsFile, projectFile} {
@@ -61,6 +62,69 @@ func detect(req Request) (Request, error) {
 	return req, nil
 }
 
+// Locals list what a Python of this machine has, as a requirements file;
+// *pyproject.Exporter does.
+type Locals interface {
+	Local(ctx context.Context, l pyproject.Local) (text string, err error)
+}
+
+// groupsBefore returns the requirements that come before those of the settings:
+// what this machine's Python has, what nobody wrote, and the project's
+// (spec/zenml.md section 2.4).
+func groupsBefore(ctx context.Context, req Request) ([]python.Group, error) {
+	groups, err := replicated(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range req.Groups {
+		lines, err := reqfile.Reader{}.List(g.Name, g.Requirements)
+		if err != nil {
+			return nil, err
+		}
+		if len(lines.Lines) > 0 {
+			groups = append(groups, lines)
+		}
+	}
+	project, err := exported(ctx, req)
+	return append(groups, project...), err
+}
+
+// replicated returns what this machine's Python has.
+func replicated(ctx context.Context, req Request) ([]python.Group, error) {
+	s := req.Settings
+	if s.Local.Way == "" && len(s.Local.Command) == 0 {
+		return nil, nil
+	}
+	dir, err := filepath.Abs(req.Context)
+	if err != nil {
+		return nil, err
+	}
+	text, err := req.Locals.Local(ctx, pyproject.Local{Way: s.Local.Way, Command: s.Local.Command, Dir: dir})
+	if err != nil {
+		return nil, fmt.Errorf("reading requirements: %w", err)
+	}
+	r := reqfile.Reader{Open: openFile, Dir: dir, Lookup: req.Lookup}
+	return group(r, "the packages of this machine's Python", text, fixLocal)
+}
+
+// fixLocal is what helps where this machine's Python has what no image can
+// install, such as a project that is being worked on.
+const fixLocal = "give a command that leaves it out, such as `replicate_local_python_environment: [pip, freeze, --exclude-editable]`, or list what the image needs in `requirements`"
+
+// group returns the requirements that a command printed, as one group if there
+// are any. A line that can't be installed is an error with the fix.
+func group(r reqfile.Reader, name, text, fix string) ([]python.Group, error) {
+	g, err := r.Text(name, strings.NewReader(text))
+	var bad *python.RequirementError
+	if errors.As(err, &bad) {
+		bad.Fix = fix
+	}
+	if err != nil || len(g.Lines) == 0 {
+		return nil, err
+	}
+	return []python.Group{g}, nil
+}
+
 // exported returns the requirements of the project that the settings name.
 func exported(ctx context.Context, req Request) ([]python.Group, error) {
 	name := req.Settings.Pyproject
@@ -80,18 +144,7 @@ func exported(ctx context.Context, req Request) ([]python.Group, error) {
 		return nil, err
 	}
 	r := reqfile.Reader{Open: openFile, Dir: dir, Lookup: req.Lookup}
-	g, err := r.Text("the export of "+name, strings.NewReader(text))
-	var bad *python.RequirementError
-	if errors.As(err, &bad) {
-		bad.Fix = fixExport
-	}
-	if err != nil {
-		return nil, err
-	}
-	if len(g.Lines) == 0 {
-		return nil, nil
-	}
-	return []python.Group{g}, nil
+	return group(r, "the export of "+name, text, fixExport)
 }
 
 // fixExport is what helps where the project's own tool lists what can't be

@@ -41,12 +41,17 @@ type Request struct {
 	Lock     Lock      // the lock file
 	Now      time.Time // decides which indexes of packages are too old
 
+	// Groups are requirements that nobody wrote: what the stack, a deployer and
+	// integrations need. They come before those of the project.
+	Groups []Group
+
 	Index     *index.Set       // the package indexes; nil asks the installer's own
 	arguments python.Arguments // of the settings, for the installer
 
 	Images   Images
 	Python   Python
 	Projects Projects
+	Locals   Locals
 	Packages Packages
 	Answers  Store                        // keeps what packages came to
 	Host     func() (*setup.Setup, error) // how apt is set up on this machine, for images without a parent; nil: not at all
@@ -66,6 +71,12 @@ type Request struct {
 	Default func() (image, why string)
 	// Progress is told of tasks; nil shows none.
 	Progress func(task string, total int64) (add func(int64), done func(error))
+}
+
+// A Group is a list of requirements with a name for messages.
+type Group struct {
+	Name         string
+	Requirements []string
 }
 
 // Images opens images by name; *source.Images does.
@@ -119,11 +130,11 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 		return err
 	})
 	g.Go(func() (err error) {
-		project, err := exported(ctx, req)
+		before, err := groupsBefore(ctx, req)
 		if err != nil {
 			return err
 		}
-		groups = append(project, groups...) // what the settings list wins
+		groups = append(before, groups...) // what the settings list wins
 		return r.environment(ctx, req, groups)
 	})
 	if err := g.Wait(); err != nil {

@@ -89,6 +89,7 @@ cmd/inlay -> resolve
 cmd/inlay -> resolve/apt
 cmd/inlay -> resolve/apt/archive
 cmd/inlay -> resolve/apt/setup
+cmd/inlay -> resolve/catalog
 cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/index
 cmd/inlay -> resolve/lock
@@ -140,6 +141,7 @@ resolve/apt/archive -> resolve/apt/setup
 resolve/apt/archive/archivetest -> nothing
 resolve/apt/deb822 -> nothing
 resolve/apt/setup -> resolve/apt/deb822
+resolve/catalog -> layers/pattern
 resolve/compare -> layers
 resolve/compare -> resolve/parent
 resolve/egress -> cache/fetch
@@ -151,6 +153,7 @@ resolve/parent -> layers/pattern
 resolve/parent -> resolve/apt/setup
 resolve/parent -> resolve/plan
 resolve/parent/parenttest -> nothing
+resolve/pipeline -> resolve/catalog
 resolve/pipeline -> resolve/settings
 resolve/plan -> nothing
 resolve/pyproject -> layers/pattern

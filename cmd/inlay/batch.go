@@ -35,11 +35,18 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 	if err != nil {
 		return nil, err
 	}
-	images, err := imagesOf(c, run)
+	o, err := readStack(run.Pipeline, context)
+	if err != nil {
+		return nil, err
+	}
+	images, err := imagesOf(c, run, o)
 	if err != nil {
 		return nil, err
 	}
 	b := &batch{show: display(c), whole: len(c.StringSlice("step")) == 0}
+	for _, flavor := range o.Stack.Unknown(o.Catalog) {
+		b.show.Note(fmt.Sprintf("note: the stack's %s is not in the catalog and names no requirements: it adds none", flavor))
+	}
 	for _, w := range warnings {
 		b.show.Note("warning: " + w.String())
 	}
@@ -61,13 +68,16 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 }
 
 // imagesOf returns the images that the flags ask for.
-func imagesOf(c *cli.Context, run *settings.Run) ([]pipeline.Image, error) {
-	only := c.StringSlice("step")
-	images, err := pipeline.Images(run, only)
+func imagesOf(c *cli.Context, run *settings.Run, o pipeline.Options) ([]pipeline.Image, error) {
+	o.Only = c.StringSlice("step")
+	images, err := pipeline.Images(run, o)
 	if err != nil {
 		return nil, err
 	}
-	if c.String("plan") != "" && len(only) == 0 {
+	if len(images) == 0 {
+		return nil, run.Pipeline.TopError("stack", "it runs no step in a container, so there is no image to make", "leave `stack` out, or name a stack with an orchestrator such as kubernetes")
+	}
+	if c.String("plan") != "" && len(o.Only) == 0 {
 		images = images[:1]
 	}
 	if len(images) == 1 {

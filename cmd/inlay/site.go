@@ -171,6 +171,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 	if err != nil {
 		return resolve.Request{}, err
 	}
+	exporter := j.site.exporter(j.show, j.index.Hidden())
 	return resolve.Request{
 		Settings: j.settings,
 		Context:  j.context,
@@ -189,7 +190,9 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Host:     hostApt,
 		Root:     j.madeOf,
 		Python:   j.site.python,
-		Projects: j.site.exporter(j.show, j.index.Hidden()),
+		Projects: exporter,
+		Locals:   exporter,
+		Groups:   j.groups(),
 		Packages: j.site.apt,
 		Answers:  values(j.site.cache, cache.Resolutions),
 		Make:     j.image,

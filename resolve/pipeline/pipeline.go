@@ -1,64 +1,191 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pipeline says which images the steps of a pipeline run in. Steps
-// whose settings ask for the same image share one.
+// Package pipeline says which images a pipeline needs on a stack, and what the
+// stack adds to them. Steps whose settings ask for the same image share one.
 package pipeline
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/xrash/smetrics"
 
+	"inlay/resolve/catalog"
 	"inlay/resolve/settings"
 )
 
 // orchestrator is the key of the images that an orchestrator runs steps in.
 const orchestrator = "orchestrator"
 
+// deployer is the key of the image that serves a pipeline.
+const deployer = "deployer"
+
 // An Image is one that a pipeline needs.
 type Image struct {
-	Keys     []string // what ZenML calls the build: "orchestrator", "train.orchestrator"
+	Keys     []string // what ZenML calls the builds: "orchestrator", "train.orchestrator"
 	Steps    []string // that run in it, as far as the file names them
 	Settings *settings.Docker
+	Groups   []Group // requirements that the settings don't list, in the order in which they are installed
+}
+
+// A Group is a list of requirements.
+type Group struct {
+	Name         string
+	Requirements []string
+}
+
+// Options say which images are wanted, and where the pipeline runs.
+type Options struct {
+	Only    []string // steps: only the images that these run in
+	Catalog *catalog.Catalog
+	Stack   *catalog.Stack // nil for one that runs steps in containers and needs nothing
 }
 
 // Name is the first key: what an image goes by among those of its pipeline.
-func (i Image) Name() string { return i.Keys[0] }
+func (i Image) Name() string {
+	if len(i.Keys) == 0 {
+		return ""
+	}
+	return i.Keys[0]
+}
 
 // Step is the step that an image is named after, "" for the pipeline's own.
 func (i Image) Step() string {
-	if len(i.Keys) == 0 || i.Keys[0] == orchestrator {
+	step, _, ofStep := strings.Cut(i.Name(), ".")
+	if !ofStep {
 		return ""
 	}
-	return i.Steps[0]
+	return step
 }
 
 // Images returns the images of a pipeline: its own, which steps run in that the
-// file doesn't name, and those of steps whose settings differ, in the order of
-// the file. With names of steps, it returns only those that these run in.
-func Images(run *settings.Run, only []string) ([]Image, error) {
-	if err := check(run, only); err != nil {
+// file doesn't name, those of steps whose settings differ, in the order of the
+// file, and that of the stack's deployer (spec/zenml.md section 2.1). With names
+// of steps, it returns only those that these run in.
+func Images(run *settings.Run, o Options) ([]Image, error) {
+	if err := check(run, o.Only); err != nil {
 		return nil, err
 	}
-	all := []Image{{Keys: []string{orchestrator}, Settings: run.Pipeline}}
+	all := o.ofSteps(run)
+	if o.deploys() && !run.Pipeline.NoDeployment {
+		all = append(all, Image{Keys: []string{deployer}, Settings: run.Pipeline.Called(deployer)})
+	}
+	if len(all) > 1 && all[0].Name() == orchestrator {
+		all[0].Settings = all[0].Settings.Called(orchestrator) // it must be told from the others
+	}
+	if len(o.Only) > 0 {
+		all = slices.DeleteFunc(all, func(im Image) bool {
+			return !slices.ContainsFunc(o.Only, func(name string) bool { return slices.Contains(im.Steps, name) })
+		})
+	}
+	for i := range all {
+		if err := o.complete(&all[i]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// ofSteps returns the images that steps run in.
+func (o Options) ofSteps(run *settings.Run) []Image {
+	var all []Image
+	orchestrated := o.orchestrates()
+	if orchestrated {
+		all = []Image{{Keys: []string{orchestrator}, Settings: run.Pipeline}}
+	}
 	for _, s := range run.Steps {
+		keys := o.operators(s)
+		if orchestrated {
+			keys = append([]string{orchestrator}, keys...)
+		}
+		if len(keys) == 0 {
+			continue // it runs without a container
+		}
 		i := slices.IndexFunc(all, func(im Image) bool { return im.Settings.Same(s.Docker) })
 		if i < 0 {
-			all, i = append(all, Image{Settings: s.Docker}), len(all)
+			all, i = append(all, Image{Settings: s.Docker.Called(keys[0])}), len(all)
 		}
-		if i > 0 {
-			all[i].Keys = append(all[i].Keys, s.Name+"."+orchestrator)
+		for _, key := range keys {
+			if all[i].Name() != key {
+				all[i].Keys = append(all[i].Keys, s.Name+"."+key)
+			}
 		}
 		all[i].Steps = append(all[i].Steps, s.Name)
 	}
-	if len(only) == 0 {
-		return all, nil
+	return all
+}
+
+// orchestrates reports whether the stack runs steps in containers.
+func (o Options) orchestrates() bool {
+	return o.Stack == nil || slices.ContainsFunc(o.Stack.Of("orchestrator"), func(x catalog.Component) bool {
+		return slices.Contains(o.Catalog.Orchestrators, x.Flavor)
+	})
+}
+
+// deploys reports whether the stack has a deployer that runs in a container.
+func (o Options) deploys() bool {
+	return o.Stack != nil && slices.ContainsFunc(o.Stack.Of(deployer), func(x catalog.Component) bool {
+		return slices.Contains(o.Catalog.Deployers, x.Flavor)
+	})
+}
+
+// operators returns the keys of the builds for the operator that a step uses.
+func (o Options) operators(s settings.Step) (keys []string) {
+	if s.Operator == "" || o.Stack == nil {
+		return nil
 	}
-	return slices.DeleteFunc(all, func(im Image) bool {
-		return !slices.ContainsFunc(only, func(name string) bool { return slices.Contains(im.Steps, name) })
-	}), nil
+	for _, x := range o.Stack.Of("step_operator") {
+		if key, ok := o.Catalog.StepOperators[x.Flavor]; ok && (s.Operator == "true" || s.Operator == x.Name) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// complete adds to an image what the stack, the deployer and integrations need.
+func (o Options) complete(im *Image) error {
+	var packages []string
+	add := func(name string, n catalog.Needs) {
+		packages = append(packages, n.AptPackages...)
+		if len(n.Requirements) > 0 {
+			im.Groups = append(im.Groups, Group{Name: name, Requirements: n.Requirements})
+		}
+	}
+	if o.Stack != nil && !im.Settings.NoStack {
+		n, err := o.Stack.Needs(o.Catalog)
+		if err != nil {
+			return err
+		}
+		add("the stack's requirements", n)
+	}
+	if im.Keys[0] == deployer {
+		add("the deployer's requirements", catalog.Needs{Requirements: slices.Sorted(slices.Values(o.Catalog.Deployment))})
+	}
+	if len(im.Settings.Integrations) > 0 {
+		n, err := o.integrations(im.Settings)
+		if err != nil {
+			return err
+		}
+		add("the requirements of integrations", n)
+	}
+	im.Settings = im.Settings.With(packages)
+	if o.Stack != nil {
+		im.Settings = im.Settings.In(o.Stack.Registry())
+	}
+	return nil
+}
+
+// integrations returns what the integrations need that settings name.
+func (o Options) integrations(d *settings.Docker) (catalog.Needs, error) {
+	n, err := o.Catalog.Needs(d.Integrations)
+	var unknown *catalog.UnknownError
+	if errors.As(err, &unknown) {
+		i := slices.Index(d.Integrations, unknown.Name)
+		return n, d.FieldError(fmt.Sprintf("required_integrations[%d]", i), unknown.Error(), unknown.Hint())
+	}
+	return n, err
 }
 
 // A StepError reports a step that the settings don't name.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"inlay/resolve/catalog"
 	"inlay/resolve/pipeline"
 	"inlay/resolve/settings"
 )
@@ -21,6 +22,22 @@ func load(t *testing.T, yaml string) *settings.Run {
 		t.Fatal(err)
 	}
 	return run
+}
+
+// options are those for a stack, of which "" is none.
+func options(t *testing.T, stack string, only ...string) pipeline.Options {
+	t.Helper()
+	c, err := catalog.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := pipeline.Options{Only: only, Catalog: c}
+	if stack != "" {
+		if o.Stack, err = catalog.LoadStack("stack.yaml", strings.NewReader("components:\n"+stack), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return o
 }
 
 const file = `
@@ -60,11 +77,20 @@ func TestImages(t *testing.T) {
 		{"of a step that differs in nothing", file, []string{"clean"}, []string{own}},
 		{"of two steps that share it", file, []string{"train", "eval"}, []string{train}},
 		{"of several", file, []string{"serve", "load"}, []string{own, serve}},
+		{
+			"without a name", "steps: {train: {settings: {docker: {user: a}}}}", nil,
+			[]string{"[orchestrator] [] orchestrator", "[train.orchestrator] [train] train-orchestrator"},
+		},
+		{
+			"with a tag", "settings: {docker: {image_tag: x}}\nsteps: {train: {settings: {docker: {user: a}}}}", nil,
+			[]string{"[orchestrator] [] x", "[train.orchestrator] [train] x"},
+		},
+		{"alone without a name", "steps: {train: {}}", nil, []string{"[orchestrator] [train] "}},
 		{"without steps", "name: demo", nil, []string{"[orchestrator] [] demo-orchestrator"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := pipeline.Images(load(t, tt.yaml), tt.only)
+			got, err := pipeline.Images(load(t, tt.yaml), options(t, "", tt.only...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,12 +109,116 @@ func TestManySteps(t *testing.T) {
 	for i := range 200 {
 		fmt.Fprintf(&b, "  s%d: {settings: {docker: {requirements: [pkg%d]}}}\n", i, i%10)
 	}
-	got, err := pipeline.Images(load(t, b.String()), nil)
+	got, err := pipeline.Images(load(t, b.String()), options(t, ""))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 11 || len(got[1].Steps) != 20 {
 		t.Errorf("200 steps with 10 settings need %d images, want 11 with the pipeline's own", len(got))
+	}
+}
+
+// The orchestrators and operators of ZenML, and what is built for them
+// (spec/zenml.md section 2.1).
+func TestStacks(t *testing.T) {
+	const steps = `
+name: demo
+settings: {docker: {parent_image: base}}
+steps:
+  load: {}
+  train: {step_operator: vertex, settings: {docker: {requirements: [torch]}}}
+  eval: {step_operator: true}
+  other: {step_operator: mine}
+`
+	const (
+		kubernetes = "- {type: orchestrator, flavor: kubernetes}\n"
+		local      = "- {type: orchestrator, flavor: local}\n"
+		operators  = "- {type: step_operator, flavor: vertex}\n- {type: step_operator, flavor: sagemaker, name: mine}\n"
+		docker     = "- {type: deployer, flavor: docker}\n"
+	)
+	tests := []struct {
+		name, stack string
+		want        []string
+	}{
+		{"an orchestrator", kubernetes, []string{"[orchestrator] [load eval other] demo-orchestrator", "[train.orchestrator] [train] demo-train-orchestrator"}},
+		{"nothing in a container", local, nil},
+		{"step operators", kubernetes + operators, []string{
+			"[orchestrator eval.vertex_step_operator eval.sagemaker_step_operator other.sagemaker_step_operator] [load eval other] demo-orchestrator",
+			"[train.orchestrator train.vertex_step_operator] [train] demo-train-orchestrator",
+		}},
+		{"step operators alone", local + operators, []string{
+			"[train.vertex_step_operator] [train] demo-train-vertex_step_operator",
+			"[eval.vertex_step_operator eval.sagemaker_step_operator other.sagemaker_step_operator] [eval other] demo-eval-vertex_step_operator",
+		}},
+		{"a deployer", local + docker, []string{"[deployer] [] demo-deployer"}},
+		{"a deployer of no container", local + "- {type: deployer, flavor: local}\n", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := pipeline.Images(load(t, steps), options(t, tt.stack))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, describe(got)); diff != "" {
+				t.Errorf("Images (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestGroups holds what the stack, a deployer and integrations add to an image,
+// and in which order it is installed.
+func TestGroups(t *testing.T) {
+	const stack = "- {type: orchestrator, flavor: kubernetes}\n- {type: deployer, flavor: docker}\n" +
+		"- {type: orchestrator, flavor: vm_aws, requirements: [mine]}\n" +
+		"- {type: container_registry, flavor: default, config: {uri: reg.example, default_repository: team}}\n"
+	stackGroup := pipeline.Group{Name: "the stack's requirements", Requirements: []string{"Jinja2", "kubernetes>=21.7,<26", "mine", "skypilot[aws]>=0.11.0,<0.12.0"}}
+	deployment := pipeline.Group{Name: "the deployer's requirements", Requirements: []string{"Jinja2", "asgiref~=3.10.0", "fastapi", "secure~=1.0.1", "uvicorn"}}
+	integrations := pipeline.Group{Name: "the requirements of integrations", Requirements: []string{"lightgbm>=1.0.0", "scikit-learn"}}
+	tests := []struct {
+		name, docker string
+		want         map[string][]pipeline.Group
+		packages     []string
+	}{
+		{
+			"all", "{required_integrations: [sklearn, lightgbm], apt_packages: [git, rsync]}",
+			map[string][]pipeline.Group{"orchestrator": {stackGroup, integrations}, "deployer": {stackGroup, deployment, integrations}},
+			[]string{"git", "rsync", "openssh-client", "libgomp1"},
+		},
+		{"without the stack's", "{install_stack_requirements: false}", map[string][]pipeline.Group{"orchestrator": nil, "deployer": {deployment}}, nil},
+		{
+			"without a deployer", "{install_deployment_requirements: false}", map[string][]pipeline.Group{"orchestrator": {stackGroup}},
+			[]string{"openssh-client", "rsync"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			images, err := pipeline.Images(load(t, "settings: {docker: "+tt.docker+"}"), options(t, stack))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := map[string][]pipeline.Group{}
+			for _, im := range images {
+				got[im.Name()] = im.Groups
+				if diff := cmp.Diff(tt.packages, im.Settings.Apt.Packages); diff != "" {
+					t.Errorf("the packages of %s (-want +got):\n%s", im.Name(), diff)
+				}
+				if got := im.Settings.Target.Registry + " " + im.Settings.Target.Repository; got != "reg.example team" {
+					t.Errorf("%s goes to %s, want reg.example team", im.Name(), got)
+				}
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("the groups (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestUnknownIntegration(t *testing.T) {
+	_, err := pipeline.Images(load(t, "settings:\n  docker:\n    required_integrations: [s3, sklaern]\n"), options(t, ""))
+	const want = `inlay.yaml:3: settings.docker.required_integrations[1]: no integration "sklaern" of ZenML 0.98.0`
+	if err == nil || err.Error() != want {
+		t.Errorf("Images = %v, want %s", err, want)
 	}
 }
 
@@ -99,7 +229,7 @@ func TestUnknownStep(t *testing.T) {
 		{"name: a", "x", `the settings name no step "x"`, "leave out `--step`: the settings name no steps, so all run in one image"},
 	}
 	for _, tt := range tests {
-		_, err := pipeline.Images(load(t, tt.yaml), []string{tt.name})
+		_, err := pipeline.Images(load(t, tt.yaml), options(t, "", tt.name))
 		var e *pipeline.StepError
 		if !errors.As(err, &e) || e.Error() != tt.want || e.Hint() != tt.hint {
 			t.Errorf("Images with --step %s = %v, want %s (%s)", tt.name, err, tt.want, tt.hint)

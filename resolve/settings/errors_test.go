@@ -505,9 +505,34 @@ func TestErrors(t *testing.T) {
 			"write, for example, `dockerignore: .dockerignore`",
 		},
 		{
+			docker("replicate_local_python_environment: conda"),
+			"inlay.yaml:3: settings.docker.replicate_local_python_environment: want true, false, pip_freeze, uv_freeze, poetry_export or a list of words, got a string",
+			"write, for example, `replicate_local_python_environment: true`",
+		},
+		{
+			docker("replicate_local_python_environment: {a: b}"),
+			"inlay.yaml:3: settings.docker.replicate_local_python_environment: want true, false, pip_freeze, uv_freeze, poetry_export or a list of words, got a mapping",
+			"write, for example, `replicate_local_python_environment: true`",
+		},
+		{
+			docker("required_integrations: sklearn"),
+			"inlay.yaml:3: settings.docker.required_integrations: want a list of strings, got a string",
+			"write, for example, `required_integrations: [sklearn, s3]`",
+		},
+		{
+			docker("required_integrations: ['a b']"),
+			"inlay.yaml:3: settings.docker.required_integrations[0]: \"a b\" is not the name of an integration",
+			"write, for example, `required_integrations: [sklearn, s3]`",
+		},
+		{
+			"stack: [a]",
+			"inlay.yaml:1: stack: want a path of a file, got a list",
+			"write, for example, `stack: stack.yaml`",
+		},
+		{
 			docker("install_stack_requirements: x"),
 			"inlay.yaml:3: settings.docker.install_stack_requirements: want a boolean, got a string",
-			"write, for example, `install_stack_requirements: true`",
+			"write, for example, `install_stack_requirements: false`",
 		},
 		{
 			docker("user: !foo a"),
@@ -657,7 +682,7 @@ func TestErrors(t *testing.T) {
 		{
 			"name: a\n? a\n b\n",
 			"inlay.yaml:2: a b: unknown field",
-			"the fields here are lock, name, registry, settings, steps",
+			"the fields here are catalog, lock, name, registry, settings, stack, steps",
 		},
 		{
 			docker(`"\e[31m\n": a`),
@@ -673,4 +698,4 @@ func TestErrors(t *testing.T) {
 
 const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, annotations, apt, apt_packages, build_config, " +
 	"cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
-	"parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, requirements, runtime_environment, skip_build, target_repository, user, workdir"
+	"parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, target_repository, user, workdir"

@@ -7,6 +7,7 @@
 package settings
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -20,6 +21,13 @@ const dockerPath = "settings.docker"
 // overrides. A zero field is one that nobody set.
 type Docker struct {
 	ParentImage string // as written, with its transport; resolve/parent reads it
+
+	Local        Local    // what this machine's Python has is installed first
+	Integrations []string // of ZenML, whose requirements come before the project's
+	Stack        string   // path of the file that describes the stack
+	Catalog      string   // path of a file of integrations
+	NoStack      bool     // what the stack requires is left out
+	NoDeployment bool     // what a deployer requires is left out
 
 	Requirements     []string // requirement lines, in order
 	RequirementsFile string   // path of a requirements file, in place of Requirements
@@ -61,6 +69,13 @@ type InstallerArg struct {
 	Name   string // without dashes
 	Values []string
 	Null   bool // it has none
+}
+
+// Local says how the packages of this machine's Python are listed: not at all,
+// in one of ZenML's ways, or by a command.
+type Local struct {
+	Way     string   // "pip_freeze", "uv_freeze" or "poetry_export"; "" for none or a command
+	Command []string // words of the shell's command that lists them
 }
 
 // Detection says whether requirements are looked for in the source where the
@@ -106,6 +121,12 @@ func (d *Docker) FieldError(field, problem, fix string) *FieldError {
 		}
 	}
 	return e
+}
+
+// TopError is FieldError for a field at the top of the file.
+func (d *Docker) TopError(field, problem, fix string) *FieldError {
+	p := d.at[field]
+	return &FieldError{File: cmp.Or(p.file, d.file), Line: p.line, Field: field, Problem: problem, Fix: fix}
 }
 
 // ByFlag reports whether a flag of the command line gave the field, named as in
@@ -210,6 +231,9 @@ func (l *loader) finish() error {
 	return l.skipBuild()
 }
 
+// defaultRepository is where images go that nothing names a repository for.
+const defaultRepository = "zenml"
+
 // target completes the name of the image: spec/zenml.md section 3.2. The tag
 // is made of the pipeline, the step and the key "orchestrator".
 func (l *loader) target() {
@@ -219,7 +243,7 @@ func (l *loader) target() {
 		t.Tag = sanitizeTag(strings.Join(words, "-"))
 	}
 	if *t != (Target{}) && t.Repository == "" {
-		t.Repository = "zenml"
+		t.Repository = defaultRepository
 	}
 }
 

@@ -45,10 +45,16 @@ const every = `
 name: my pipe/1
 registry: registry.example.com:5000/team/
 lock: locks/every.lock
+stack: stacks/k8s.yaml
+catalog: rows.yaml
 settings:
   docker:
     parent_image: oci:parent
     requirements: [numpy==2.3.1, "pandas[sql]", 7]
+    replicate_local_python_environment: "yes"
+    required_integrations: [sklearn, s3]
+    install_stack_requirements: no
+    install_deployment_requirements: "off"
     pyproject_path: sub/pyproject.toml
     pyproject_export_command: [pdm, export, "--project={directory}", 7]
     disable_automatic_requirements_detection: "no"
@@ -105,6 +111,12 @@ func TestLoad(t *testing.T) {
 		{"null headers", "settings:\n  docker:\n    environment:\n    requirements:\n    user:\n    skip_build:\n    apt_packages:\nsteps:\n", settings.Docker{}},
 		{"every field", every, settings.Docker{
 			ParentImage:      "oci:parent",
+			Local:            settings.Local{Way: "pip_freeze"},
+			Integrations:     []string{"sklearn", "s3"},
+			Stack:            "stacks/k8s.yaml",
+			Catalog:          "rows.yaml",
+			NoStack:          true,
+			NoDeployment:     true,
 			Requirements:     []string{"numpy==2.3.1", "pandas[sql]", "7"},
 			Pyproject:        "sub/pyproject.toml",
 			PyprojectCommand: []string{"pdm", "export", "--project={directory}", "7"},

@@ -3,6 +3,7 @@
 package settings
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,10 +34,54 @@ type Step struct {
 // called where nothing names it.
 func (d *Docker) Same(other *Docker) bool { return d.question() == other.question() }
 
+// Called returns the settings of another image of the pipeline with the same
+// contents, whose builds ZenML calls key.
+func (d *Docker) Called(key string) *Docker {
+	out := *d
+	if _, given := d.at[dockerPath+".image_tag"]; !given {
+		out.Target.Tag = strings.TrimSuffix(d.Target.Tag, "orchestrator") + key
+		out.Target.Repository = cmp.Or(d.Target.Repository, defaultRepository)
+	}
+	return &out
+}
+
+// With returns the settings with more Debian packages, those that they don't
+// have already.
+func (d *Docker) With(packages []string) *Docker {
+	out := *d
+	out.Apt.Packages = slices.Clone(d.Apt.Packages)
+	for _, p := range packages {
+		if !slices.Contains(out.Apt.Packages, p) {
+			out.Apt.Packages = append(out.Apt.Packages, p)
+		}
+	}
+	return &out
+}
+
+// In returns the settings of an image that goes to a registry, and there into a
+// repository, unless they name others.
+func (d *Docker) In(registry, repository string) *Docker {
+	out := *d
+	t := &out.Target
+	if t.Registry == "" {
+		t.Registry = registry
+	}
+	if _, given := d.at[dockerPath+".target_repository"]; !given && repository != "" {
+		t.Repository = repository
+	}
+	if *t != (Target{}) && t.Repository == "" {
+		t.Repository = defaultRepository
+	}
+	return &out
+}
+
 func (d *Docker) question() string {
 	q := *d
 	if _, given := d.at[dockerPath+".image_tag"]; !given {
 		q.Target.Tag = ""
+	}
+	if _, given := d.at[dockerPath+".target_repository"]; !given {
+		q.Target.Repository = ""
 	}
 	b, err := json.Marshal(q)
 	if err != nil {

@@ -24,7 +24,7 @@ func sections() []field {
 }
 
 func supported() []field {
-	all := slices.Concat(contents(), projects(), indexFields(), aptFields(), naming())
+	all := slices.Concat(contents(), groupFields(), projects(), indexFields(), aptFields(), naming())
 	for i := range all {
 		all[i].Name = join(dockerPath, all[i].Name)
 	}
@@ -41,6 +41,14 @@ func supported() []field {
 			Name: "lock", Type: "path of a file or boolean", Default: "inlay.lock", Example: "locks/train.lock", Flags: []string{"--lock"},
 			Doc: "The lock file, by its path in the context; `false` for none.",
 		}, "", lockFile},
+		field{Field{
+			Name: "stack", Type: "path of a file", Example: "stack.yaml",
+			Doc: "The file that lists the components of the stack, by its path in the context.",
+		}, "", text(func(l *loader) *string { return &l.docker.Stack }, nil)},
+		field{Field{
+			Name: "catalog", Type: "path of a file", Example: "integrations.yaml",
+			Doc: "A file of integrations over those that inlay knows, by its path in the context.",
+		}, "", text(func(l *loader) *string { return &l.docker.Catalog }, nil)},
 		field{Field{
 			Name: stepDocker, Type: "mapping", Default: "{}", Example: "{requirements: [torch]}",
 			Doc: "The settings of a step's image, over the pipeline's: lists and single values replace, mappings merge, null changes nothing.",
@@ -235,10 +243,6 @@ func notYet() []field {
 	add(d+"build_context_root", "string", "", "The context of `dockerfile`.", "")
 	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
 	add(d+"prevent_build_reuse", "boolean", "false", "Never use an earlier build.", "")
-	add(d+"replicate_local_python_environment", "boolean, list of strings or string", "false", "Install what the host's Python has.",
-		"write what `pip freeze` prints into a file and name it in `requirements`")
-	add(d+"required_integrations", "list of strings", "[]", "ZenML integrations whose requirements are installed.",
-		"list their packages in `requirements`")
 	add(d+"local_project_install_command", "string", "", "A command that installs the source.", "")
 	add(d+"allow_including_files_in_images", "boolean", "true", "Put the source into the image.", "")
 	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
@@ -248,7 +252,6 @@ func notYet() []field {
 	add(d+"stop_signal", "string", "", "The signal that stops a container.", "")
 	add(d+"bytecode", "any value", "", "Whether and how modules are compiled.", "")
 	add("zenml_version", "string", "", "The ZenML whose image is the default parent.", "name the parent in `parent_image`")
-	add("stack", "string", "", "A file that describes the stack.", "")
 	add("build", "any value", "", "An existing build.", "")
 	return all
 }
@@ -258,8 +261,6 @@ func notYet() []field {
 func accepted() []field {
 	const d = dockerPath + "."
 	all := []field{
-		{Field{Name: d + "install_stack_requirements", Doc: "Install what the stack needs; there is no stack yet."}, "", either},
-		{Field{Name: d + "install_deployment_requirements", Doc: "Install what a deployer needs; there is none yet."}, "", either},
 		{Field{Name: d + "allow_download_from_code_repository", Doc: "Download the source at run time; it is in the image."}, "", either},
 		{Field{Name: d + "allow_download_from_artifact_store", Doc: "Download the source at run time; it is in the image."}, "", either},
 	}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"inlay/resolve"
+	"inlay/resolve/catalog"
+	"inlay/resolve/pipeline"
+	"inlay/resolve/settings"
+)
+
+// readStack reads the files that say what integrations require and what the
+// stack is made of, if the settings name them.
+func readStack(s *settings.Docker, context string) (o pipeline.Options, err error) {
+	if o.Catalog, err = catalog.Default(); err != nil {
+		return o, err
+	}
+	open := func(field, name string) (*os.File, error) {
+		path := name
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(context, path)
+		}
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, s.TopError(field, "there is no file "+name, "name a file by its path in the context")
+		}
+		return f, err
+	}
+	if s.Catalog != "" {
+		f, err := open("catalog", s.Catalog)
+		if err != nil {
+			return o, err
+		}
+		defer f.Close() //nolint:errcheck // only read
+		own, err := catalog.Load(f.Name(), f)
+		if err != nil {
+			return o, err
+		}
+		o.Catalog = o.Catalog.With(own)
+	}
+	if s.Stack != "" {
+		f, err := open("stack", s.Stack)
+		if err != nil {
+			return o, err
+		}
+		defer f.Close() //nolint:errcheck // only read
+		o.Stack, err = catalog.LoadStack(f.Name(), f, o.Catalog)
+		return o, err
+	}
+	return o, nil
+}
+
+// groups are the requirements of the image that the settings don't list.
+func (j *job) groups() []resolve.Group {
+	var all []resolve.Group
+	for _, g := range j.of.Groups {
+		all = append(all, resolve.Group{Name: g.Name, Requirements: g.Requirements})
+	}
+	return all
+}

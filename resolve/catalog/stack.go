@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package catalog
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// A Stack is where a pipeline runs: its components.
+type Stack struct {
+	Components []Component `yaml:"components"`
+}
+
+// A Component is a part of a stack.
+type Component struct {
+	Type         string         `yaml:"type"`
+	Flavor       string         `yaml:"flavor"`
+	Name         string         `yaml:"name"`         // that step operators go by; the flavor if there is none
+	Integration  string         `yaml:"integration"`  // that it needs; "" is the one that brings the flavor
+	Requirements []string       `yaml:"requirements"` // beside those of the integration
+	AptPackages  []string       `yaml:"apt_packages"`
+	IsLocal      bool           `yaml:"is_local"` // of this machine
+	Config       map[string]any `yaml:"config"`
+}
+
+// Types are those of components.
+var types = []string{
+	"alerter", "annotator", "artifact_store", "container_registry", "data_validator", "deployer", "experiment_tracker",
+	"feature_store", "image_builder", "log_store", "model_deployer", "model_registry", "orchestrator", "sandbox", "step_operator",
+}
+
+// LoadStack reads a stack, which errors call name. A mistake in it is a
+// *FormatError; a flavor that the catalog doesn't know is none, for it may be
+// the user's own.
+func LoadStack(name string, r io.Reader, c *Catalog) (*Stack, error) {
+	s := &Stack{}
+	if err := decode(name, r, s); err != nil {
+		return nil, err
+	}
+	for i := range s.Components {
+		x := &s.Components[i]
+		if err := x.check(c); err != nil {
+			err.File, err.Problem = name, fmt.Sprintf("components[%d]: %s", i, err.Problem)
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// check completes and checks a component.
+func (x *Component) check(c *Catalog) *FormatError {
+	switch {
+	case x.Type == "" || x.Flavor == "":
+		return &FormatError{Problem: "it has no type or no flavor", Fix: "write, for example, `{type: orchestrator, flavor: kubernetes}`"}
+	case !slices.Contains(types, x.Type):
+		fix := "write one of " + strings.Join(types, ", ")
+		if near := nearest(x.Type, types); near != "" {
+			fix = fmt.Sprintf("did you mean `%s`?", near)
+		}
+		return &FormatError{Problem: fmt.Sprintf("there are no components of type %q", x.Type), Fix: fix}
+	}
+	if x.Name == "" {
+		x.Name = x.Flavor
+	}
+	if x.Integration == "" {
+		x.Integration, _ = c.bringing(x.Type + "/" + x.Flavor)
+		return nil
+	}
+	if _, err := c.Find(x.Integration); err != nil {
+		h, _ := err.(*UnknownError) //nolint:errorlint // Find wraps nothing
+		return &FormatError{Problem: err.Error(), Fix: h.Hint()}
+	}
+	return nil
+}
+
+// Unknown lists the components that add nothing because nobody knows their
+// flavors, as "type/flavor".
+func (s *Stack) Unknown(c *Catalog) (all []string) {
+	if s == nil {
+		return nil
+	}
+	for _, x := range s.Components {
+		flavor := x.Type + "/" + x.Flavor
+		if _, known := c.bringing(flavor); !known && x.Integration == "" && len(x.Requirements)+len(x.AptPackages) == 0 {
+			all = append(all, flavor)
+		}
+	}
+	return all
+}
+
+// Needs returns what the components require: of each integration all of it.
+func (s *Stack) Needs(c *Catalog) (n Needs, err error) {
+	for _, x := range s.Components {
+		if x.Integration != "" {
+			i, err := c.Find(x.Integration)
+			if err != nil {
+				return n, err
+			}
+			n.add(i.Requirements, i.AptPackages)
+		}
+		n.add(x.Requirements, x.AptPackages)
+	}
+	return n, nil
+}
+
+// Of returns the components of a type.
+func (s *Stack) Of(kind string) (all []Component) {
+	for _, x := range s.Components {
+		if x.Type == kind {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+// Registry returns where the stack's container registry is, and the repository
+// that it names, "" without.
+func (s *Stack) Registry() (uri, repository string) {
+	for _, x := range s.Of("container_registry") {
+		uri, _ = x.Config["uri"].(string)
+		repository, _ = x.Config["default_repository"].(string)
+	}
+	return strings.TrimRight(uri, "/"), repository
+}
