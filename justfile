@@ -9,7 +9,7 @@ default:
     @just --list --unsorted
 
 # Set up this machine and run every test: what CI runs, cheapest first.
-ci: fmt-check vet cross test race golden-check setup e2e
+ci: fmt-check vet cross test race setup e2e
 
 # Build the example project of testdata/, with a Debian package, on a parent made of Debian packages, and run it.
 demo: setup build
@@ -76,7 +76,7 @@ lint:
 golden:
     git grep -l 'flag.Bool("update"' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|' | xargs -I{} go test {} -update
 
-# Fail if the golden files are not what the code writes now.
+# Fail if rewriting the golden files changes them. The tests compare them too: this finds rows that nothing tests any more.
 golden-check: golden
     @git diff --exit-code -- '*/testdata/*' '*/docs/*' README.md
 

@@ -25,17 +25,17 @@ type scenario struct {
 	edit   func(dir string, w workload) error // what the user changed; nil for nothing
 	source bool                               // the source alone is new
 	noted  string                             // a repository of its own, "" for that of before
-	large  bool                               // large workloads go through it too
+	brief  bool                               // brief workloads go through it too
 }
 
 var scenarios = []scenario{
-	{name: "cold", cold: true, noted: "cold", large: true},
+	{name: "cold", cold: true, noted: "cold", brief: true},
 	{name: "cold, wheels downloaded", fresh: true, noted: "warm"},
-	{name: "no change", large: true},
-	{name: "one source file", source: true, large: true, edit: func(dir string, _ workload) error {
+	{name: "no change", brief: true},
+	{name: "one source file", source: true, brief: true, edit: func(dir string, _ workload) error {
 		return os.WriteFile(filepath.Join(dir, "app/part3/module77.py"), []byte("def function_77():\n    return 78\n"), 0o644) //nolint:gosec // a project's file
 	}},
-	{name: "one requirement bumped", large: true, edit: func(dir string, w workload) error { return writeProject(dir, w.bumped()) }},
+	{name: "one requirement bumped", brief: true, edit: func(dir string, w workload) error { return writeProject(dir, w.bumped()) }},
 	{name: "one requirement added", edit: func(dir string, w workload) error { return writeProject(dir, w.added()) }},
 	{name: "parent changed", later: true},
 }
@@ -62,7 +62,7 @@ func (b *bench) compare(ctx context.Context, w workload, report io.Writer) error
 	}
 	r := results{}
 	runs := b.runs
-	if w.large {
+	if w.once {
 		runs = 1
 	}
 	for _, t := range all {
@@ -76,7 +76,7 @@ func (b *bench) compare(ctx context.Context, w workload, report io.Writer) error
 	}
 	fmt.Fprintf(report, "\n### %s: %d wheels, %d MB\n\n%s.\n\n", w.about, n, size/1e6, often(runs))
 	r.write(report, all)
-	if w.large {
+	if w.brief {
 		return nil
 	}
 	return b.compression(ctx, w, report)
@@ -93,7 +93,7 @@ func (b *bench) life(ctx context.Context, t tool, w workload, run int, r map[str
 	}
 	repository := b.registry + "/" + w.name + "/" + slug(t.name())
 	for _, s := range scenarios {
-		if !t.does(s) || w.large && !s.large {
+		if !t.does(s) || w.brief && !s.brief {
 			continue
 		}
 		if s.noted != "" {
