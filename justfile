@@ -51,6 +51,10 @@ apt-trees:
 apt-sets:
     INLAY_APT_SETS=all INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2EApt$' ./resolve/apt
 
+# Install over a thousand Debian packages, and fail if that takes 200 MB of memory or more: takes some minutes.
+apt-memory: build
+    INLAY_APT_MEMORY=1 INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2EAptMemory$' ./cmd/inlay
+
 # Check that it builds for every platform it is for.
 cross:
     for os in linux darwin; do for arch in amd64 arm64; do GOOS=$os GOARCH=$arch go build -o /dev/null ./cmd/inlay; done; done

@@ -4,9 +4,11 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +57,45 @@ settings:
 		if got.err != nil || !strings.HasPrefix(got.stdout, check.want) || check.whole && got.stdout != check.want {
 			t.Errorf("%s prints %q (%v %s), want %q", check.script, got.stdout, got.err, got.stderr, check.want)
 		}
+	}
+}
+
+// desktops are two that come to over a thousand packages.
+var desktops = []string{"gnome-core", "kde-plasma-desktop"}
+
+// TestE2EAptMemory installs over a thousand packages, which takes minutes: with
+// nothing kept from before, and then with all of them unpacked. It takes little
+// memory either way.
+func TestE2EAptMemory(t *testing.T) {
+	e := e2e(t)
+	if os.Getenv("INLAY_APT_MEMORY") == "" {
+		t.Skip("INLAY_APT_MEMORY is not set: `just apt-memory` measures it")
+	}
+	e.cache = t.TempDir()
+	args := []string{"build", "--parent-image", "apt:bookworm", "--platform", "linux/amd64"}
+	for _, name := range desktops {
+		args = append(args, "--apt-package", name)
+	}
+	src := project(t, "", map[string]string{"main.py": ""})
+	var images []string
+	for _, how := range [][]string{{"--refresh"}, {"--no-cache", "--refresh"}} {
+		got := e.inlay(t, append(slices.Concat(args, how), src)...)
+		m := regexp.MustCompile(`(?m)^apt: (\d+) packages`).FindStringSubmatch(got.stderr)
+		if m == nil {
+			t.Fatalf("the build doesn't say how many packages it installed:\n%s", got.stderr)
+		}
+		if n, err := strconv.Atoi(m[1]); err != nil || n < 1000 {
+			t.Errorf("%d packages were installed, want 1000 or more", n)
+		}
+		e.report(t, "%s packages with %s: at most %d MB of memory, %.0f s of wall time, %.0f of CPU",
+			m[1], strings.Join(how, " "), got.rss/1e6, got.wall.Seconds(), got.cpu.Seconds())
+		if got.rss >= 200e6 {
+			t.Errorf("it took %d MB of memory, want less than 200", got.rss/1e6)
+		}
+		images = append(images, got.stdout)
+	}
+	if images[0] != images[1] {
+		t.Errorf("made twice, the image is %s and %s", images[0], images[1])
 	}
 }
 

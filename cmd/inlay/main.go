@@ -30,6 +30,7 @@ func main() { os.Exit(process(os.Stderr)) }
 // process runs the command line of this process until it ends or is
 // interrupted.
 func process(stderr io.Writer) int {
+	boundHeap()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what doesn't heed the first
 	defer stop()

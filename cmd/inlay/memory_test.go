@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+)
+
+func TestGrowth(t *testing.T) {
+	for _, tt := range []struct {
+		inUse uint64
+		want  int
+	}{{0, 400}, {4 << 20, 400}, {40 << 20, 100}, {80 << 20, 35}, {1 << 40, 35}} {
+		if got := growth(tt.inUse); got != tt.want {
+			t.Errorf("growth(%d) = %d, want %d", tt.inUse, got, tt.want)
+		}
+	}
+}
+
+// TestAfterCollection holds that every collection is seen, not only the first.
+func TestAfterCollection(t *testing.T) {
+	done := make(chan bool, 1000)
+	afterCollection(func() { done <- true })
+	<-done // at the beginning
+	for range 3 {
+		runtime.GC()
+		select {
+		case <-done:
+		case <-time.After(10 * time.Second):
+			t.Fatal("a collection was not seen")
+		}
+	}
+}
+
+// TestInUse holds what decides about the heap.
+func TestInUse(t *testing.T) {
+	b := make([]byte, 64<<20)
+	runtime.GC()
+	with := inUse()
+	runtime.KeepAlive(b)
+	runtime.GC()
+	if without := inUse(); with < 64<<20 || without > with-60<<20 {
+		t.Errorf("with 64 MiB in use inUse() = %d, without %d", with, without)
+	}
+	debug.FreeOSMemory()
+}
