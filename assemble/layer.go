@@ -74,8 +74,21 @@ func (w *work) makeLayer(ctx context.Context, s plan.Step, tools step.Tools) (_ 
 	return Layer{Layer: l, Name: s.Name, Key: key, Report: made.Report}, remember(s, made, w.o.Dirs)
 }
 
-// below reads the tree of the parent, for a step that changes it.
+// below returns the tree of the parent, for steps that change it. It is read once.
 func (w *work) below(ctx context.Context) (*layers.View, error) {
+	w.viewing.Lock()
+	defer w.viewing.Unlock()
+	if w.view == nil {
+		view, err := w.readParent(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w.view = view
+	}
+	return w.view, nil
+}
+
+func (w *work) readParent(ctx context.Context) (*layers.View, error) {
 	parent, err := w.o.Images.Parent(ctx, w.plan.Image().Parent, w.plan.Platform)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -29,6 +30,8 @@ type work struct {
 	deliveries []output.Delivery
 	fetching   slots // bounds downloads
 	making     slots // bounds layers
+	viewing    sync.Mutex
+	view       *layers.View // the parent's tree, once it was read
 }
 
 // begin makes everything ready; build ends it.

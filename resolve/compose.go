@@ -30,7 +30,7 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 	}
 	stage.Steps = aptSteps(req, r.Parent, r.Packages)
 	if r.Resolution != nil {
-		room := min(64, maxLayers-len(r.Parent.Layers)-3) // the packages, the removals and the source take one each
+		room := min(64, maxLayers-len(r.Parent.Layers)-len(stage.Steps)-2) // the removals and the source take one each
 		stage.Steps = append(stage.Steps, pythonSteps(r.Base, r.Resolution, room)...)
 	}
 	if source != nil {

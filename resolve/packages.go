@@ -195,17 +195,44 @@ func debianArch(platform string) (string, error) {
 	}
 }
 
-// aptSteps is the step that installs r on top of inv, if there is anything to
-// install.
+// Packages from largePackage bytes on, which is about 32 MB unpacked, get layers of
+// their own for their large files: the most of them, and the largest.
+const (
+	largePackage = 8 << 20
+	largeMost    = 8
+)
+
+// aptSteps are the steps that install r on top of inv, if there is anything to
+// install: the parts before the step that they are of.
 func aptSteps(req Request, inv *parent.Inventory, r *apt.Resolved) []plan.Step {
 	if r == nil || len(r.Packages) == 0 {
 		return nil
 	}
-	step := aptStep(req.Settings.Apt, r, treeOf(inv), req.Created)
-	if req.Settings.Compression == plan.Zstd {
-		step.Compression = plan.Zstd
+	whole := aptStep(req.Settings.Apt, r, treeOf(inv), req.Created)
+	var steps []plan.Step
+	for _, d := range largest(whole.Apt.Debs) {
+		steps = append(steps, plan.Step{
+			Name: "apt: large files of " + d.Name + " " + d.Version,
+			Apt:  &plan.Apt{Part: true, Parent: whole.Apt.Parent, Scripts: plan.NoScripts, Created: req.Created, Debs: []plan.Deb{d}},
+		})
+		whole.Apt.Below = append(whole.Apt.Below, d.Digest)
 	}
-	return []plan.Step{step}
+	slices.Sort(whole.Apt.Below)
+	steps = append(steps, whole)
+	if req.Settings.Compression == plan.Zstd {
+		for i := range steps {
+			steps[i].Compression = plan.Zstd
+		}
+	}
+	return steps
+}
+
+// largest returns the packages that get layers of their own, in the order of debs.
+func largest(debs []plan.Deb) []plan.Deb {
+	large := slices.DeleteFunc(slices.Clone(debs), func(d plan.Deb) bool { return d.Size < largePackage })
+	slices.SortStableFunc(large, func(a, b plan.Deb) int { return cmp.Compare(b.Size, a.Size) })
+	large = large[:min(len(large), largeMost)]
+	return slices.DeleteFunc(slices.Clone(debs), func(d plan.Deb) bool { return !slices.Contains(large, d) })
 }
 
 // aptStep is the step that installs r on top of a tree.

@@ -4,6 +4,7 @@ package resolve_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"io/fs"
 	"slices"
@@ -39,6 +40,7 @@ func (m *memory) Put(name string, b []byte) error {
 // debs is a resolver of packages that has one answer.
 type debs struct {
 	names   []string
+	sizes   map[string]int64 // of those that aren't small
 	indexes []apt.Index
 	fail    []error // the first answers
 
@@ -63,7 +65,7 @@ func (d *debs) Resolve(_ context.Context, req apt.Request, words []string) (*apt
 	r := &apt.Resolved{Arch: req.Arch, Indexes: d.indexes}
 	for _, name := range d.names {
 		r.Packages = append(r.Packages, apt.Package{
-			Name: name, Version: "1", Arch: "all", Size: 7, SHA256: strings.Repeat("0", 64), Filename: "pool/" + name + "_1_all.deb",
+			Name: name, Version: "1", Arch: "all", Size: max(d.sizes[name], 7), SHA256: strings.Repeat("0", 64), Filename: "pool/" + name + "_1_all.deb",
 			Archive: "http://a.example/debian/", Auto: !slices.Contains(words, name), Why: apt.Why{Requested: slices.Contains(words, name)},
 		})
 	}
@@ -84,6 +86,38 @@ func packagesRequest(t *testing.T, yaml string, files ...string) (resolve.Reques
 }
 
 var withPython = []string{"usr/bin/python3.11=" + minimalELF, "usr/lib/python3.11/os.py="}
+
+// TestLargePackages holds that large packages get layers of their own, and not too
+// many.
+func TestLargePackages(t *testing.T) {
+	req, d := packagesRequest(t, "    compression: zstd\n")
+	d.sizes = map[string]int64{"git": 8<<20 - 1}
+	for i := range 10 {
+		name := fmt.Sprintf("large%d", i)
+		d.names, d.sizes[name] = append(d.names, name), int64(8<<20+i)
+	}
+	r, err := resolve.Resolve(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range r.Plan.Image().Steps {
+		if s.Apt == nil {
+			continue
+		}
+		names = append(names, s.Name)
+		if s.Compression != plan.Zstd || s.Apt.Part != (len(names) <= 8) || !s.Apt.Part && (len(s.Apt.Below) != 8 || len(s.Apt.Debs) != 12) {
+			t.Errorf("the step %q is %+v", s.Name, s)
+		}
+	}
+	var want []string
+	for i := 2; i < 10; i++ {
+		want = append(want, fmt.Sprintf("apt: large files of large%d 1", i))
+	}
+	if diff := cmp.Diff(append(want, "apt: git 1 and 11 more"), names); diff != "" {
+		t.Errorf("the steps (-want +got):\n%s", diff)
+	}
+}
 
 // TestPackages holds that packages are asked for in the parent, once for each
 // question, and are the first step.

@@ -48,9 +48,9 @@ func (p *Package) ReadFile(f *File, most int64) ([]byte, error) {
 }
 
 // Body returns the content of f.
-func (p *Package) Body(f *File) *Body { return &Body{p, f.Offset, f.Size, f.CRC32} }
+func (p *Package) Body(f *File) Body { return Body{p, f.Offset, f.Size, f.CRC32} }
 
-// A Body is the content of a file of a package.
+// A Body is the content of a file of a package. Equal bodies have equal contents.
 type Body struct {
 	p      *Package
 	offset int64
@@ -59,7 +59,7 @@ type Body struct {
 }
 
 // ReadAt implements io.ReaderAt.
-func (b *Body) ReadAt(to []byte, at int64) (int, error) {
+func (b Body) ReadAt(to []byte, at int64) (int, error) {
 	if at >= b.size {
 		return 0, io.EOF
 	}
@@ -77,7 +77,7 @@ func (b *Body) ReadAt(to []byte, at int64) (int, error) {
 // Deflated returns the content as one raw deflate stream of size bytes, with the
 // CRC32 of what it holds, for whoever checks that; ok is whether it is kept like
 // that. The caller closes the stream.
-func (b *Body) Deflated() (stream io.ReadCloser, size int64, crc uint32, ok bool) {
+func (b Body) Deflated() (stream io.ReadCloser, size int64, crc uint32, ok bool) {
 	if b.size < ownFrames {
 		return nil, 0, 0, false
 	}

@@ -29,6 +29,8 @@ type Store struct {
 	recent []frame // plain, the last one used last
 	reader frameReader
 
+	busy map[string]*waitingLock // by the sha256 of packages
+
 	room *semaphore.Weighted // bytes that decoders may take
 	most int64               // of them
 }
@@ -44,7 +46,7 @@ const (
 // NewStore returns the store in the directory dir, which need not exist.
 func NewStore(dir string) *Store {
 	most := max(leastRoom, roomForEach*int64(runtime.GOMAXPROCS(0)))
-	return &Store{dir: dir, room: semaphore.NewWeighted(most), most: most}
+	return &Store{dir: dir, busy: map[string]*waitingLock{}, room: semaphore.NewWeighted(most), most: most}
 }
 
 // Package returns the package whose .deb has the sha256 hex, from the store if
@@ -53,6 +55,8 @@ func NewStore(dir string) *Store {
 //
 // A package that is damaged or made to harm is a *FormatError.
 func (s *Store) Package(ctx context.Context, name, hex string, source func(context.Context) (*os.File, error)) (*Package, error) {
+	unlock := s.only(hex)
+	defer unlock()
 	if p, err := s.stored(name, hex); err == nil {
 		return p, nil
 	}
@@ -73,6 +77,33 @@ func (s *Store) Package(ctx context.Context, name, hex string, source func(conte
 		return nil, err
 	}
 	return s.stored(name, hex)
+}
+
+// only waits until nobody else unpacks the package hex here.
+func (s *Store) only(hex string) (unlock func()) {
+	s.mu.Lock()
+	l := s.busy[hex]
+	if l == nil {
+		l = &waitingLock{}
+		s.busy[hex] = l
+	}
+	l.users++
+	s.mu.Unlock()
+	l.Lock()
+	return func() {
+		l.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(s.busy, hex)
+		}
+	}
+}
+
+// A waitingLock counts who has it or waits for it.
+type waitingLock struct {
+	sync.Mutex
+	users int
 }
 
 // unpack reads a once there is room to.

@@ -45,8 +45,8 @@ func (e *CollisionError) Error() string {
 	return fmt.Sprintf("package %s has /%s, which is also in package %s", e.Package, strings.TrimPrefix(e.Path, "/"), e.Owner)
 }
 
-// unpack lays all files into the tree and notes them in the database.
-func (u *unpacking) unpack() error {
+// begin reads what the package says of its files.
+func (u *unpacking) begin() (err error) {
 	u.conffiles, u.sums, u.known = map[string]bool{}, map[string]string{}, map[string]string{}
 	u.placed, u.left, u.losers = map[string]string{}, map[string]bool{}, map[string][]string{}
 	for line := range strings.Lines(string(u.pkg.deb.Control["conffiles"])) {
@@ -59,9 +59,16 @@ func (u *unpacking) unpack() error {
 			u.known[c[0]] = c[1]
 		}
 	}
-	var err error
 	if u.files, err = u.pkg.deb.Files(); err != nil {
 		return fmt.Errorf("unpacking package %s: %w", u.pkg.name, err)
+	}
+	return nil
+}
+
+// unpack lays all files into the tree and notes them in the database.
+func (u *unpacking) unpack() error {
+	if err := u.begin(); err != nil {
+		return err
 	}
 	for i := range u.files {
 		if err := u.file(&u.files[i]); err != nil {

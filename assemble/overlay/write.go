@@ -43,10 +43,16 @@ type Deflated interface {
 // changed, as they are; then what is removed; then files, those that were put
 // there in that order, after the others by path; of all these first the ones that
 // are compressed by w, together.
-func (t *Tree) Write(ctx context.Context, w Writer) error {
+//
+// Below are trees over the same image that become layers below this one. Files
+// that are the same in them are left out.
+func (t *Tree) Write(ctx context.Context, w Writer, below ...*Tree) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	changes, err := t.changes()
+	if err == nil {
+		changes, err = t.above(changes, below)
+	}
 	if err != nil {
 		return err
 	}
@@ -131,6 +137,12 @@ func (t *Tree) changes() ([]change, error) {
 	if _, err := t.collect(".", t.root, &all); err != nil {
 		return nil, err
 	}
+	inOrder(all)
+	return all, nil
+}
+
+// inOrder sorts changes as Write writes them.
+func inOrder(all []change) {
 	rank := func(c change) int {
 		switch {
 		case c.removed:
@@ -152,7 +164,6 @@ func (t *Tree) changes() ([]change, error) {
 	slices.SortFunc(all, func(a, b change) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(order(a), order(b)), strings.Compare(a.path, b.path))
 	})
-	return all, nil
 }
 
 // collect appends what changed below the directory dir, and says whether

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,6 +51,13 @@ func (l *layer) packages(ctx context.Context, a plan.Apt) error {
 	if err != nil {
 		return err
 	}
+	if a.Part {
+		tree, err := part(view, a, unpacked[0])
+		if err != nil {
+			return err
+		}
+		return l.writeTree(ctx, tree, nil, unpacked)
+	}
 	tree := overlay.New(view)
 	o := dpkg.Options{Scripts: a.Scripts, Unconfigured: a.Unconfigured, Time: a.Created}
 	for _, g := range a.Gone {
@@ -62,7 +70,37 @@ func (l *layer) packages(ctx context.Context, a plan.Apt) error {
 	for _, line := range report.Lines() {
 		l.report = append(l.report, "apt: "+line)
 	}
-	if err := tree.Write(ctx, named{l}); err != nil {
+	below, err := parts(view, a, unpacked)
+	if err != nil {
+		return err
+	}
+	return l.writeTree(ctx, tree, below, unpacked)
+}
+
+// parts returns the trees of the packages of which there are parts below.
+func parts(view *layers.View, a plan.Apt, unpacked []dpkg.Package) (below []*overlay.Tree, err error) {
+	for i, d := range a.Debs {
+		if !slices.Contains(a.Below, d.Digest) {
+			continue
+		}
+		tree, err := part(view, a, unpacked[i])
+		if err != nil {
+			return nil, err
+		}
+		below = append(below, tree)
+	}
+	return below, nil
+}
+
+// part returns the tree of a layer that holds only the large files of a package.
+func part(view *layers.View, a plan.Apt, p dpkg.Package) (*overlay.Tree, error) {
+	tree := overlay.New(view)
+	return tree, dpkg.Lay(tree, p, dpkg.Options{Time: a.Created})
+}
+
+// writeTree writes what changed in a tree, but for what is in trees below.
+func (l *layer) writeTree(ctx context.Context, tree *overlay.Tree, below []*overlay.Tree, unpacked []dpkg.Package) error {
+	if err := tree.Write(ctx, named{l}, below...); err != nil {
 		return l.blameStore(ctx, unpacked, err)
 	}
 	return nil

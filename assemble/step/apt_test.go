@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"inlay/assemble/deb"
 	"inlay/assemble/deb/debtest"
 	"inlay/assemble/step"
@@ -99,16 +101,112 @@ func TestAptDamage(t *testing.T) {
 	}
 }
 
-// aptStep is a step that installs a package, which is kept in dir.
-func aptStep(t *testing.T, dir string, d debtest.Deb) (plan.Step, step.Tools) {
+// TestAptParts holds that a layer of a package's large files, and the layer of the
+// installation above it, leave the tree that one layer leaves, and that no large
+// file is in both unless it has to be.
+func TestAptParts(t *testing.T) {
+	large := func(name string, seed uint64) debtest.File {
+		return debtest.File{Name: "./" + name, Body: words(seed, 20<<10)}
+	}
+	d := debtest.Deb{Name: "many", Files: []debtest.File{
+		{Name: "./"}, {Name: "./etc/"}, large("etc/conf", 1), {Name: "./srv/"}, large("srv/plain", 2), large("srv/changed", 3), large("srv/gone", 4),
+		large("srv/moved", 5), large("srv/several", 6), {Name: "./srv/other", Hard: "./srv/several"}, {Name: "./srv/small", Body: "small"},
+		{Name: "./srv/away/"}, large("srv/away/a", 7), {Name: "./srv/replaced/"}, large("srv/replaced/b", 8), large("bin/tool", 9), large("old/kept", 10),
+	}, Control: map[string]string{
+		"conffiles": "/etc/conf\n",
+		"postinst":  "#!/bin/sh\nset -e\nchmod 700 /srv/changed\nrm /srv/gone\nmv /srv/moved /srv/there\nrm -r /srv/away /srv/replaced\nln -s other /srv/replaced\n",
+	}}
+	s, tools := aptStep(t, t.TempDir(), d)
+	made := func(apt plan.Apt) *layers.Index {
+		var b bytes.Buffer
+		w, err := step.Write(t.Context(), &b, plan.Step{Name: "x", Apt: &apt}, tools)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range w.Report {
+			if strings.Contains(line, "NOT run") {
+				t.Fatal(line)
+			}
+		}
+		ix, err := layers.Scan(t.Context(), &b, func(layers.Entry) func(io.Reader) ([]byte, error) { return io.ReadAll })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ix
+	}
+	whole := *s.Apt
+	part, above := whole, whole
+	part.Part, above.Below = true, []string{whole.Debs[0].Digest}
+	parent := aptParent(t)
+	one, two := treeOf(t, parent, made(whole)), treeOf(t, parent, made(part), made(above))
+	if diff := cmp.Diff(one, two); diff != "" {
+		t.Errorf("two layers leave another tree (-one +two):\n%s", diff)
+	}
+	if len(one) < 20 || one["srv/there"] == "" || one["srv/gone"] != "" {
+		t.Fatalf("the tree can't be right: %q", one)
+	}
+	upper := treeOf(t, made(above))
+	for name, want := range map[string]bool{
+		"srv/plain": false, "usr/bin/tool": false, "old/kept": false, "srv/small": true, "srv/changed": true, "srv/several": true, "srv/other": true, "etc/conf": true, "srv/there": true,
+	} {
+		if _, in := upper[name]; in != want {
+			t.Errorf("%s in the upper layer: %v, want %v", name, in, want)
+		}
+	}
+}
+
+// treeOf describes the tree that layers make, by path.
+func treeOf(t *testing.T, ixs ...*layers.Index) map[string]string {
 	t.Helper()
-	ix, err := layers.Scan(t.Context(), bytes.NewReader(debtest.Tar([]debtest.File{
-		{Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"}, {Name: "var/lib/dpkg/info/"}, {Name: "var/lib/dpkg/status"},
-	})), step.Keep)
+	view, err := layers.Stack(ixs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := d.Bytes()
+	out := map[string]string{}
+	err = fs.WalkDir(view, ".", func(name string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := view.Lstat(name)
+		if err != nil {
+			return err
+		}
+		e := info.Sys().(layers.Entry)
+		sum := ""
+		if info.Mode().IsRegular() {
+			b, _ := view.Kept(name)
+			sum = fmt.Sprintf("%x", sha256.Sum256(b))
+		}
+		out[name] = fmt.Sprintf("%v %d:%d %d %s %s", e.Mode, e.UID, e.GID, e.Size, e.Link, sum)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// aptParent is the layer of a parent with dpkg and the programs of a script.
+func aptParent(t *testing.T) *layers.Index {
+	t.Helper()
+	files := []debtest.File{
+		{Name: "bin", Link: "usr/bin"}, {Name: "usr/"}, {Name: "usr/bin/"}, {Name: "old/", Mode: 0o700},
+		{Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"}, {Name: "var/lib/dpkg/info/"}, {Name: "var/lib/dpkg/status"},
+	}
+	for _, name := range []string{"rm", "mv", "ln", "chmod"} {
+		files = append(files, debtest.File{Name: "usr/bin/" + name, Body: "\x7fELF", Mode: 0o755})
+	}
+	ix, err := layers.Scan(t.Context(), bytes.NewReader(debtest.Tar(files)), step.Keep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ix
+}
+
+// aptStep is a step that installs a package, which is kept in dir.
+func aptStep(t *testing.T, dir string, d debtest.Deb) (plan.Step, step.Tools) {
+	t.Helper()
+	ix, raw := aptParent(t), d.Bytes()
 	sum := sha256.Sum256(raw)
 	tools := step.Tools{
 		Debs:   deb.NewStore(dir),

@@ -220,7 +220,7 @@ func (b *bench) debs(ctx context.Context, p *packages, asked []string) (string, 
 	}
 	var n, size int64
 	for _, s := range made.Image().Steps {
-		if s.Apt == nil {
+		if s.Apt == nil || s.Apt.Part {
 			continue
 		}
 		for _, d := range s.Apt.Debs {

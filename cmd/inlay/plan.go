@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -160,7 +161,9 @@ func size(f assemble.Forecast) string {
 	}
 	if f.Step.Apt != nil {
 		for _, d := range f.Step.Apt.Debs {
-			n += d.Size
+			if !slices.Contains(f.Step.Apt.Below, d.Digest) {
+				n += d.Size
+			}
 		}
 		return "about " + inBytes(n)
 	}

@@ -250,8 +250,10 @@ func (j *job) tools(p plan.Plan) step.Tools {
 func (j *job) inventory(ctx context.Context, p plan.Plan) (*parent.Inventory, error) {
 	below := p.Image()
 	below.Steps, below.Config = below.Steps[:0:0], plan.Config{}
-	if steps := p.Image().Steps; len(steps) > 0 && steps[0].Apt != nil {
-		below.Steps = steps[:1]
+	for _, s := range p.Image().Steps {
+		if s.Apt != nil {
+			below.Steps = append(below.Steps, s)
+		}
 	}
 	img, err := j.image(ctx, plan.Plan{Version: p.Version, Platform: p.Platform, Created: p.Created, Stages: []plan.Stage{below}})
 	if err != nil {

@@ -12,8 +12,14 @@ import (
 // same packages gives other files: a script that is understood, a database.
 const AptVersion = 4
 
-// Apt installs Debian packages. It is the first step of its stage.
+// Apt installs Debian packages. One that does all of it stands before the other
+// steps of its stage; only its parts stand before it.
 type Apt struct {
+	// Part says that only the large files of the one package are written: a layer
+	// for the step that installs all to stand on.
+	Part bool `json:"part,omitempty"`
+	// Below are the digests of packages of which there is a part, sorted.
+	Below []string `json:"below,omitempty"`
 	// Parent is the Tree of the parent. Maintainer scripts may read any file of
 	// it, and dpkg's database is a file of it that the layer replaces: so the
 	// layer belongs to this parent alone, unlike those of other steps.
@@ -26,6 +32,9 @@ type Apt struct {
 	Debs         []Deb    `json:"debs"`           // sorted by name and architecture
 	Gone         []Gone   `json:"gone,omitempty"` // sorted by name
 }
+
+// NoScripts is the policy that runs no maintainer script.
+const NoScripts = "none"
 
 // A Gone package is one of the parent that is removed.
 type Gone struct {
@@ -56,12 +65,15 @@ func Tree(diffIDs []string) string {
 
 func (a *Apt) since(old Stage) []string {
 	for _, o := range old.Steps {
-		if o.Apt == nil {
+		if o.Apt == nil || o.Apt.Part != a.Part || a.Part && o.Apt.Debs[0].Name != a.Debs[0].Name {
 			continue
 		}
 		out := append(debDiff(o.Apt.Debs, a.Debs), goneDiff(o.Apt.Gone, a.Gone)...)
 		if o.Apt.Scripts != a.Scripts || !slices.Equal(o.Apt.Unconfigured, a.Unconfigured) {
 			out = append(out, "scripts "+o.Apt.Scripts+" → "+a.Scripts)
+		}
+		if !slices.Equal(o.Apt.Below, a.Below) && len(out) == 0 {
+			out = append(out, "which packages have layers of their own")
 		}
 		if o.Apt.Created != a.Created {
 			out = append(out, "the time of the files changed (SOURCE_DATE_EPOCH)")

@@ -200,6 +200,9 @@ func (p Plan) check() error {
 			if s.kinds() != 1 {
 				return fmt.Errorf("step %d of stage %d is of %d kinds, want exactly one", j, i, s.kinds())
 			}
+			if s.Apt != nil && s.Apt.Part && len(s.Apt.Debs) != 1 {
+				return fmt.Errorf("step %d of stage %d is a part of %d packages, want exactly one", j, i, len(s.Apt.Debs))
+			}
 			if s.Compression != "" && s.Compression != Zstd {
 				return fmt.Errorf("step %d of stage %d has a compression that is unknown, %q", j, i, s.Compression)
 			}

@@ -240,6 +240,35 @@ func apt(edit func(*plan.Apt)) plan.Stage {
 	return plan.Stage{Steps: []plan.Step{{Name: "apt", Apt: a}}}
 }
 
+// TestAptPart compares a part with that of the same package, and with no other.
+func TestAptPart(t *testing.T) {
+	stage := func(name, digest string) plan.Stage {
+		part := plan.Step{Name: "part", Apt: &plan.Apt{Part: true, Parent: "p", Debs: []plan.Deb{{Name: name, Version: "1", Digest: digest}}}}
+		return plan.Stage{Steps: []plan.Step{part, apt(func(*plan.Apt) {}).Steps[0]}}
+	}
+	for _, tt := range []struct {
+		name, digest string
+		want         [][]string
+	}{
+		{"llvm", "sha256:cc", [][]string{nil, nil}},
+		{"llvm", "sha256:dd", [][]string{{"llvm 1 is another file"}, nil}},
+		{"jdk", "sha256:cc", [][]string{{"new"}, nil}},
+	} {
+		if diff := cmp.Diff(tt.want, plan.Diff(stage("llvm", "sha256:cc"), stage(tt.name, tt.digest))); diff != "" {
+			t.Errorf("Diff with the part of %s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+	p := plan.Plan{Version: plan.Version, Platform: "linux/amd64", Stages: []plan.Stage{stage("llvm", "sha256:cc")}}
+	p.Stages[0].Steps[0].Apt.Debs = nil
+	var b bytes.Buffer
+	if err := p.Encode(&b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plan.Decode(&b); err == nil || !strings.Contains(err.Error(), "a part of 0 packages") {
+		t.Errorf("Decode of a part of nothing = %v", err)
+	}
+}
+
 // TestApt changes what an apt layer is made from.
 func TestApt(t *testing.T) {
 	was := apt(func(*plan.Apt) {})
@@ -254,6 +283,7 @@ func TestApt(t *testing.T) {
 		{"one more, one less", func(a *plan.Apt) { a.Debs[1].Name = "libc7" }, []string{"libc7 1 added", "libc6 1 left"}},
 		{"who asked", func(a *plan.Apt) { a.Debs[1].Auto = false }, []string{"libc6: whether it was asked for"}},
 		{"what goes", func(a *plan.Apt) { a.Gone = []plan.Gone{{Name: "wget", Version: "2"}} }, []string{"wget 2 of the parent removed"}},
+		{"what is below", func(a *plan.Apt) { a.Below = []string{"sha256:aa"} }, []string{"which packages have layers of their own"}},
 		{"the parent", func(a *plan.Apt) { a.Parent = plan.Tree([]string{"sha256:1", "sha256:2"}) }, []string{"the parent changed"}},
 		{"the scripts", func(a *plan.Apt) { a.Scripts = "none" }, []string{"scripts native → none"}},
 		{"the time", func(a *plan.Apt) { a.Created = 1 }, []string{"the time of the files changed (SOURCE_DATE_EPOCH)"}},
