@@ -5,6 +5,7 @@ package resolve
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"inlay/layers"
@@ -98,9 +99,16 @@ func list(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
 }
 
+// defaultMode is that of directories that a plan doesn't list.
+const defaultMode = 0o755
+
 // sourceStep copies the source, for the user to own; nil if there is none.
 func sourceStep(req Request, inv *parent.Inventory, files *plan.Files) (*plan.Step, error) {
 	files.Base = inv.Base(target)
+	top := files.Resolve(target) // whose mode matters no more than it shows
+	files.Dirs = slices.DeleteFunc(files.Dirs, func(d plan.Dir) bool {
+		return d.Path == top && d.Mode|files.Mode == defaultMode|files.Mode
+	})
 	if user := req.Settings.User; user != "" {
 		var err error
 		if files.UID, files.GID, err = inv.Account(user); err != nil {
@@ -123,7 +131,13 @@ func config(req Request, inv *parent.Inventory) plan.Config {
 		Entrypoint:  s.Entrypoint,
 		Cmd:         s.Cmd,
 		Labels:      s.Labels,
+		Ports:       s.Ports,
+		Volumes:     s.Volumes,
+		StopSignal:  s.StopSignal,
 		Annotations: map[string]string{"org.opencontainers.image.base.digest": inv.Digest},
+	}
+	if h := s.Healthcheck; h != nil {
+		c.Healthcheck = (*plan.Healthcheck)(h)
 	}
 	if c.WorkDir == "" {
 		c.WorkDir = target

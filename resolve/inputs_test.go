@@ -93,7 +93,7 @@ func TestEmptySourceOfAUser(t *testing.T) {
 	}
 	want := []plan.Step{{Name: "source", Files: &plan.Files{
 		Base:   plan.Base{Links: []plan.Link{{Path: "/app", Target: "/srv/app"}}},
-		Target: "/app", UID: 1000, GID: 100, Files: []plan.File{},
+		Target: "/app", Mode: 0o666, UID: 1000, GID: 100, Files: []plan.File{},
 	}}}
 	if diff := cmp.Diff(want, r.Plan.Image().Steps); diff != "" {
 		t.Errorf("the steps (-want +got):\n%s", diff)

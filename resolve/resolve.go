@@ -296,6 +296,10 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 }
 
 func snapshot(ctx context.Context, req Request, rules *ignore.Rules) (*plan.Files, error) {
+	if req.Settings.NoSource {
+		req.note("warning: the source is not in the image (`allow_including_files_in_images: false`), and nothing fetches it: what runs the image has to bring it")
+		return &plan.Files{Target: target, Mode: everybody, ModTime: req.Created}, nil
+	}
 	files, err := tree.Snapshot(ctx, tree.Options{
 		FS: req.Source, Rules: rules, Written: req.Written, Own: req.Own, Target: target, ModTime: req.Created,
 		Cache: req.Digests, Jobs: req.Jobs, Note: req.Note, Progress: req.Progress,
@@ -303,8 +307,18 @@ func snapshot(ctx context.Context, req Request, rules *ignore.Rules) (*plan.File
 	if err != nil {
 		return nil, fmt.Errorf("reading the source: %w", err)
 	}
+	files.Mode = everybody
+	for i := range files.Files {
+		if f := &files.Files[i]; f.Mode&fs.ModeSymlink == 0 {
+			f.Mode |= everybody
+		}
+	}
 	return files, nil
 }
+
+// everybody may read and write what is in the working directory, whoever the
+// container runs as: ZenML's `chmod -R a+rw`.
+const everybody fs.FileMode = 0o666
 
 func (req Request) note(format string, args ...any) {
 	if req.Note != nil {

@@ -127,9 +127,9 @@ settings:
 			Parent: plan.Parent{Image: "registry.example/base@sha256:00", Digest: r.Parent.Digest},
 			Steps: []plan.Step{{Name: "source", Files: &plan.Files{
 				Base:   plan.Base{Links: []plan.Link{{Path: "/app", Target: "/srv/app"}}},
-				Target: "/app", UID: 1000, GID: 100, ModTime: 7,
+				Target: "/app", Mode: 0o666, UID: 1000, GID: 100, ModTime: 7,
 				Files: []plan.File{{
-					Path: "main.py", Mode: 0o644, Size: 1,
+					Path: "main.py", Mode: 0o666, Size: 1,
 					Digest: "sha256:6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",
 				}},
 			}}},

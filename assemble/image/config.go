@@ -95,6 +95,10 @@ func (d *document) change(old v1.Config, c plan.Config) error {
 		{"Entrypoint", c.Entrypoint, c.Entrypoint != nil, len(c.Entrypoint) == 0},
 		{"Cmd", c.Cmd, c.Cmd != nil || c.Entrypoint != nil, len(c.Cmd) == 0},
 		{"Labels", labels, len(c.Labels) > 0, false},
+		{"ExposedPorts", united(old.ExposedPorts, c.Ports), len(c.Ports) > 0, false},
+		{"Volumes", united(old.Volumes, c.Volumes), len(c.Volumes) > 0, false},
+		{"StopSignal", c.StopSignal, c.StopSignal != "", false},
+		{"Healthcheck", c.Healthcheck, c.Healthcheck != nil, false},
 	}
 	for _, change := range changes {
 		if !change.set {
@@ -109,6 +113,18 @@ func (d *document) change(old v1.Config, c plan.Config) error {
 		}
 	}
 	return nil
+}
+
+// united returns a set with more in it.
+func united(old map[string]struct{}, more []string) map[string]struct{} {
+	all := maps.Clone(old)
+	if all == nil {
+		all = map[string]struct{}{}
+	}
+	for _, name := range more {
+		all[name] = struct{}{}
+	}
+	return all
 }
 
 // mergeEnv returns old with the variables of changes: those it has are replaced

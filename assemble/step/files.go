@@ -29,6 +29,7 @@ func (l *layer) files(ctx context.Context, f plan.Files) error {
 	if target != "/" {
 		top := l.dir(target)
 		top.UID, top.GID = f.UID, f.GID
+		top.Mode |= f.Mode
 		if err := l.w.Add(top, nil); err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ func TestFiles(t *testing.T) {
 			Links: []plan.Link{{Path: "/app/man", Target: "/usr/share/man"}},
 			Dirs:  []plan.Dir{{Path: "/usr/share", Mode: fs.ModeSetgid | 0o775, GID: 50}},
 		},
-		Target: "/app", UID: 1000, GID: 100, ModTime: 7,
+		Target: "/app", Mode: 0o666, UID: 1000, GID: 100, ModTime: 7,
 		Files: []plan.File{
 			{Path: "a.py", Mode: 0o644, Size: 1, Digest: digest("a")},
 			{Path: "data", Mode: fs.ModeDir | 0o755},
@@ -120,7 +120,7 @@ func TestFiles(t *testing.T) {
 		},
 	}
 	want := []string{
-		"0755 1000:100 7 app/",
+		"0777 1000:100 7 app/",
 		`0644 1000:100 7 app/a.py "a"`,
 		"0755 1000:100 7 app/data/",
 		`0644 1000:100 7 app/data/b "bb"`,

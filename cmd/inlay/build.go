@@ -91,7 +91,10 @@ func (j *job) open(c *cli.Context) (err error) {
 			return err
 		}
 	}
-	if j.site, err = open(c.Context, c, j.show, j.index); err != nil {
+	if j.settings.Pull && c.Bool("offline") {
+		return j.settings.FieldError("build_config.build_options.pull", "--offline leaves nobody to ask for the parent", "leave out `--offline`, or give `--set build_config.build_options.pull=false`")
+	}
+	if j.site, err = open(c, j.show, j.index, j.environ()); err != nil {
 		return err
 	}
 	j.outputs, err = j.targets(c)
@@ -211,13 +214,16 @@ func (j *job) options(c *cli.Context, tools step.Tools) assemble.Options {
 		Images:   j.parents(),
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
-		Anew:     c.Bool("no-cache"),
+		Anew:     j.anew(c),
 		Tools:    tools,
 		Outputs:  outputs,
 		Jobs:     c.Int("jobs"),
 		Progress: j.show.Start,
 	}
 }
+
+// anew reports whether every layer is made, also those that the cache has.
+func (j *job) anew(c *cli.Context) bool { return c.Bool("no-cache") || j.settings.NoCache }
 
 // recordName names the build for the record: the context, the settings file
 // and what the image is called, which is how a user would tell one build from

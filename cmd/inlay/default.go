@@ -18,9 +18,10 @@ import (
 // minor finds a Python's X.Y.
 var minor = pattern.New(`\b3\.\d+`)
 
-// defaultParent names the parent where the settings name none: the official
-// image of the Python that the project, else this machine, uses.
-func defaultParent(ctx context.Context, dir string) (image, why string) {
+// defaultParent names the parent where the settings name none: ZenML's image if
+// they say which version, else the official image, and of both the one of the
+// Python that the project, else this machine, uses.
+func defaultParent(ctx context.Context, dir, zenml string) (image, why string) {
 	for _, from := range []struct {
 		why  string
 		find func() string
@@ -30,6 +31,9 @@ func defaultParent(ctx context.Context, dir string) (image, why string) {
 		{"python3 on this machine", func() string { return hostPython(ctx) }},
 	} {
 		if v := minor().FindString(from.find()); v != "" {
+			if zenml != "" {
+				return fmt.Sprintf("zenmldocker/zenml:%s-py%s", zenml, v), fmt.Sprintf("ZenML's own of version %s; Python %s is that of %s", zenml, v, from.why)
+			}
 			return fmt.Sprintf("python:%s-slim", v), fmt.Sprintf("the settings name none; Python %s is that of %s", v, from.why)
 		}
 	}

@@ -51,7 +51,7 @@ func diff(c *cli.Context) error {
 	}
 	show := display(c)
 	defer show.Close()
-	s, err := open(c.Context, c, show, nil)
+	s, err := open(c, show, nil, nil)
 	if err != nil {
 		return err
 	}

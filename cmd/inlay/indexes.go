@@ -29,7 +29,7 @@ func (j *job) indexes(c *cli.Context) (*index.Set, error) {
 	o := index.Options{
 		Default:   c.String("index-url"),
 		Extra:     c.StringSlice("extra-index-url"),
-		Env:       os.Environ(),
+		Env:       j.environ(),
 		Variables: j.settings.Environment,
 		Unused:    j.settings.RuntimeEnvironment,
 		Netrc:     netrcFile(),

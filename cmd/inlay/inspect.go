@@ -91,7 +91,7 @@ func inspect(c *cli.Context) error {
 	}
 	show := display(c)
 	defer show.Close()
-	s, err := open(c.Context, c, show, nil)
+	s, err := open(c, show, nil, nil)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (j *job) explain(c *cli.Context) error {
 	if known {
 		before = &last.Plan
 	}
-	forecast, err := foresee(c, r.Plan, before, j.site.cache)
+	forecast, err := j.foresee(c, r.Plan, before)
 	if err != nil {
 		return err
 	}
@@ -102,13 +102,18 @@ func (j *job) explain(c *cli.Context) error {
 }
 
 // foresee says what a build with the same flags would do for each step.
-func foresee(c *cli.Context, p plan.Plan, last *plan.Plan, have *cache.Dir) ([]assemble.Forecast, error) {
+func (j *job) foresee(c *cli.Context, p plan.Plan, last *plan.Plan) ([]assemble.Forecast, error) {
+	have := j.site.cache
 	forecast, err := assemble.Foresee(c.Context, p, last, have, values(have, cache.Inventories))
-	if err != nil || !c.Bool("no-cache") {
+	if err != nil || !j.anew(c) {
 		return forecast, err
 	}
+	why := "--no-cache"
+	if j.settings.NoCache {
+		why = "no_cache"
+	}
 	for i := range forecast {
-		forecast[i].Layer, forecast[i].Reason = nil, append(forecast[i].Reason, "--no-cache")
+		forecast[i].Layer, forecast[i].Reason = nil, append(forecast[i].Reason, why)
 	}
 	return forecast, nil
 }

@@ -57,7 +57,7 @@ type site struct {
 
 // open returns the site that the flags describe. It holds the cache until it
 // is closed, so that nothing prunes what is in use.
-func open(ctx context.Context, c *cli.Context, show progress.Display, set *index.Set) (*site, error) {
+func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (*site, error) {
 	root, err := cacheDir(c)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display, set *index
 	if err != nil {
 		return nil, err
 	}
-	release, err := dir.Use(ctx)
+	release, err := dir.Use(c.Context)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func open(ctx context.Context, c *cli.Context, show progress.Display, set *index
 			Offline: offline,
 		},
 	}
-	s.python = s.resolver(dir, show, set)
+	s.python = s.resolver(dir, show, set, env)
 	s.apt = &apt.Resolver{Archives: &archive.Client{
 		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline,
 	}}
@@ -112,12 +112,12 @@ func values(dir *cache.Dir, k cache.Kind) disk.Values { return disk.Values{Dir: 
 
 // resolver returns what resolves requirements, with this machine's uv or pip or
 // with inlay's own.
-func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set) *python.Resolver {
+func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, env []string) *python.Resolver {
 	tools := dir.Path(cache.UV)
 	find := python.FindOptions{
 		LookPath: exec.LookPath,
 		Runner:   python.Exec{},
-		Env:      os.Environ(),
+		Env:      env,
 		Dir:      tools,
 		Index:    set,
 		Files:    s.wheels,
@@ -199,11 +199,31 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Now:      j.begun,
 		Store:    values(j.site.cache, cache.Inventories),
 		Jobs:     c.Int("jobs"),
-		Lookup:   os.LookupEnv,
+		Lookup:   j.lookup,
 		Note:     j.show.Note,
-		Default:  func() (string, string) { return defaultParent(c.Context, j.context) },
+		Default:  func() (string, string) { return defaultParent(c.Context, j.context, j.settings.ZenML) },
 		Progress: j.show.Start,
 	}, nil
+}
+
+// environ is what the installer may see of the environment: this process's, and
+// over it the build arguments.
+func (j *job) environ() []string {
+	return append(slices.DeleteFunc(os.Environ(), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return slices.ContainsFunc(j.settings.BuildArgs, func(arg string) bool { return strings.HasPrefix(arg, name+"=") })
+	}), j.settings.BuildArgs...)
+}
+
+// lookup returns a variable for requirements files: a build argument, or one of
+// this process's environment.
+func (j *job) lookup(name string) (string, bool) {
+	for _, arg := range j.settings.BuildArgs {
+		if value, ok := strings.CutPrefix(arg, name+"="); ok {
+			return value, true
+		}
+	}
+	return os.LookupEnv(name)
 }
 
 // treeName names the digests of the context's files in the cache.

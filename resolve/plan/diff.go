@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -72,6 +73,10 @@ func (c Config) since(old Config) []string {
 	add("workdir", old.WorkDir == c.WorkDir)
 	add("entrypoint", sameCommand(old.Entrypoint, c.Entrypoint))
 	add("cmd", sameCommand(old.Cmd, c.Cmd))
+	add("exposed_ports", slices.Equal(old.Ports, c.Ports))
+	add("volumes", slices.Equal(old.Volumes, c.Volumes))
+	add("stop_signal", old.StopSignal == c.StopSignal)
+	add("healthcheck", reflect.DeepEqual(old.Healthcheck, c.Healthcheck))
 	add("labels", maps.Equal(old.Labels, c.Labels))
 	add("annotations", maps.Equal(asked(old.Annotations), asked(c.Annotations)))
 	return out

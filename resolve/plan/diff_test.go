@@ -37,8 +37,9 @@ func TestAround(t *testing.T) {
 			s.Config = plan.Config{
 				Env: []string{"A=2"}, User: "u", WorkDir: "/w", Entrypoint: []string{"e"}, Cmd: []string{"c"},
 				Labels: map[string]string{"l": ""}, Annotations: map[string]string{"a": ""},
+				Ports: []string{"1/tcp"}, Volumes: []string{"/v"}, StopSignal: "1", Healthcheck: &plan.Healthcheck{},
 			}
-		}, []string{"environment", "user", "workdir", "entrypoint", "cmd", "labels", "annotations"}},
+		}, []string{"environment", "user", "workdir", "entrypoint", "cmd", "exposed_ports", "volumes", "stop_signal", "healthcheck", "labels", "annotations"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.change, func(t *testing.T) {

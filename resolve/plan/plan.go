@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 )
 
 // Version is part of every key. It grows when the bytes made for a step
@@ -118,11 +119,12 @@ type Wheel struct {
 // Files are copied from the build context.
 type Files struct {
 	Base
-	Target  string `json:"target"` // absolute
-	UID     int    `json:"uid"`
-	GID     int    `json:"gid"`
-	ModTime int64  `json:"modTime"` // of every entry, in seconds since 1970
-	Files   []File `json:"files"`   // sorted by path
+	Target  string      `json:"target"`         // absolute
+	Mode    fs.FileMode `json:"mode,omitempty"` // permissions that the target gets beside those it has
+	UID     int         `json:"uid"`
+	GID     int         `json:"gid"`
+	ModTime int64       `json:"modTime"` // of every entry, in seconds since 1970
+	Files   []File      `json:"files"`   // sorted by path
 }
 
 // A File is a file, directory or symbolic link of the build context.
@@ -142,7 +144,22 @@ type Config struct {
 	Entrypoint  []string          `json:"entrypoint"` // null: the parent's
 	Cmd         []string          `json:"cmd"`        // null: the parent's, unless Entrypoint is set
 	Labels      map[string]string `json:"labels,omitempty"`
+	Ports       []string          `json:"ports,omitempty"`       // "8080/tcp", beside the parent's; sorted
+	Volumes     []string          `json:"volumes,omitempty"`     // beside the parent's; sorted
+	StopSignal  string            `json:"stopSignal,omitempty"`  // "" is the parent's
+	Healthcheck *Healthcheck      `json:"healthcheck,omitempty"` // nil is the parent's
 	Annotations map[string]string `json:"annotations,omitempty"` // of the manifest
+}
+
+// A Healthcheck is how an engine finds out whether a container works: a field of
+// Docker's configuration, with times in nanoseconds.
+type Healthcheck struct {
+	Test          []string      `json:",omitempty"`
+	Interval      time.Duration `json:",omitempty"`
+	Timeout       time.Duration `json:",omitempty"`
+	StartPeriod   time.Duration `json:",omitempty"`
+	StartInterval time.Duration `json:",omitempty"`
+	Retries       int           `json:",omitempty"`
 }
 
 // Kind names the kind of s: "remove", "apt", "python" or "files".

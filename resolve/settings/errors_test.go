@@ -150,11 +150,6 @@ func TestErrors(t *testing.T) {
 			"run `export UNSET=…` first",
 		},
 		{
-			docker("exposed_ports: [80]"),
-			"inlay.yaml:3: settings.docker.exposed_ports: not supported yet",
-			"remove `exposed_ports`",
-		},
-		{
 			docker("apt_packages:\n  - git\n  - git curl"),
 			"inlay.yaml:5: settings.docker.apt_packages[1]: \"git curl\" is not a package: NAME, NAME=VERSION or NAME/SUITE",
 			"write, for example, `apt_packages: [git, curl]`",
@@ -190,11 +185,6 @@ func TestErrors(t *testing.T) {
 			"write, for example, `sources: [{url: https://apt.example.com/debian, suites: [stable], components: [main], key: example.asc}]`",
 		},
 		{
-			docker("build_config: {build_options: {pull: true}}"),
-			"inlay.yaml:3: settings.docker.build_config.build_options.pull: not supported yet",
-			"remove `pull`",
-		},
-		{
 			docker("python_package_installer: conda"),
 			`inlay.yaml:3: settings.docker.python_package_installer: want uv or pip, got "conda"`,
 			"write, for example, `python_package_installer: pip`",
@@ -203,11 +193,6 @@ func TestErrors(t *testing.T) {
 			docker("prevent_build_reuse: maybe"),
 			"inlay.yaml:3: settings.docker.prevent_build_reuse: want a boolean, got a string",
 			"write, for example, `prevent_build_reuse: false`",
-		},
-		{
-			"zenml_version: 0.98.0",
-			"inlay.yaml:1: zenml_version: not supported yet",
-			"name the parent in `parent_image`",
 		},
 		{
 			"steps: {train: {enable_cach: true}}",
@@ -490,19 +475,79 @@ func TestErrors(t *testing.T) {
 			"write, for example, `build_config: {}`",
 		},
 		{
-			docker("source_files: ignore"),
-			"inlay.yaml:3: settings.docker.source_files: an image without the source is not supported yet",
-			"remove `source_files`",
-		},
-		{
 			docker("source_files: xx"),
-			`inlay.yaml:3: settings.docker.source_files: want include, download_or_include, download or ignore, got "xx"`,
+			`inlay.yaml:3: settings.docker.source_files: want download, include, download_or_include or ignore, got "xx"`,
 			"write, for example, `source_files: include`",
 		},
 		{
 			docker("dockerignore: [a]"),
 			"inlay.yaml:3: settings.docker.dockerignore: want a string, got a list",
 			"write, for example, `dockerignore: .dockerignore`",
+		},
+		{
+			docker("exposed_ports: [http]"),
+			"inlay.yaml:3: settings.docker.exposed_ports[0]: \"http\" is not a port: a number, perhaps with /tcp, /udp or /sctp",
+			"write, for example, `exposed_ports: [8080, 53/udp]`",
+		},
+		{
+			docker("exposed_ports: [80, 70000]"),
+			"inlay.yaml:3: settings.docker.exposed_ports[1]: \"70000\" is not a port: a number from 1 to 65535",
+			"write, for example, `exposed_ports: [8080, 53/udp]`",
+		},
+		{
+			docker("exposed_ports: 80"),
+			"inlay.yaml:3: settings.docker.exposed_ports: want a list of strings, got a number",
+			"write, for example, `exposed_ports: [8080, 53/udp]`",
+		},
+		{
+			docker("volumes: [data]"),
+			"inlay.yaml:3: settings.docker.volumes[0]: \"data\" is not an absolute path",
+			"write, for example, `volumes: [/data]`",
+		},
+		{
+			docker("stop_signal: TERM"),
+			"inlay.yaml:3: settings.docker.stop_signal: \"TERM\" is not a signal: a name such as SIGTERM, or a number",
+			"write, for example, `stop_signal: SIGINT`",
+		},
+		{
+			docker("healthcheck: {interval: 30}"),
+			"inlay.yaml:3: settings.docker.healthcheck.interval: \"30\" is not a duration such as 30s: from 1ms, or 0",
+			"write, for example, `healthcheck: {test: [curl, -f, \"localhost:8080\"], interval: 30s, retries: 3}`",
+		},
+		{
+			docker("healthcheck: {retries: -1}"),
+			"inlay.yaml:3: settings.docker.healthcheck.retries: \"-1\" is not a number of tries",
+			"write, for example, `healthcheck: {test: [curl, -f, \"localhost:8080\"], interval: 30s, retries: 3}`",
+		},
+		{
+			docker("healthcheck: {interva: 30s}"),
+			"inlay.yaml:3: settings.docker.healthcheck.interva: unknown field",
+			"did you mean `interval`?",
+		},
+		{
+			docker("healthcheck: curl"),
+			"inlay.yaml:3: settings.docker.healthcheck: want a health check, got a string",
+			"write, for example, `healthcheck: {test: [curl, -f, \"localhost:8080\"], interval: 30s, retries: 3}`",
+		},
+		{
+			"zenml_version: latest",
+			`inlay.yaml:1: zenml_version: "latest" is not a version of ZenML`,
+			"write, for example, `zenml_version: 0.98.0`",
+		},
+		{
+			docker("build_config: {build_options: {buildargs: {A: b}, build_args: {C: d}}}"),
+			"inlay.yaml:3: settings.docker.build_config.build_options.build_args: given as buildargs too",
+			"remove `build_args` or `buildargs`",
+		},
+		{
+			docker("build_config: {build_options: {build_args: [A=b]}}"),
+			"inlay.yaml:3: settings.docker.build_config.build_options.build_args: want a mapping of strings, got a list",
+			"write, for example, `build_args: {PIP_RETRIES: \"9\"}`",
+		},
+		{
+			docker("build_config: {build_options: {nocache: maybe}}"),
+			"inlay.yaml:3: settings.docker.build_config.build_options.nocache: want a boolean, got a string",
+			"write, for example, `nocache: false`",
 		},
 		{
 			docker("replicate_local_python_environment: conda"),
@@ -682,7 +727,7 @@ func TestErrors(t *testing.T) {
 		{
 			"name: a\n? a\n b\n",
 			"inlay.yaml:2: a b: unknown field",
-			"the fields here are catalog, lock, name, registry, settings, stack, steps",
+			"the fields here are catalog, lock, name, registry, settings, stack, steps, zenml_version",
 		},
 		{
 			docker(`"\e[31m\n": a`),
@@ -696,6 +741,6 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, annotations, apt, apt_packages, build_config, " +
-	"cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
-	"parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, target_repository, user, workdir"
+const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, allow_including_files_in_images, annotations, apt, apt_packages, build_config, " +
+	"cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, exposed_ports, healthcheck, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
+	"parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"

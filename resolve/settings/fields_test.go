@@ -36,13 +36,13 @@ func TestZenMLFields(t *testing.T) {
 			install_stack_requirements install_deployment_requirements required_integrations replicate_local_python_environment
 			allow_download_from_code_repository allow_download_from_artifact_store
 			pyproject_path pyproject_export_command disable_automatic_requirements_detection python_package_installer
-			python_package_installer_args apt_packages
+			python_package_installer_args apt_packages allow_including_files_in_images
+			build_config.build_options.pull build_config.build_options.no_cache build_config.build_options.nocache
+			build_config.build_options.build_args build_config.build_options.buildargs
 			build_config.dockerignore build_config.build_options.platform build_config.build_options.labels`,
 		settings.NotYet: `dockerfile build_context_root parent_image_build_config prevent_build_reuse
 			local_project_install_command
-			allow_including_files_in_images
-			build_config.build_options.pull build_config.build_options.no_cache build_config.build_options.nocache
-			build_config.build_options.build_args build_config.build_options.buildargs build_config.build_options.target`,
+			build_config.build_options.target`,
 		settings.NoEffect: `python_package_installer_cache_mount build_options dockerignore source_files copy_files
 			copy_global_config required_hub_plugins
 			build_config.build_options.rm build_config.build_options.squash build_config.build_options.network_mode
@@ -62,11 +62,11 @@ func TestZenMLFields(t *testing.T) {
 // TestOwnFields does the same for the fields of spec/cli.md.
 func TestOwnFields(t *testing.T) {
 	want := map[settings.Status]string{
-		settings.Supported: `name registry lock stack catalog settings.docker.python settings.docker.cmd settings.docker.entrypoint
+		settings.Supported: `name registry lock stack catalog zenml_version settings.docker.python settings.docker.cmd settings.docker.entrypoint
 			settings.docker.workdir settings.docker.indexes settings.docker.keep_secrets_in_env settings.docker.labels settings.docker.annotations
-			settings.docker.compression steps.*.settings.docker steps.*.step_operator`,
-		settings.NotYet: `zenml_version build settings.docker.platforms
 			settings.docker.exposed_ports settings.docker.volumes settings.docker.healthcheck settings.docker.stop_signal
+			settings.docker.compression steps.*.settings.docker steps.*.step_operator`,
+		settings.NotYet: `build settings.docker.platforms
 			settings.docker.bytecode`,
 		settings.LeftAlone: `parameters enable_cache model schedule tags run_name retry extra environment secrets
 			steps.*.parameters steps.*.enable_cache steps.*.experiment_tracker`,
@@ -131,7 +131,7 @@ func TestEverySupportedFieldIsInTheExample(t *testing.T) {
 	for _, f := range settings.Fields() {
 		name := f.Name[strings.LastIndexByte(f.Name, '.')+1:]
 		if f.Status == settings.Supported && !strings.Contains(every, name+":") &&
-			!strings.HasPrefix(name, "install_") && !strings.HasPrefix(name, "allow_") {
+			name != "nocache" && name != "buildargs" && !strings.HasPrefix(name, "install_") && !strings.HasPrefix(name, "allow_") {
 			t.Errorf("the example does not name %s", f.Name)
 		}
 	}

@@ -186,6 +186,9 @@ func merge(under, over *value, path string) error {
 	for i, key := range over.keys {
 		item, at := over.items[i], join(path, key.raw)
 		j := under.index(key.text)
+		if j < 0 && path == optionsPath {
+			j = under.index(other(key.text))
+		}
 		switch {
 		case item.kind == null && path != argumentsPath:
 			return item.fault(at, "null does not take back what the file says", `write "" or []`)

@@ -190,7 +190,7 @@ func TestOverrideErrors(t *testing.T) {
 		{under, []settings.Override{flag("--set", "environment={A: null}")}, "--set: settings.docker.environment.A: null does not take back what the file says", "write \"\" or []"},
 		{under, []settings.Override{flag("--set", "parameters.x=1")}, "--set: parameters: inlay does not use this field", "remove the `--set` of it"},
 		{under, []settings.Override{flag("--set", "settings.orchestrator.x=1")}, "--set: settings.orchestrator: inlay does not use this field", "remove the `--set` of it"},
-		{under, []settings.Override{flag("--set", "volumes=[git]")}, "--set: settings.docker.volumes: not supported yet", "remove `volumes`"},
+		{under, []settings.Override{flag("--set", "dockerfile=x")}, "--set: settings.docker.dockerfile: not supported yet", "build it first and name it in `parent_image`"},
 		{
 			under,
 			[]settings.Override{flag("--requirement", "a"), flag("--requirements", "b")},

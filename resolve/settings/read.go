@@ -313,23 +313,6 @@ func noEffect(l *loader, s setting) error {
 	return nil
 }
 
-// sourceFiles reads the deprecated source_files. Two of its values mean what
-// happens anyway: the source is in the image.
-func sourceFiles(l *loader, s setting) error {
-	t, err := s.scalar(s.field.Type)
-	switch {
-	case err != nil:
-		return err
-	case t == "include", t == "download_or_include":
-		l.warn(s, "deprecated: the source is in the image anyway")
-		return nil
-	case t == "download", t == "ignore":
-		return s.fault(s.path, "an image without the source is not supported yet", "remove `source_files`")
-	default:
-		return s.errorf("want include, download_or_include, download or ignore, got %s", s.shown())
-	}
-}
-
 func oldDockerignore(l *loader, s setting) error {
 	l.warn(s, "deprecated: write it as build_config.dockerignore")
 	return text(func(l *loader) *string { return &l.oldIgnore }, nil)(l, s)

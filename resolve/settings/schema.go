@@ -150,6 +150,12 @@ func kindOf(words string) (s schema, ok bool) {
 			"url": text, "suites": words, "components": words, "key": text,
 		}}
 		return schema{"type": "array", "items": source}, true
+	case "health check":
+		or := schema{"anyOf": []schema{text, {"type": "array", "items": text}, {"type": "null"}}}
+		one := anyOf(text)
+		return schema{"type": "object", "additionalProperties": false, "properties": schema{
+			"test": or, "interval": one, "timeout": one, "start_period": one, "start_interval": one, "retries": one,
+		}}, true
 	case "mapping of strings":
 		return schema{"type": "object", "additionalProperties": text}, true
 	case "mapping":

@@ -52,6 +52,17 @@ type Docker struct {
 
 	Annotations map[string]string
 
+	Ports       []string // "8080/tcp", sorted
+	Volumes     []string // sorted
+	StopSignal  string
+	Healthcheck *Healthcheck
+
+	Pull      bool     // the parent is to be looked up anew
+	NoCache   bool     // every layer is made anew
+	BuildArgs []string // "NAME=value": variables of the installer alone
+	NoSource  bool     // the source is not put into the image
+	ZenML     string   // version of the ZenML whose image is the default parent
+
 	Dockerignore string // path of an ignore file that must exist
 	Platform     string // "linux/arch" or "linux/arch/variant"
 	Target       Target // zero if the settings name none

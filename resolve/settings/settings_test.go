@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -47,6 +48,7 @@ registry: registry.example.com:5000/team/
 lock: locks/every.lock
 stack: stacks/k8s.yaml
 catalog: rows.yaml
+zenml_version: 0.98.0
 settings:
   docker:
     parent_image: oci:parent
@@ -89,9 +91,14 @@ settings:
     labels: {a.b/c: 1.0, team: two}
     annotations: {org.opencontainers.image.title: "true"}
     compression: zstd
+    allow_including_files_in_images: false
+    exposed_ports: [8080, 53/udp, 08080/tcp]
+    volumes: [/data/, /a]
+    stop_signal: SIGINT
+    healthcheck: {test: [curl, x], interval: 1m30s, timeout: 3s, start_period: 0s, start_interval: null, retries: 2}
     build_config:
       dockerignore: train.dockerignore
-      build_options: {platform: linux/aarch64/v8, labels: {team: one, from: zenml}}
+      build_options: {platform: linux/aarch64/v8, labels: {team: one, from: zenml}, pull: true, no_cache: on, build_args: {TOKEN: "x${TAG}"}}
     target_repository: team/train
     image_tag: 1.10
     skip_build: "False"
@@ -148,6 +155,15 @@ func TestLoad(t *testing.T) {
 			Cmd:                []string{"/bin/sh", "-c", "exec $0"},
 			Labels:             map[string]string{"a.b/c": "1.0", "team": "two", "from": "zenml"},
 			Annotations:        map[string]string{"org.opencontainers.image.title": "true"},
+			Ports:              []string{"53/udp", "8080/tcp"},
+			Volumes:            []string{"/a", "/data"},
+			StopSignal:         "SIGINT",
+			Healthcheck:        &settings.Healthcheck{Test: []string{"CMD", "curl", "x"}, Interval: 90 * time.Second, Timeout: 3 * time.Second, Retries: 2},
+			Pull:               true,
+			NoCache:            true,
+			BuildArgs:          []string{"TOKEN=x1.2"},
+			NoSource:           true,
+			ZenML:              "0.98.0",
 			Compression:        "zstd",
 			Dockerignore:       "train.dockerignore",
 			Platform:           "linux/arm64/v8",
@@ -254,9 +270,9 @@ install_stack_requirements: false`))
 		t.Errorf("Dockerignore = %q, want the deprecated field's", d.Dockerignore)
 	}
 	want := []string{
+		"inlay.yaml:5: settings.docker.source_files: deprecated: write allow_including_files_in_images, allow_download_from_code_repository and allow_download_from_artifact_store",
 		"inlay.yaml:3: settings.docker.dockerignore: deprecated: write it as build_config.dockerignore",
 		"inlay.yaml:4: settings.docker.copy_files: no effect: it is deprecated, and ZenML does not use it either",
-		"inlay.yaml:5: settings.docker.source_files: deprecated: the source is in the image anyway",
 		"inlay.yaml:6: settings.docker.build_options: no effect: it is deprecated, and ZenML does not use it either; write `build_config.build_options`",
 		"inlay.yaml:7: settings.docker.python_package_installer_cache_mount: no effect: the cache is always there and never in a layer",
 		"inlay.yaml:8: settings.docker.build_config.build_options.rm: no effect: it is an option of the Docker daemon, and there is none",

@@ -105,11 +105,18 @@ func LoadRun(name string, r io.Reader, o Options) (*Run, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	l := newLoader(name)
+	for _, level := range []*value{root, flags} {
+		w, err := level.at(dockerNames...).migrate()
+		if err != nil {
+			return nil, nil, err
+		}
+		l.warnings = append(l.warnings, w...)
+	}
 	all := levels{root: root, file: root.at(dockerNames...).clone(), flags: flags}
 	if err := merge(root, flags.clone(), ""); err != nil {
 		return nil, nil, err
 	}
-	l := newLoader(name)
 	if err := l.load(root); err != nil {
 		return nil, nil, err
 	}
@@ -151,11 +158,12 @@ func (run *Run) steps(name string, all levels, warnings []Warning) ([]Warning, e
 		return warnings, nil
 	}
 	for i, key := range steps.keys {
-		of, err := all.of(key.text, steps.items[i])
+		of, migrated, err := all.of(key.text, steps.items[i])
 		if err != nil {
 			return nil, err
 		}
 		l := newLoader(name)
+		l.warnings = migrated
 		l.step = key.text
 		if err := l.load(of); err != nil {
 			return nil, err
@@ -202,13 +210,7 @@ func operator(text string) string {
 }
 
 // of returns the file as if the settings of a step's image were the pipeline's.
-func (a levels) of(step string, v *value) (*value, error) {
-	root := &value{kind: mapping, position: a.root.position}
-	for i, key := range a.root.keys {
-		if key.text != "settings" && key.text != "steps" {
-			root.add(key, a.root.items[i])
-		}
-	}
+func (a levels) of(step string, v *value) (*value, []Warning, error) {
 	docker := a.file.clone()
 	if docker == nil {
 		docker = &value{kind: mapping, position: a.root.position}
@@ -216,17 +218,27 @@ func (a levels) of(step string, v *value) (*value, error) {
 	own := v.at("settings", "docker").given()
 	own.mark(step)
 	if err := own.checkLevel(); err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	warnings, err := own.migrate()
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, over := range []*value{own, a.flags.at(dockerNames...).clone()} {
 		if over == nil {
 			continue
 		}
 		if err := merge(docker, over, dockerPath); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return root, merge(root, nest(dockerNames, docker), "")
+	root := &value{kind: mapping, position: a.root.position}
+	for i, key := range a.root.keys {
+		if key.text != "settings" && key.text != "steps" {
+			root.add(key, a.root.items[i])
+		}
+	}
+	return root, warnings, merge(root, nest(dockerNames, docker), "")
 }
 
 // given returns a copy without what is null: in a step's settings that changes

@@ -24,7 +24,7 @@ func sections() []field {
 }
 
 func supported() []field {
-	all := slices.Concat(contents(), groupFields(), projects(), indexFields(), aptFields(), naming())
+	all := slices.Concat(contents(), groupFields(), projects(), indexFields(), aptFields(), naming(), running(), code(), optionFields())
 	for i := range all {
 		all[i].Name = join(dockerPath, all[i].Name)
 	}
@@ -41,6 +41,10 @@ func supported() []field {
 			Name: "lock", Type: "path of a file or boolean", Default: "inlay.lock", Example: "locks/train.lock", Flags: []string{"--lock"},
 			Doc: "The lock file, by its path in the context; `false` for none.",
 		}, "", lockFile},
+		field{Field{
+			Name: "zenml_version", Type: "string", Example: "0.98.0",
+			Doc: "The version of ZenML whose image is the parent where none is named.",
+		}, "", text(func(l *loader) *string { return &l.docker.ZenML }, isVersion)},
 		field{Field{
 			Name: "stack", Type: "path of a file", Example: "stack.yaml",
 			Doc: "The file that lists the components of the stack, by its path in the context.",
@@ -215,9 +219,6 @@ func buildOptions() []field {
 			all = append(all, field{Field{Name: path + name, Type: typ, Default: def, Doc: doc, Status: NotYet}, "", later})
 		}
 	}
-	add("boolean", "false", "Look the parent up in its registry even if it is known.", "pull")
-	add("boolean", "false", "Make every layer anew.", "no_cache", "nocache")
-	add("mapping of strings", "{}", "Variables for the installer alone.", "build_args", "buildargs")
 	add("string", "", "The stage of a Dockerfile to build.", "target")
 	for _, name := range []string{
 		"rm", "forcerm", "squash", "shm_size", "shmsize", "cache_from", "cachefrom", "network_mode", "extra_hosts",
@@ -244,36 +245,23 @@ func notYet() []field {
 	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
 	add(d+"prevent_build_reuse", "boolean", "false", "Never use an earlier build.", "")
 	add(d+"local_project_install_command", "string", "", "A command that installs the source.", "")
-	add(d+"allow_including_files_in_images", "boolean", "true", "Put the source into the image.", "")
 	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
-	add(d+"exposed_ports", "list of strings", "[]", "Ports that containers listen on.", "")
-	add(d+"volumes", "list of strings", "[]", "Directories that are volumes.", "")
-	add(d+"healthcheck", "mapping", "{}", "How an engine checks a container.", "")
-	add(d+"stop_signal", "string", "", "The signal that stops a container.", "")
 	add(d+"bytecode", "any value", "", "Whether and how modules are compiled.", "")
-	add("zenml_version", "string", "", "The ZenML whose image is the default parent.", "name the parent in `parent_image`")
 	add("build", "any value", "", "An existing build.", "")
 	return all
 }
 
-// accepted are fields of ZenML whose every value, or every supported one, is
-// what happens anyway.
+// accepted are fields of ZenML that change nothing here, or are other names of
+// fields.
 func accepted() []field {
 	const d = dockerPath + "."
-	all := []field{
-		{Field{Name: d + "allow_download_from_code_repository", Doc: "Download the source at run time; it is in the image."}, "", either},
-		{Field{Name: d + "allow_download_from_artifact_store", Doc: "Download the source at run time; it is in the image."}, "", either},
-	}
-	for i := range all {
-		f := &all[i]
-		f.Type, f.Default, f.Example, f.Status = "boolean", "true", "true", Supported
-	}
+	var all []field
 	add := func(name, typ, example, doc, why string, read func(*loader, setting) error) {
 		all = append(all, field{Field{Name: d + name, Type: typ, Doc: doc, Example: example, Status: NoEffect}, why, read})
 	}
 	add("python_package_installer_cache_mount", "string", `"type=cache,target=/cache"`, "A cache for the installer.", "the cache is always there and never in a layer", noEffect)
 	add("dockerignore", "string", ".dockerignore", "Deprecated: `build_config.dockerignore`.", "", oldDockerignore)
-	add("source_files", "string", "include", "Deprecated: where the source comes from.", "", sourceFiles)
+	add("source_files", "string", "include", "Deprecated: the `allow_` fields.", "", migrated)
 	const gone = "it is deprecated, and ZenML does not use it either"
 	add("build_options", "mapping", "{}", "Deprecated, unused.", gone+"; write `build_config.build_options`", noEffect)
 	add("copy_files", "boolean", "true", "Deprecated, unused.", gone, noEffect)
