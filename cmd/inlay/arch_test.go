@@ -169,6 +169,11 @@ resolve/python -> resolve/plan
 resolve/python -> resolve/python/reqfile
 resolve/python/arguments -> layers/pattern
 resolve/python/reqfile -> layers/pattern
+resolve/sandbox -> layers
+resolve/sandbox -> resolve/sandbox/changes
+resolve/sandbox -> resolve/sandbox/seccomp
+resolve/sandbox/changes -> layers
+resolve/sandbox/seccomp -> nothing
 resolve/settings -> layers/pattern
 resolve/source -> cache/registry
 resolve/source -> layers

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
+
+// A kind is a way to get ids.
+type kind struct {
+	name string
+	ids  func() (ids, error)
+	like string // what it is like where it works
+}
+
+// kinds are those that there are, the strongest first.
+var kinds = []kind{
+	{RungRoot, rootIDs, "root of a sandbox is nobody on the host; layers are overlaid"},
+	{RungSubIDs, subIDs, "the ids of /etc/subuid by newuidmap; layers are overlaid"},
+	{RungOneID, oneID, "root is the only id, changes of owners are pretended; layers are overlaid"},
+}
+
+func probe(ctx context.Context, dir string) []Rung {
+	var all []Rung
+	for _, name := range Rungs() {
+		all = append(all, tryRung(ctx, dir, name))
+	}
+	return all
+}
+
+func choose(ctx context.Context, dir, name string) (*Rung, error) {
+	var tried []Rung
+	for _, n := range Rungs() {
+		if name != "" && name != n {
+			continue
+		}
+		r := tryRung(ctx, dir, n)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if r.Works {
+			return &r, nil
+		}
+		tried = append(tried, r)
+	}
+	return nil, &NoRungError{Asked: name, Tried: tried}
+}
+
+// tryRung does all that running a command takes, but for the command.
+func tryRung(ctx context.Context, dir, name string) Rung {
+	if name == RungCopy {
+		return tryCopy(ctx, dir)
+	}
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
+	r := Rung{Name: name}
+	if d, err := kinds[i].ids(); err != nil {
+		r.Why, r.Fix = err.Error(), advice(name, err)
+	} else {
+		r.try(ctx, dir, d, kinds[i].like)
+	}
+	return r
+}
+
+// tryCopy tries the copy with the strongest ids that work.
+func tryCopy(ctx context.Context, dir string) Rung {
+	var r Rung
+	for _, k := range kinds {
+		d, err := k.ids()
+		if err != nil {
+			continue
+		}
+		r = Rung{Name: RungCopy, copies: true}
+		if r.try(ctx, dir, d, "as "+k.name+", but layers are copied for each command, which takes seconds"); r.Works {
+			break
+		}
+	}
+	return r
+}
+
+func (r *Rung) try(ctx context.Context, dir string, d ids, like string) {
+	r.ids, r.Owners = d, d.owners()
+	odd, err := r.rehearse(ctx, dir)
+	if err != nil {
+		r.Why, r.Fix = err.Error(), advice(r.Name, err)
+		return
+	}
+	r.Works, r.Why = true, like
+	if odd != "" {
+		r.Why += "; " + odd
+	}
+}
+
+func (r *Rung) rehearse(ctx context.Context, dir string) (odd string, err error) {
+	if dir, err = os.MkdirTemp(dir, "sandbox"); err != nil {
+		return "", err
+	}
+	root := Root{Lower: []string{filepath.Join(dir, "lower")}, Scratch: filepath.Join(dir, "scratch")}
+	defer func() {
+		// What couldn't be made as this rung can't be removed as it, and is empty.
+		_ = r.remove(context.WithoutCancel(ctx), []string{root.Scratch})
+		_ = os.RemoveAll(dir)
+	}()
+	if err := os.Mkdir(root.Lower[0], 0o755); err != nil {
+		return "", err
+	}
+	_, odd, err = r.runOddly(ctx, Command{Root: root})
+	return odd, err
+}
+
+// advice says what to do so that a rung works.
+func advice(name string, err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "allow user namespaces: set user.max_user_namespaces with sysctl"
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EINVAL):
+		return "run it as root, or allow user namespaces: set kernel.apparmor_restrict_unprivileged_userns=0 with sysctl," +
+			" or start the container that this is with --security-opt seccomp=unconfined --security-opt apparmor=unconfined"
+	case name == RungSubIDs && os.Geteuid() != 0:
+		return "run `usermod --add-subuids 100000-165535 --add-subgids 100000-165535` for this user, with the package uidmap installed"
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The names under which this program is started again. No user types them: they
+// have a blank.
+const (
+	initName = "inlay sandbox: init"
+	execName = "inlay sandbox: command"
+)
+
+// Descriptors of a child, after its standard streams.
+const (
+	socketFD = 3
+	selfFD   = 4
+)
+
+// A config is what the first process of a sandbox is told, in a file in memory:
+// neither argv nor environment, which others can read, and which could be too
+// small.
+type config struct {
+	Task     string // one of Init's, or of builtin; "": run Command
+	TaskArgs []string
+
+	Path     string
+	Args     []string
+	Dir      string
+	Env      []string
+	Terminal bool
+	User     User
+	Hostname string
+	Network  Network
+	Limits   Limits
+	Ports    []string
+
+	Lower   []string
+	Scratch string
+	Mounts  []Mount
+	Trees   bool // all of these are mounts that this process has opened already
+	Copy    bool // in place of an overlay
+	OneID   bool
+}
+
+// self returns a copy of this program in memory that nobody can change: what
+// runs in a sandbox finds no way to this program's file through /proc.
+var self = sync.OnceValues(func() (*os.File, error) {
+	fd, err := unix.MemfdCreate("inlay", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3
+		fd, err = unix.MemfdCreate("inlay", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("copying this program into memory: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "inlay")
+	src, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close() //nolint:errcheck // nothing depends on it
+	if _, err := io.Copy(f, src); err != nil {
+		return nil, fmt.Errorf("copying this program into memory: %w", err)
+	}
+	_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
+	return f, err
+})
+
+// A child is the first process of a sandbox: when it ends, all others do.
+type child struct {
+	cmd  *exec.Cmd
+	link *link
+}
+
+// start starts the first process of a sandbox, and tells it what to do.
+// The calling thread must be locked and stay until the child has ended: the
+// kernel ends the child with it.
+func (r *Rung) start(ctx context.Context, c *config, streams *exec.Cmd) (*child, error) {
+	me, err := self()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "socket")
+	defer theirs.Close() //nolint:errcheck // nothing depends on it
+	cmd := exec.CommandContext(ctx, fmt.Sprintf("/proc/self/fd/%d", selfFD))
+	cmd.Args = []string{initName}
+	cmd.Env = []string{} // nil would mean this program's own
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = streams.Stdout, streams.Stderr
+	if err := feed(cmd, streams.Stdin); err != nil {
+		_ = unix.Close(pair[0])
+		return nil, err
+	}
+	cmd.ExtraFiles = []*os.File{theirs, me}
+	cmd.SysProcAttr = r.ids.attributes(c.User)
+	cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
+	if c.Network == NoNetwork {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNET
+	}
+	k := &child{cmd: cmd, link: &link{socket: socket{fd: pair[0]}, dials: map[int]chan dialed{}}}
+	if err := cmd.Start(); err != nil {
+		_ = unix.Close(pair[0])
+		return nil, startProblem(ctx, err)
+	}
+	if err := k.tell(r, c); err != nil {
+		k.kill()
+		return nil, err
+	}
+	return k, nil
+}
+
+// feed gives cmd its input. A reader that hangs must not keep a command that has
+// ended from being done, as it would with Cmd.Stdin.
+func feed(cmd *exec.Cmd, in io.Reader) error {
+	if file, ok := in.(*os.File); ok || in == nil {
+		if ok {
+			cmd.Stdin = file
+		}
+		return nil
+	}
+	w, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer w.Close()       //nolint:errcheck // nothing depends on it
+		_, _ = io.Copy(w, in) // a command need not read it all
+	}()
+	return nil
+}
+
+// startProblem says what the kernel's answer to the first step means.
+func startProblem(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return fmt.Errorf("making namespaces: %w", err)
+}
+
+// kill ends the child and waits until nothing is left of the sandbox.
+func (k *child) kill() {
+	_ = k.cmd.Process.Kill()
+	_ = k.cmd.Wait()
+	_ = unix.Close(k.link.fd)
+}
+
+// tell gives the child its ids, its mounts and its configuration.
+func (k *child) tell(r *Rung, c *config) error {
+	if err := r.ids.give(k.cmd.Process.Pid); err != nil {
+		return err
+	}
+	c.OneID = r.ids.one
+	if r.ids.shifted {
+		trees, err := openAll(c, k.cmd.Process.Pid)
+		defer closeAll(trees)
+		if err != nil {
+			return err
+		}
+		c.Trees = true
+		for len(trees) > 0 {
+			n := min(len(trees), mostFDs)
+			if err := k.link.send(message{Kind: sayTrees}, trees[:n]...); err != nil {
+				return err
+			}
+			closeAll(trees[:n])
+			trees = trees[n:]
+		}
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.MemfdCreate("config", unix.MFD_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), "config")
+	defer f.Close() //nolint:errcheck // nothing depends on it
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return k.link.send(message{Kind: sayGo}, fd)
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}
+
+// locked calls f in a goroutine whose thread lives until f returns.
+func locked(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		done <- f()
+	}()
+	return <-done
+}
