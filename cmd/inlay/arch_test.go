@@ -98,12 +98,14 @@ cmd/inlay -> resolve/pipeline
 cmd/inlay -> resolve/plan
 cmd/inlay -> resolve/pyproject
 cmd/inlay -> resolve/python
+cmd/inlay -> resolve/sandbox
 cmd/inlay -> resolve/settings
 cmd/inlay -> resolve/source
 cmd/inlay -> resolve/tree
 cmd/inlay/complete -> nothing
 cmd/inlay/doctor -> cache
 cmd/inlay/doctor -> cache/disk
+cmd/inlay/doctor -> resolve/sandbox
 cmd/inlay/login -> cache/registry
 cmd/inlay/progress -> nothing
 ignore -> nothing

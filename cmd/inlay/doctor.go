@@ -29,7 +29,7 @@ func doctorCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "doctor",
 		Usage: "say what works here, and what to do about what doesn't",
-		Description: examples("Tries what builds need: the cache, uv, the package index, logins, the directory for temporary files, the clock;\n"+
+		Description: examples("Tries what builds need: the cache, uv, the package index, the sandbox of commands, logins, the directory for temporary files, the clock;\n"+
 			"and looks for what some builds or tests use. The status is 1 if a plain build can't work.",
 			"inlay doctor", "inlay doctor --offline", "inlay doctor --format json"),
 		Flags: append(append([]cli.Flag{
@@ -84,7 +84,7 @@ func checks(c *cli.Context, root string) []doctor.Check {
 		m.Cache(root),
 		{Name: "uv", Run: func(ctx context.Context) []doctor.Finding { return uvCheck(ctx, c, root) }},
 		{Name: "package index", Run: func(ctx context.Context) []doctor.Finding { return indexCheck(ctx, c, m, root) }},
-		m.Logins(), m.TempDir(), m.Clock(created),
+		doctor.Sandbox(root), m.Logins(), m.TempDir(), m.Clock(created),
 		{Name: "terminal", Run: func(context.Context) []doctor.Finding { return terminalCheck(c) }},
 	}
 	return append(append(all, m.Programs()...), m.Engines(), m.Emulation())

@@ -23,9 +23,13 @@ import (
 	"inlay/cache/fetch"
 	"inlay/cache/registry"
 	"inlay/layers"
+	"inlay/resolve/sandbox"
 )
 
-func main() { os.Exit(process(os.Stderr)) }
+func main() {
+	sandbox.Init(nil) // doesn't return where this is the child process of another
+	os.Exit(process(os.Stderr))
+}
 
 // process runs the command line of this process until it ends or is
 // interrupted.

@@ -32,6 +32,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"inlay/resolve/parent/parenttest"
+	"inlay/resolve/sandbox"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
@@ -41,6 +42,7 @@ var update = flag.Bool("update", false, "rewrite the expected output in testdata
 const atOnce = "16"
 
 func TestMain(m *testing.M) {
+	sandbox.Init(nil)
 	if err := flag.Set("test.parallel", atOnce); err != nil {
 		panic(err)
 	}

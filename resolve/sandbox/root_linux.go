@@ -203,7 +203,7 @@ func (p *first) bind(name string) error {
 func (p *first) overlay() error {
 	options := "userxattr,lowerdir=" + strings.Join(p.stack(), ":") + ",upperdir=" + upperName + ",workdir=" + workName
 	if err := unix.Mount("overlay", rootName, "overlay", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
-		return fmt.Errorf("mounting the layers as an overlay: %w", err)
+		return fmt.Errorf("%w: %w", errOverlay, err)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -237,6 +238,10 @@ func (s *session) ready() {
 	s.tasks.Go(func() { s.command.Started(running) })
 }
 
+// errOverlay tells that an overlay is what went wrong, in the child and by its
+// words here.
+var errOverlay = errors.New("mounting the layers as an overlay")
+
 // A setupError is what went wrong inside before the command ran.
 type setupError struct {
 	text  string
@@ -244,6 +249,10 @@ type setupError struct {
 }
 
 func (e *setupError) Error() string { return "setting up the sandbox: " + e.text }
+
+func (e *setupError) Is(target error) bool {
+	return target == errOverlay && strings.Contains(e.text, errOverlay.Error())
+}
 
 func (e *setupError) Unwrap() error {
 	if e.errno == 0 {

@@ -91,7 +91,7 @@ func (r *Rung) try(ctx context.Context, dir string, d ids, like string) {
 	}
 	r.Works, r.Why = true, like
 	if odd != "" {
-		r.Why += "; " + odd
+		r.Why, r.Fix = r.Why+"; "+odd, "start the container that this is with --security-opt systempaths=unconfined"
 	}
 }
 
@@ -115,6 +115,8 @@ func (r *Rung) rehearse(ctx context.Context, dir string) (odd string, err error)
 // advice says what to do so that a rung works.
 func advice(name string, err error) string {
 	switch {
+	case errors.Is(err, errOverlay):
+		return "keep the cache on a disk whose file system can be overlaid (ext4, xfs, btrfs), with --cache-dir DIR; Linux must be 5.11 or newer"
 	case errors.Is(err, syscall.ENOSPC):
 		return "allow user namespaces: set user.max_user_namespaces with sysctl"
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EINVAL):

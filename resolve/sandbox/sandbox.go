@@ -240,7 +240,7 @@ type Rung struct {
 	Name  string
 	Works bool
 	Why   string // what it is like where it works, why it doesn't where it doesn't
-	Fix   string // what to do where it doesn't work
+	Fix   string // what to do where it doesn't work, or less than it could
 
 	// Owners names whom unpacked files belong to. Trees that were unpacked with
 	// the same Owners can be shared; others can't. It can be part of a file name.

@@ -199,7 +199,7 @@ func (p *first) source(root *place, m *Mount) error {
 	var info unix.Stat_t
 	err := errors.Join(restrict(fd, attributes), unix.Fstat(fd, &info))
 	if err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return err
 	}
 	if info.Mode&unix.S_IFMT == unix.S_IFDIR {
@@ -212,7 +212,7 @@ func (p *first) source(root *place, m *Mount) error {
 func (d *place) over(p string, mount int) error {
 	to, err := d.file(p)
 	if err != nil {
-		unix.Close(mount)
+		_ = unix.Close(mount)
 		return err
 	}
 	return attach(mount, to)
@@ -238,7 +238,7 @@ func (p *first) content(root *place, m *Mount) error {
 		return err
 	}
 	if err := restrict(fd, unix.MOUNT_ATTR_RDONLY|quiet); err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd)
 		return err
 	}
 	return root.over(m.Target, fd)

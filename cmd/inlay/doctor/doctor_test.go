@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"inlay/cmd/inlay/doctor"
+	"inlay/resolve/sandbox"
 )
 
 // machine is one with nothing installed, whose programs can be run.
@@ -212,5 +213,31 @@ func TestEmulation(t *testing.T) {
 	}
 	if f := only(t, m.Emulation()); f.Status != doctor.OK || f.Found != "the kernel runs programs for aarch64 too" {
 		t.Errorf("a kernel with qemu: %+v", f)
+	}
+}
+
+func TestRungs(t *testing.T) {
+	notRoot := sandbox.Rung{Name: "root", Why: "this user is not root"}
+	works := sandbox.Rung{Name: "subids", Works: true, Why: "as it should be"}
+	tests := []struct {
+		name  string
+		rungs []sandbox.Rung
+		want  doctor.Finding
+	}{
+		{"the strongest", []sandbox.Rung{works}, doctor.Finding{Status: "ok", Found: "commands are isolated as subids: as it should be"}},
+		{"the strongest for this user", []sandbox.Rung{notRoot, works}, doctor.Finding{
+			Status: "ok", Found: "commands are isolated as subids: as it should be (not root: this user is not root)",
+		}},
+		{"a weaker one", []sandbox.Rung{notRoot, {Name: "subids", Why: "no ids", Fix: "add some"}, {Name: "one-id", Works: true, Why: "one id"}}, doctor.Finding{
+			Status: "note", Found: "commands are isolated as one-id: one id (not root: this user is not root; not subids: no ids)", Fix: "add some",
+		}},
+		{"none", []sandbox.Rung{notRoot, {Name: "copy", Why: "denied", Fix: "run as root"}}, doctor.Finding{
+			Status: "note", Found: "no command can be isolated, and so none is run: not root: this user is not root; not copy: denied", Fix: "run as root",
+		}},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff([]doctor.Finding{tt.want}, doctor.Rungs(tt.rungs)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
 	}
 }
