@@ -9,9 +9,11 @@ import (
 	"os"
 	"sync"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
 
 	"inlay/assemble/step"
+	"inlay/cache"
 	"inlay/layers"
 	"inlay/resolve/plan"
 )
@@ -33,24 +35,52 @@ func (s slots) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// layer fetches what s needs, and makes its layer once there is room.
-func (w *work) layer(ctx context.Context, s plan.Step) (Layer, error) {
+// layer fetches what step i needs, and makes its layer once there is room.
+func (w *work) layer(ctx context.Context, i int) (Layer, error) {
+	s := w.plan.Image().Steps[i]
 	wheels, err := w.fetch(ctx, s)
 	defer wheels.close()
 	if err != nil {
 		return Layer{}, fmt.Errorf("making layer %q: %w", s.Name, err)
+	}
+	tools := w.o.Tools
+	tools.Wheel, tools.Parent = wheels.open, w.below
+	if s.Run != nil {
+		if tools.Below, err = w.beneath(ctx, i); err != nil {
+			return Layer{}, err
+		}
 	}
 	release, err := w.making.take(ctx)
 	if err != nil {
 		return Layer{}, err
 	}
 	defer release()
-	tools := w.o.Tools
-	tools.Wheel, tools.Parent = wheels.open, w.below
-	return w.makeLayer(ctx, s, tools)
+	return w.makeLayer(ctx, i, tools)
 }
 
-func (w *work) makeLayer(ctx context.Context, s plan.Step, tools step.Tools) (_ Layer, err error) {
+// beneath waits for the layers below step i, and returns them with the parent's.
+func (w *work) beneath(ctx context.Context, i int) ([]v1.Layer, error) {
+	parent, err := w.o.Images.Parent(ctx, w.plan.Image().Parent, w.plan.Platform)
+	if err != nil {
+		return nil, err
+	}
+	all, err := parent.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the parent's layers: %w", err)
+	}
+	for j := range i {
+		select {
+		case <-w.ready[j]:
+			all = append(all, w.layers[j].Layer)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return all, nil
+}
+
+func (w *work) makeLayer(ctx context.Context, i int, tools step.Tools) (_ Layer, err error) {
+	s := w.plan.Image().Steps[i]
 	file, err := w.o.Cache.Begin()
 	if err != nil {
 		return Layer{}, err
@@ -66,12 +96,25 @@ func (w *work) makeLayer(ctx context.Context, s plan.Step, tools step.Tools) (_ 
 	if err != nil {
 		return Layer{}, err
 	}
-	key := s.Key(made.Dirs)
+	key := w.plan.Image().Key(i, made.Dirs)
+	if l, err := w.first(ctx, s, key); err == nil {
+		return l, nil
+	}
 	l, err := file.Commit(key, made.Summary)
 	if err != nil {
 		return Layer{}, err
 	}
-	return Layer{Layer: l, Name: s.Name, Key: key, Report: made.Report}, remember(s, made, w.o.Dirs)
+	return Layer{Layer: l, Name: s.Name, Key: key, Report: made.Report}, remember(s, key, made, w.o.Dirs)
+}
+
+// first returns the layer of a command that another build has run meanwhile: the
+// one that was made first counts.
+func (w *work) first(ctx context.Context, s plan.Step, key cache.Key) (Layer, error) {
+	if s.Run == nil || w.o.Anew {
+		return Layer{}, cache.ErrMiss
+	}
+	l, err := w.o.Cache.Get(ctx, key)
+	return Layer{Layer: l, Name: s.Name, Key: key, Reused: true}, err
 }
 
 // below returns the tree of the parent, for steps that change it. It is read once.

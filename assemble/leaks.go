@@ -47,13 +47,15 @@ func checkImage(img v1.Image, s *leak.Scanner) error {
 	return s.Document("the image's manifest", manifest)
 }
 
-// known returns the layer of s from the cache, or cache.ErrMiss. It was searched
-// for the secrets of the build that made it. One of source files is searched for
-// those of this build, because a secret of one's own gets into these; the files
-// of a wheel are those that an index published, whoever asks for them.
-func (w *work) known(ctx context.Context, s plan.Step) (Layer, error) {
-	l, err := find(ctx, s, w.o.Cache, w.o.Dirs)
-	if err != nil || s.Files == nil {
+// known returns the layer of step i from the cache, or cache.ErrMiss. It was
+// searched for the secrets of the build that made it. One of source files, or of
+// what a command made of them, is searched for those of this build, because a
+// secret of one's own gets into these; the files of a wheel are those that an
+// index published, whoever asks for them.
+func (w *work) known(ctx context.Context, i int) (Layer, error) {
+	s := w.plan.Image().Steps[i]
+	l, err := find(ctx, w.plan.Image(), i, w.o.Cache, w.o.Dirs)
+	if err != nil || s.Files == nil && s.Run == nil {
 		return l, err
 	}
 	watch := w.o.Tools.Secrets.Watch()

@@ -35,7 +35,7 @@ func Foresee(ctx context.Context, p plan.Plan, last *plan.Plan, c Cache, dirs Va
 	}
 	out := make([]Forecast, len(stage.Steps))
 	for i, s := range stage.Steps {
-		l, err := find(ctx, s, c, dirs)
+		l, err := find(ctx, stage, i, c, dirs)
 		if err != nil && !errors.Is(err, cache.ErrMiss) {
 			return nil, err
 		}
@@ -47,10 +47,11 @@ func Foresee(ctx context.Context, p plan.Plan, last *plan.Plan, c Cache, dirs Va
 	return out, nil
 }
 
-// find returns the layer of s with its key and report, or cache.ErrMiss. One
+// find returns the layer of step i with its key and report, or cache.ErrMiss. One
 // that lost its report is a miss too: what it says can't be left out.
-func find(ctx context.Context, s plan.Step, c Cache, dirs Values) (Layer, error) {
-	key, err := keyOf(s, dirs)
+func find(ctx context.Context, stage plan.Stage, i int, c Cache, dirs Values) (Layer, error) {
+	s := stage.Steps[i]
+	key, err := keyOf(stage, i, dirs)
 	if err != nil {
 		return Layer{}, err
 	}
@@ -67,18 +68,18 @@ func find(ctx context.Context, s plan.Step, c Cache, dirs Values) (Layer, error)
 	return out, nil
 }
 
-// keyOf returns the key of s, or cache.ErrMiss. Wheels that were installed
+// keyOf returns the key of step i, or cache.ErrMiss. Wheels that were installed
 // before are known by the directories they touch: of the parent these are all
 // that matters.
-func keyOf(s plan.Step, dirs Values) (cache.Key, error) {
-	if s.Python == nil {
-		return s.Key(nil), nil
+func keyOf(stage plan.Stage, i int, dirs Values) (cache.Key, error) {
+	if stage.Steps[i].Python == nil {
+		return stage.Key(i, nil), nil
 	}
 	known := []string{}
-	if err := recall(dirs, dirsName(s), &known); err != nil {
+	if err := recall(dirs, dirsName(stage.Steps[i]), &known); err != nil {
 		return cache.Key{}, err
 	}
-	return s.Key(known), nil
+	return stage.Key(i, known), nil
 }
 
 // recall reads what was kept by a name, or returns cache.ErrMiss.
@@ -97,13 +98,13 @@ func recall(dirs Values, name string, to *[]string) error {
 }
 
 // remember keeps what the layer made of s doesn't tell itself.
-func remember(s plan.Step, made step.Made, dirs Values) error {
+func remember(s plan.Step, key cache.Key, made step.Made, dirs Values) error {
 	name, value := "", []string{}
 	switch {
 	case s.Python != nil:
 		name, value = dirsName(s), made.Dirs
 	case s.Apt != nil:
-		name, value = reportName(s.Key(made.Dirs)), append(value, made.Report...)
+		name, value = reportName(key), append(value, made.Report...)
 	default:
 		return nil
 	}

@@ -26,7 +26,8 @@ const ahead = 8
 type work struct {
 	plan       plan.Plan
 	o          Options
-	layers     []Layer // of the steps
+	layers     []Layer         // of the steps
+	ready      []chan struct{} // each closed when its layer is there
 	deliveries []output.Delivery
 	fetching   slots // bounds downloads
 	making     slots // bounds layers
@@ -37,8 +38,11 @@ type work struct {
 // begin makes everything ready; build ends it.
 func begin(p plan.Plan, o Options) (*work, error) {
 	w := &work{
-		plan: p, o: o, layers: make([]Layer, len(p.Image().Steps)),
+		plan: p, o: o, layers: make([]Layer, len(p.Image().Steps)), ready: make([]chan struct{}, len(p.Image().Steps)),
 		fetching: make(slots, downloads), making: make(slots, max(o.Jobs, 1)),
+	}
+	for i := range w.ready {
+		w.ready[i] = make(chan struct{})
 	}
 	for _, out := range o.Outputs {
 		d, err := out.Begin()
@@ -80,9 +84,9 @@ func (w *work) build(ctx context.Context) (*Result, error) {
 
 // find takes from the cache what is there, and returns the steps that are not.
 func (w *work) find(ctx context.Context) (missing []int, err error) {
-	for i, s := range w.plan.Image().Steps {
+	for i := range w.plan.Image().Steps {
 		if !w.o.Anew {
-			l, err := w.known(ctx, s)
+			l, err := w.known(ctx, i)
 			if err == nil {
 				w.use(i, l)
 				continue
@@ -99,6 +103,7 @@ func (w *work) find(ctx context.Context) (missing []int, err error) {
 // use takes l as layer i, and tells what is to be known of it.
 func (w *work) use(i int, l Layer) {
 	w.layers[i] = l
+	close(w.ready[i])
 	if note := w.o.Tools.Note; note != nil {
 		for _, line := range l.Report {
 			note(line)
@@ -175,7 +180,7 @@ func (w *work) gather(ctx context.Context, missing []int, deliver func(v1.Layer)
 	})
 	for _, i := range missing {
 		g.Go(func() error {
-			l, err := w.layer(ctx, w.plan.Image().Steps[i])
+			l, err := w.layer(ctx, i)
 			if err != nil {
 				return err
 			}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package step writes one step of a plan as one layer. What it writes depends
-// on the step and the files that the step names by digest, and on nothing else.
+// on the step and the files that the step names by digest, and on nothing else;
+// but for a Run step, which is also what its command makes of them.
 package step
 
 import (
@@ -17,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"inlay/assemble/deb"
@@ -41,6 +43,10 @@ type Tools struct {
 	// that were unpacked.
 	Deb  func(context.Context, plan.Deb) (*os.File, error)
 	Debs *deb.Store
+	// Sandbox opens what commands run in, over the layers Below, lowest first;
+	// nil refuses to run any.
+	Sandbox func(context.Context) (*Sandbox, error)
+	Below   []v1.Layer
 	// Secrets are what no layer may hold.
 	Secrets *leak.Scanner
 	// Note is told what the user should know and may ignore; nil drops it.
@@ -84,6 +90,9 @@ func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, erro
 	case s.Files != nil:
 		l.open(dst, s.Files.Base, time.Unix(s.Files.ModTime, 0))
 		err = l.files(ctx, *s.Files)
+	case s.Run != nil:
+		l.open(dst, plan.Base{}, epoch(s.Run.Created))
+		err = l.run(ctx, *s.Run)
 	default:
 		err = errors.New("no such kind of step")
 	}

@@ -31,6 +31,9 @@ func Diff(old, now Stage) [][]string {
 		if len(out[i]) == 0 && !compressed(old, now.Steps[i].Compression) {
 			out[i] = []string{"compression changed to " + cmp.Or(now.Steps[i].Compression, "gzip")}
 		}
+		if len(out[i]) == 0 && now.Steps[i].Run != nil {
+			out[i] = []string{"a layer below it changed"}
+		}
 		if len(out[i]) == 0 {
 			out[i] = []string{ParentChanged}
 		}
@@ -102,6 +105,8 @@ func (s Step) since(old Stage) []string {
 		return s.Python.since(old)
 	case s.Files != nil:
 		return s.Files.since(old)
+	case s.Run != nil:
+		return s.Run.since(old)
 	}
 	return nil
 }

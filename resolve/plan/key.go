@@ -14,12 +14,13 @@ type Key = [sha256.Size]byte
 // Keys returns the key of each step of s. A key covers what decides the bytes
 // of the layer and nothing else: not the step's name, not where a file comes
 // from, not the parent, except for an Apt step. So a layer is shared by all images
-// that want the same content. Where the directories of a step aren't known, Step.Key is the more
-// exact one.
+// that want the same content. That of a Run step covers the parent and the keys
+// of all steps before it. Where the directories of a step are known, Key is the
+// more exact one.
 func (s Stage) Keys() []Key {
 	keys := make([]Key, len(s.Steps))
-	for i, st := range s.Steps {
-		keys[i] = st.Key(nil)
+	for i := range s.Steps {
+		keys[i] = s.Key(i, nil)
 	}
 	return keys
 }
@@ -37,21 +38,21 @@ func (s Step) Contents() Key {
 	return hash(s)
 }
 
-// Key returns the key of a step whose files lie in the directories dirs, given
+// Key returns the key of the step i, whose files lie in the directories dirs, given
 // before links are followed: of what the step says of the parent it covers only
 // what decides about them. So the layer is found again on a parent that differs
 // elsewhere. Nil stands for directories that are not known yet, and covers all.
 //
 // A Python step needs dirs only for what isn't in purelib and platlib; whatever
 // is known of those counts.
-func (s Step) Key(dirs []string) Key {
-	s = s.inputs()
-	if s.Python != nil && dirs != nil {
-		py := *s.Python
+func (s Stage) Key(i int, dirs []string) Key {
+	st := s.Steps[i].inputs()
+	if st.Python != nil && dirs != nil {
+		py := *st.Python
 		py.Base = py.For([]string{py.Scheme.Purelib, py.Scheme.Platlib}, dirs)
-		s.Python = &py
+		st.Python = &py
 	}
-	return hash(s)
+	return st.over(s.Steps[:i], hash(st))
 }
 
 // Digest identifies p: equal digests, equal images. Where files come from is
@@ -92,6 +93,11 @@ func (s Step) inputs() Step {
 			apt.Debs[i] = Deb{Name: d.Name, Arch: d.Arch, Digest: d.Digest, Auto: d.Auto}
 		}
 		s.Apt = &apt
+	}
+	if s.Run != nil {
+		run := *s.Run
+		run.Setting = ""
+		s.Run = &run
 	}
 	return s
 }

@@ -53,6 +53,7 @@ type Step struct {
 	Apt         *Apt    `json:"apt,omitempty"`
 	Python      *Python `json:"python,omitempty"`
 	Files       *Files  `json:"files,omitempty"`
+	Run         *Run    `json:"run,omitempty"`
 }
 
 // Zstd is the compression that only manifests in OCI's format can name.
@@ -162,7 +163,7 @@ type Healthcheck struct {
 	Retries       int           `json:",omitempty"`
 }
 
-// Kind names the kind of s: "remove", "apt", "python" or "files".
+// Kind names the kind of s: "remove", "apt", "python", "files" or "run".
 func (s Step) Kind() string {
 	switch {
 	case s.Remove != nil:
@@ -173,6 +174,8 @@ func (s Step) Kind() string {
 		return "python"
 	case s.Files != nil:
 		return "files"
+	case s.Run != nil:
+		return "run"
 	default:
 		return ""
 	}
@@ -229,7 +232,7 @@ func (p Plan) check() error {
 }
 
 func (s Step) kinds() (n int) {
-	for _, set := range []bool{s.Remove != nil, s.Apt != nil, s.Python != nil, s.Files != nil} {
+	for _, set := range []bool{s.Remove != nil, s.Apt != nil, s.Python != nil, s.Files != nil, s.Run != nil} {
 		if set {
 			n++
 		}

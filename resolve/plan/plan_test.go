@@ -47,6 +47,62 @@ func demo() plan.Plan {
 	}
 }
 
+// withRun is demo with a command at its end.
+func withRun() plan.Stage {
+	s := demo().Image()
+	s.Steps = append(s.Steps, plan.Step{Name: "install", Run: &plan.Run{
+		Parent: "sha256:0a", Command: []string{"/bin/sh", "-c", "pip install ."}, Dir: "/app", Env: []string{"A=1"},
+		Own: []plan.Owner{{Path: "/app", UID: 1000, GID: 1000}}, Setting: "local_project_install_command",
+	}})
+	return s
+}
+
+// TestRun holds that the key of a command covers what it can see, and only its
+// own layer depends on it.
+func TestRun(t *testing.T) {
+	tests := []struct {
+		change string
+		edit   func(*plan.Stage)
+		key    bool // whether the command's key changes
+		since  []string
+	}{
+		{"nothing", func(*plan.Stage) {}, false, nil},
+		{"names", func(s *plan.Stage) { s.Steps[0].Name, s.Steps[3].Name = "x", "y" }, false, nil},
+		{"where a wheel comes from", func(s *plan.Stage) { s.Steps[1].Python.Wheels[0].URL = "https://mirror.example" }, false, nil},
+		{"how a layer below is compressed", func(s *plan.Stage) { s.Steps[1].Compression = plan.Zstd }, false, nil},
+		{"the command", func(s *plan.Stage) { s.Steps[3].Run.Command[2] = "x" }, true, []string{"the command changed"}},
+		{"the directory", func(s *plan.Stage) { s.Steps[3].Run.Dir = "/" }, true, []string{"the command changed"}},
+		{"a variable", func(s *plan.Stage) { s.Steps[3].Run.Env = nil }, true, []string{"its environment changed"}},
+		{"the owner", func(s *plan.Stage) { s.Steps[3].Run.Own = nil }, true, []string{"the owner of files changed"}},
+		{"the time", func(s *plan.Stage) { s.Steps[3].Run.Created = 1 }, true, []string{"the time of the files changed (SOURCE_DATE_EPOCH)"}},
+		{"the parent's tree", func(s *plan.Stage) { s.Steps[3].Run.Parent = "sha256:ff" }, true, []string{"the parent changed"}},
+		{"a wheel below", func(s *plan.Stage) { s.Steps[1].Python.Wheels[0].Digest = "sha256:ff" }, true, []string{"a layer below it changed"}},
+		{"a file below", func(s *plan.Stage) { s.Steps[2].Files.Files[1].Digest = "sha256:ff" }, true, []string{"a layer below it changed"}},
+		{"a layer below", func(s *plan.Stage) { s.Steps = s.Steps[1:] }, true, []string{"a layer below it changed"}},
+		{"the compression", func(s *plan.Stage) { s.Steps[3].Compression = plan.Zstd }, true, []string{"compression changed to zstd"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.change, func(t *testing.T) {
+			before, now := withRun(), withRun()
+			tt.edit(&now)
+			last := len(now.Steps) - 1
+			if got := now.Key(last, nil) != before.Key(3, nil); got != tt.key {
+				t.Errorf("the key changes: %v, want %v", got, tt.key)
+			}
+			if now.Keys()[last] != now.Key(last, nil) {
+				t.Error("Keys and Key differ")
+			}
+			got := plan.Diff(before, now)[last]
+			if diff := cmp.Diff(tt.since, got); diff != "" {
+				t.Errorf("Diff (-want +got):\n%s", diff)
+			}
+		})
+	}
+	if got := plan.Diff(demo().Image(), withRun())[3]; !cmp.Equal(got, []string{"new"}) {
+		t.Errorf("Diff of a new command = %q", got)
+	}
+}
+
 func TestEncode(t *testing.T) {
 	var buf bytes.Buffer
 	if err := demo().Encode(&buf); err != nil {
@@ -83,7 +139,9 @@ func TestDecodeRefuses(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	var buf bytes.Buffer
-	if err := demo().Encode(&buf); err != nil {
+	p := demo()
+	p.Stages[0] = withRun()
+	if err := p.Encode(&buf); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(buf.Bytes())

@@ -14,7 +14,7 @@ import (
 // can be called but what says so.
 
 type (
-	ids  struct{}
+	ids  struct{ one bool }
 	link struct{}
 )
 

@@ -263,6 +263,10 @@ func Choose(ctx context.Context, dir, name string) (*Rung, error) { return choos
 // its children, and errors.Is(err, ctx.Err()) holds.
 func (r *Rung) Run(ctx context.Context, c Command) (Result, error) { return r.run(ctx, c) }
 
+// OneID reports whether root is the only id that commands have. Unpacked files
+// are root's then, whoever's they are in their layer.
+func (r *Rung) OneID() bool { return r.ids.one }
+
 // Lower returns what a later command has as its Lower to see what one with root
 // changed.
 func (r *Rung) Lower(root Root) []string { return r.lower(root) }

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"inlay/assemble/rootfs"
+	"inlay/cache/disk"
+	"inlay/layers"
+	"inlay/layers/leak"
+	"inlay/resolve/plan"
+	"inlay/resolve/sandbox"
+)
+
+// A Sandbox is what the commands of Run steps run in.
+type Sandbox struct {
+	Rung    *sandbox.Rung
+	Trees   *rootfs.Store // of the rung's owners
+	Scratch string        // a directory for what lives as long as a command, on the disk of Trees
+	// Network opens the network that a command may reach; nil leaves it a loopback.
+	Network func(context.Context) (Network, error)
+	// Foreign is the platform of the image if it isn't this machine's, else "".
+	Foreign string
+	Limits  sandbox.Limits
+}
+
+// A Network is what a command can reach beside its loopback.
+type Network struct {
+	Env     []string // that tells programs of it
+	Ports   []sandbox.Port
+	Refused func() error // what was asked for and not had, nil if nothing was
+	Close   func()
+}
+
+// hosts is the file /etc/hosts of a command: no name is known outside.
+const hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
+
+// run runs the command of r over all that is below, and adds what it changed.
+func (l *layer) run(ctx context.Context, r plan.Run) error {
+	if len(r.Command) == 0 {
+		return nil
+	}
+	if l.tools.Sandbox == nil {
+		return errors.New("no sandbox was given to run its command in")
+	}
+	s, err := l.tools.Sandbox(ctx)
+	if err != nil {
+		return fmt.Errorf("running %s: %w", r.Setting, err)
+	}
+	tree, err := s.Trees.Tree(ctx, l.tools.Below)
+	if err != nil {
+		return err
+	}
+	dir, remove, err := disk.Scratch(ctx, s.Scratch)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	root := sandbox.Root{Lower: tree.Dirs, Scratch: filepath.Join(dir, "root")}
+	defer s.Rung.Remove(context.WithoutCancel(ctx), root.Scratch) //nolint:errcheck // if not now, then with the next build
+	if err := s.command(ctx, r, root, l.tools.Secrets); err != nil {
+		return err
+	}
+	to := owned{named: named{l}, own: r.Own}
+	if s.Rung.OneID() { // nobody knows any more whose the files of the layers are
+		if to.below, err = tree.View(); err != nil {
+			return err
+		}
+	}
+	return s.Rung.Diff(ctx, root, epoch(r.Created).Unix(), to)
+}
+
+// command runs the command of r on root.
+func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, secrets *leak.Scanner) error {
+	network := Network{Refused: func() error { return nil }, Close: func() {}}
+	if s.Network != nil {
+		var err error
+		if network, err = s.Network(ctx); err != nil {
+			return err
+		}
+	}
+	defer network.Close()
+	env := surroundings(r, network.Env)
+	said := &tail{}
+	res, err := s.Rung.Run(ctx, sandbox.Command{
+		Path: r.Command[0], Args: r.Command[1:], Dir: r.Dir, Env: env,
+		Stdout: said, Stderr: said, Root: root, Ports: network.Ports, Limits: s.Limits,
+		Mounts: []sandbox.Mount{
+			{Target: "/etc/hosts", Content: []byte(hosts), Mode: 0o644},
+			{Target: path.Join("/", home(env), ".cache"), Tmpfs: true, Mode: 0o700},
+		},
+	})
+	if s.Foreign != "" && cannotExecute(err) {
+		return &ForeignError{Setting: r.Setting, Platform: s.Foreign}
+	}
+	if err == nil && res.Exit == 0 {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &CommandError{
+		Setting: r.Setting, Command: secrets.Hide(strings.Join(r.Command, " ")), Exit: res.Exit,
+		Output: secrets.Hide(said.String()), Err: errors.Join(err, network.Refused()),
+	}
+}
+
+// cannotExecute reports whether err is that of programs of another machine,
+// or that of the emulator that isn't in the sandbox.
+func cannotExecute(err error) bool {
+	var start *sandbox.StartError
+	return errors.As(err, &start) && (errors.Is(err, syscall.ENOEXEC) || errors.Is(err, fs.ErrNotExist))
+}
+
+// surroundings returns the variables of r's command: its own, and those that
+// make that it writes the same another time. Modules that happen to be imported
+// leave no bytecode, that of installed ones doesn't depend on the time.
+func surroundings(r plan.Run, network []string) []string {
+	env := slices.Concat(network, r.Env)
+	for _, kv := range []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
+		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch(r.Created).Unix()), "PYTHONDONTWRITEBYTECODE=1",
+	} {
+		name, _, _ := strings.Cut(kv, "=")
+		if !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") }) {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+func home(env []string) string {
+	for _, kv := range env {
+		if dir, ok := strings.CutPrefix(kv, "HOME="); ok {
+			return dir
+		}
+	}
+	return "/root"
+}
+
+// owned gives what a command made to those whom it belongs to.
+type owned struct {
+	named
+	below *layers.View // whose files keep their owners; nil: they have them
+	own   []plan.Owner
+}
+
+// Add adds an entry for its owner.
+func (o owned) Add(e layers.Entry, body io.Reader) error {
+	if o.below != nil {
+		if was, err := o.below.Lstat(e.Path); err == nil && was.Mode().Type() == e.Mode.Type() {
+			if b, ok := was.Sys().(layers.Entry); ok {
+				e.UID, e.GID = b.UID, b.GID
+			}
+		}
+	}
+	for _, to := range o.own {
+		if above(to.Path, "/"+e.Path) {
+			e.UID, e.GID = to.UID, to.GID
+		}
+	}
+	return o.named.Add(e, body)
+}
+
+// kept is how much of what a command says is kept, in bytes: its end.
+const kept = 16 << 10
+
+// A tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	b    []byte
+	more bool // than b
+}
+
+// Write keeps the end of p, and of what came before it.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	if extra := len(t.b) - kept; extra > 0 {
+		t.b, t.more = append(t.b[:0], t.b[extra:]...), true
+	}
+	return len(p), nil
+}
+
+// String returns whole lines.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := string(t.b)
+	if t.more {
+		_, s, _ = strings.Cut(s, "\n")
+	}
+	return strings.TrimRight(s, "\n")
+}
+
+// A CommandError reports a command that failed in the sandbox.
+type CommandError struct {
+	Setting string // that asked for it
+	Command string
+	Exit    int
+	Output  string // the end of what it said
+	Err     error  // why it was ended, what it was refused; nil: it failed by itself
+}
+
+func (e *CommandError) Error() string {
+	s := fmt.Sprintf("%s `%s` ended with status %d", e.Setting, e.Command, e.Exit)
+	if e.Err != nil {
+		s = fmt.Sprintf("%s `%s` failed: %v", e.Setting, e.Command, e.Err)
+	}
+	if e.Output != "" {
+		s += "\n  " + strings.ReplaceAll(e.Output, "\n", "\n  ")
+	}
+	return s
+}
+
+// Unwrap returns why the command was ended.
+func (e *CommandError) Unwrap() error { return e.Err }
+
+// Hint says where to look, unless the reason knows better.
+func (e *CommandError) Hint() string {
+	var h interface {
+		error
+		Hint() string
+	}
+	if errors.As(e.Err, &h) {
+		return h.Hint()
+	}
+	return "see what it says above; run it in the image to find out more: inlay run -it IMAGE -- sh"
+}
+
+// A ForeignError reports a command of another platform than this machine's.
+type ForeignError struct {
+	Setting  string // that needs it
+	Platform string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("%s runs a program of %s, which this machine can't execute", e.Setting, e.Platform)
+}
+
+// Hint says how to do with it or without.
+func (e *ForeignError) Hint() string {
+	return fmt.Sprintf("set up binfmt_misc with qemu-user-static, build on a machine of %s, or leave out `%s`: nothing else of this build needs it", e.Platform, e.Setting)
+}
