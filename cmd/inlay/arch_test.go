@@ -76,6 +76,7 @@ cmd/inlay -> assemble
 cmd/inlay -> assemble/deb
 cmd/inlay -> assemble/output
 cmd/inlay -> assemble/record
+cmd/inlay -> assemble/rootfs
 cmd/inlay -> assemble/step
 cmd/inlay -> cache
 cmd/inlay -> cache/disk
@@ -83,6 +84,7 @@ cmd/inlay -> cache/fetch
 cmd/inlay -> cache/registry
 cmd/inlay -> cmd/inlay/complete
 cmd/inlay -> cmd/inlay/doctor
+cmd/inlay -> cmd/inlay/launch
 cmd/inlay -> cmd/inlay/login
 cmd/inlay -> cmd/inlay/progress
 cmd/inlay -> layers
@@ -109,6 +111,7 @@ cmd/inlay/complete -> nothing
 cmd/inlay/doctor -> cache
 cmd/inlay/doctor -> cache/disk
 cmd/inlay/doctor -> resolve/sandbox
+cmd/inlay/launch -> resolve/sandbox
 cmd/inlay/login -> cache/registry
 cmd/inlay/progress -> nothing
 ignore -> nothing

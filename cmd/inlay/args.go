@@ -36,13 +36,17 @@ func arrange(app *cli.App, args []string) ([]string, error) {
 			if c.SkipFlagParsing {
 				return append(out, args[i+1:]...), nil
 			}
-			rest, err := permute(args[i+1:], flags)
+			most := len(args)
+			if c.Name == "run" {
+				most = 1 // what follows the image is a command, flags and all
+			}
+			rest, err := permute(args[i+1:], flags, most)
 			return append(out, rest...), withHelp(err, app, out)
 		}
 		if i == 1 && args[i] == "help" && i+1 < len(args) && named(commands, args[i+1]) == nil {
 			return out, unknownCommand(app, args[i+1])
 		}
-		rest, err := permute(args[i:], flags)
+		rest, err := permute(args[i:], flags, len(args))
 		return append(out, rest...), withHelp(err, app, out)
 	}
 	return out, nil
@@ -78,15 +82,21 @@ func named(commands []*cli.Command, name string) *cli.Command {
 	return nil
 }
 
-// permute moves flags, with their values, before the other arguments.
-func permute(args []string, flags []cli.Flag) ([]string, error) {
+// permute moves flags, with their values, before the other arguments. Of what
+// follows those arguments that are at most looked at, nothing is a flag.
+func permute(args []string, flags []cli.Flag, most int) ([]string, error) {
 	var first, rest []string
 	for i := 0; i < len(args); i++ {
+		if letters := apart(args[i], flags); letters != nil {
+			args = slices.Concat(args[:i], letters, args[i+1:])
+		}
 		arg := args[i]
 		switch {
 		case arg == "--":
 			return append(append(first, "--"), append(rest, args[i+1:]...)...), nil
-		case !strings.HasPrefix(arg, "-") || arg == "-":
+		case !isFlag(arg) && len(rest) == most:
+			return append(append(first, "--"), append(rest, args[i:]...)...), nil
+		case !isFlag(arg):
 			rest = append(rest, arg)
 			continue
 		}
@@ -110,13 +120,31 @@ func permute(args []string, flags []cli.Flag) ([]string, error) {
 	return append(first, rest...), nil
 }
 
+func isFlag(arg string) bool { return strings.HasPrefix(arg, "-") && arg != "-" }
+
+// apart splits "-it" into "-i" and "-t", if these are flags without a value.
+func apart(arg string, flags []cli.Flag) []string {
+	letters, ok := strings.CutPrefix(arg, "-")
+	if !ok || len(letters) < 2 || letters[0] == '-' {
+		return nil
+	}
+	var all []string
+	for _, l := range strings.Split(letters, "") {
+		if takes, err := takesValue("-"+l, flags); takes || err != nil {
+			return nil
+		}
+		all = append(all, "-"+l)
+	}
+	return all
+}
+
 // What the commands and flags of versions to come are called, so that somebody
 // who read of them isn't told that there is no such thing.
 var (
-	laterCommands = []string{"builds", "rebase", "run"}
+	laterCommands = []string{"builds", "rebase"}
 	laterFlags    = []string{
 		"allow-host", "cache-from", "cache-to",
-		"provenance", "sandbox", "sbom", "v",
+		"provenance", "sbom", "v",
 	}
 )
 

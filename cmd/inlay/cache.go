@@ -71,7 +71,11 @@ func openCache(c *cli.Context) (*cache.Dir, string, error) {
 		return nil, "", &usageError{fmt.Sprintf("there is no cache in %s", root), "a build makes it; name another with --cache-dir DIR"}
 	}
 	dir, err := cache.Open(root)
-	return dir, root, err
+	if err != nil {
+		return nil, "", err
+	}
+	keepTrees(dir)
+	return dir, root, nil
 }
 
 func cacheShow(c *cli.Context) error {
@@ -138,6 +142,7 @@ func cacheVerify(c *cli.Context) error {
 		return err
 	}
 	dir.CheckUnpacked = deb.Check
+	checkTrees(dir)
 	n := 0
 	err = dir.Verify(c.Context, func(p cache.Problem) {
 		n++

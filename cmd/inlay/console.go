@@ -124,6 +124,13 @@ func (con *console) report(err error) int {
 	return e.Status
 }
 
+// note tells something that isn't an error.
+func (con *console) note(text string) {
+	if !con.json {
+		fmt.Fprintln(con.w, text)
+	}
+}
+
 // interrupted says that a signal ended the command, and returns the exit status.
 func (con *console) interrupted() int {
 	e := errorEvent{Event: "error", Text: "interrupted: nothing was left half made", Status: 130}

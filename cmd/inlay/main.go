@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	sandbox.Init(nil) // doesn't return where this is the child process of another
+	sandbox.Init(tasks()) // doesn't return where this is the child process of another
 	os.Exit(process(os.Stderr))
 }
 
@@ -58,12 +58,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return 0
 	}
+	var verdict verdictError
+	if errors.As(err, &verdict) { // of a command that run passed the signal on to, too
+		return int(verdict)
+	}
 	if ctx.Err() != nil {
 		return con.interrupted()
-	}
-	var verdict verdictError
-	if errors.As(err, &verdict) {
-		return int(verdict)
 	}
 	return con.report(err)
 }
@@ -85,7 +85,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
-			buildCommand(), planCommand(), lockCommand(), bootstrapCommand(),
+			buildCommand(), runCommand(), planCommand(), lockCommand(), bootstrapCommand(),
 			inspectCommand(), diffCommand(), doctorCommand(),
 			cacheCommand(), schemaCommand(), completionCommand(), completeCommand(), versionCommand(),
 		},
@@ -166,7 +166,10 @@ func hint(err error) string {
 // user can fix it; 2 the network, a registry or a mistake of ours.
 func status(err error) int {
 	var temporary interface{ Temporary() bool }
+	var own *statusError
 	switch {
+	case errors.As(err, &own):
+		return own.status
 	case is[*registry.NetworkError](err), is[*net.OpError](err), is[*net.DNSError](err),
 		is[*fetch.MismatchError](err), is[*layers.DigestError](err),
 		errors.As(err, &temporary) && temporary.Temporary():

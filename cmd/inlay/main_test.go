@@ -42,7 +42,10 @@ var update = flag.Bool("update", false, "rewrite the expected output in testdata
 const atOnce = "16"
 
 func TestMain(m *testing.M) {
-	sandbox.Init(nil)
+	if os.Getenv(inside) != "" {
+		os.Exit(insideMain(os.Args[1:]))
+	}
+	sandbox.Init(tasks())
 	if err := flag.Set("test.parallel", atOnce); err != nil {
 		panic(err)
 	}

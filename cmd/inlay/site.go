@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -35,6 +36,7 @@ import (
 	"inlay/resolve/plan"
 	"inlay/resolve/pyproject"
 	"inlay/resolve/python"
+	"inlay/resolve/sandbox"
 	"inlay/resolve/source"
 	"inlay/resolve/tree"
 )
@@ -50,6 +52,7 @@ type site struct {
 	records *record.Store
 	images  source.Remembered
 	python  *python.Resolver
+	rung    func() (*sandbox.Rung, error) // how commands are isolated
 	// installer is the program that resolved requirements, nil if none had to.
 	installer atomic.Pointer[installer]
 	release   func()
@@ -66,6 +69,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 	if err != nil {
 		return nil, err
 	}
+	keepTrees(dir)
 	release, err := dir.Use(c.Context)
 	if err != nil {
 		return nil, err
@@ -80,6 +84,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 	s := &site{
 		root:    root,
 		cache:   dir,
+		rung:    sync.OnceValues(func() (*sandbox.Rung, error) { return rung(c, dir) }),
 		release: release,
 		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Transport: set.Transport(nil), Offline: offline, Progress: downloads(show)},
 		debs:    &fetch.Store{Dir: dir.Path(cache.Debs), Offline: offline, Progress: downloads(show)},
@@ -260,6 +265,7 @@ func (j *job) tools(p plan.Plan) step.Tools {
 			}
 			return j.site.python.Stage(ctx, python.Staging{Inventory: inv, Scheme: scheme(p, w), Wheel: w, File: f})
 		},
+		Sandbox: func(context.Context) (*step.Sandbox, error) { return j.sandbox(p.Platform) },
 		Secrets: j.secrets(p),
 		Note:    j.show.Note,
 	}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"inlay/assemble/rootfs"
+	"inlay/assemble/step"
+	"inlay/cache"
+	"inlay/cache/disk"
+	"inlay/cmd/inlay/progress"
+	"inlay/resolve/sandbox"
+)
+
+// sandboxFlag says how commands are isolated.
+func sandboxFlag() cli.Flag {
+	return choice("sandbox", "isolate commands as `MODE` does; doctor says which work here", "auto",
+		"auto", sandbox.RungRoot, sandbox.RungSubIDs, sandbox.RungOneID, sandbox.RungCopy)
+}
+
+// tasks are what child processes of the sandbox do for this program.
+func tasks() map[string]sandbox.Task {
+	all := map[string]sandbox.Task{}
+	for _, name := range []string{rootfs.UnpackTask, rootfs.SumTask} {
+		all[name] = func(ctx context.Context, t sandbox.TaskContext) error {
+			return rootfs.Task(ctx, name, "/", t.OneID, t.In, t.Out)
+		}
+	}
+	return all
+}
+
+// rung returns how commands are isolated here: as the flag says, or as well as it
+// can be done.
+func rung(c *cli.Context, dir *cache.Dir) (*sandbox.Rung, error) {
+	name := c.String("sandbox")
+	if name == "auto" {
+		name = ""
+	}
+	return choose(c.Context, dir, name)
+}
+
+// choose returns the rung of that name, the best if it is "".
+func choose(ctx context.Context, dir *cache.Dir, name string) (*sandbox.Rung, error) {
+	if err := os.MkdirAll(dir.Path(cache.Trees), 0o755); err != nil {
+		return nil, err
+	}
+	return sandbox.Choose(ctx, dir.Path(cache.Trees), name)
+}
+
+// trees returns the store of unpacked layers for commands on a rung.
+func trees(dir *cache.Dir, r *sandbox.Rung) *rootfs.Store {
+	return &rootfs.Store{
+		Dir: dir.Path(cache.Trees), Owners: r.Owners,
+		Do: func(ctx context.Context, task, dir string, in io.Reader, out io.Writer) error {
+			return r.Do(ctx, task, dir, sandbox.TaskContext{In: in, Out: out})
+		},
+		Remove: r.Remove,
+	}
+}
+
+// treesShown is trees that shows what it unpacks.
+func treesShown(dir *cache.Dir, r *sandbox.Rung, show progress.Display, jobs int) *rootfs.Store {
+	s := trees(dir, r)
+	s.Jobs, s.Progress = jobs, show.Start
+	return s
+}
+
+// keepTrees says how unpacked layers are removed: some belong to ids that only
+// the sandbox has.
+func keepTrees(dir *cache.Dir) {
+	dir.RemoveTree = func(ctx context.Context, path string) error {
+		if disk.RemoveAll(path) == nil {
+			return nil
+		}
+		r, err := choose(ctx, dir, "")
+		if err != nil {
+			return err
+		}
+		inside, err := filepath.Glob(filepath.Join(path, "*"))
+		if err != nil {
+			return err
+		}
+		return errors.Join(r.Remove(ctx, inside...), disk.RemoveAll(path))
+	}
+}
+
+// checkTrees says how unpacked layers are checked. Where no command can run there
+// are none that it could check.
+func checkTrees(dir *cache.Dir) {
+	dir.CheckTree = func(ctx context.Context, path string) error {
+		r, err := choose(ctx, dir, "")
+		if err != nil {
+			return nil //nolint:nilerr // nobody uses them here
+		}
+		return trees(dir, r).Check(ctx, path)
+	}
+}
+
+// sandbox returns what the commands of a plan for a platform run in.
+func (j *job) sandbox(platform string) (*step.Sandbox, error) {
+	r, err := j.site.rung()
+	if err != nil {
+		return nil, err
+	}
+	s := &step.Sandbox{
+		Rung: r, Trees: treesShown(j.site.cache, r, j.show, runtime.NumCPU()), Scratch: j.site.cache.Path(cache.Trees),
+		Limits: sandbox.Limits{Processes: maxProcesses, Disk: maxDisk},
+	}
+	if own := "linux/" + runtime.GOARCH; platform != own && !strings.HasPrefix(platform, own+"/") {
+		s.Foreign = platform
+	}
+	return s, nil
+}
+
+// Bounds of a command of a build: far above what installing a project takes.
+const (
+	maxProcesses = 4096
+	maxDisk      = 32 << 30 // bytes
+)
