@@ -31,18 +31,20 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 	}
 	stage.Steps = aptSteps(req, r.Parent, r.Packages)
 	if r.Resolution != nil {
-		room := min(64, maxLayers-len(r.Parent.Layers)-len(stage.Steps)-2) // the removals and the source take one each
+		room := min(64, maxLayers-len(r.Parent.Layers)-len(stage.Steps)-3) // the removals, the source and its installation take one each
 		stage.Steps = append(stage.Steps, pythonSteps(r.Base, r.Resolution, room)...)
 	}
 	if source != nil {
 		stage.Steps = append(stage.Steps, *source)
 	}
+	env, early := environment(req)
+	stage.Steps = append(stage.Steps, installSteps(req, r, files, env[:early])...)
 	if req.Settings.Compression == plan.Zstd {
 		for i := range stage.Steps {
 			stage.Steps[i].Compression = plan.Zstd
 		}
 	}
-	stage.Config = config(req, r.Parent)
+	stage.Config = config(req, r.Parent, env)
 	return plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, Stages: []plan.Stage{stage}}, nil
 }
 
@@ -121,11 +123,46 @@ func sourceStep(req Request, inv *parent.Inventory, files *plan.Files) (*plan.St
 	return &plan.Step{Name: "source", Files: files}, nil
 }
 
+// installSteps runs the command that installs the source, as root in the
+// source's directory. What that leaves there belongs to the source's owner.
+func installSteps(req Request, r *Result, source *plan.Files, env []string) []plan.Step {
+	const setting = "local_project_install_command"
+	if req.Settings.InstallCommand == "" {
+		return nil
+	}
+	run := &plan.Run{
+		Parent: treeOf(r.Parent), Command: []string{"/bin/sh", "-c", req.Settings.InstallCommand}, Dir: target,
+		Env: over(r.Parent.Config.Config.Env, env), Created: req.Created, Setting: setting,
+	}
+	if source.UID != 0 || source.GID != 0 {
+		run.Own = []plan.Owner{{Path: source.Resolve(target), UID: source.UID, GID: source.GID}}
+	}
+	// Not the command: a variable of the settings may stand in it, and what the
+	// history says stays.
+	return []plan.Step{{Name: setting, Run: run}}
+}
+
+// over returns the variables of env with those of more, each in place of one of
+// its name.
+func over(env, more []string) []string {
+	out := slices.Clone(env)
+	for _, kv := range more {
+		name, _, _ := strings.Cut(kv, "=")
+		i := slices.IndexFunc(out, func(e string) bool { return strings.HasPrefix(e, name+"=") })
+		if i < 0 {
+			out = append(out, kv)
+			continue
+		}
+		out[i] = kv
+	}
+	return out
+}
+
 // config is what the settings change of the parent's configuration.
-func config(req Request, inv *parent.Inventory) plan.Config {
+func config(req Request, inv *parent.Inventory, env []string) plan.Config {
 	s := req.Settings
 	c := plan.Config{
-		Env:         environment(req),
+		Env:         env,
 		User:        s.User,
 		WorkDir:     s.WorkDir,
 		Entrypoint:  s.Entrypoint,

@@ -8,12 +8,12 @@ import (
 	"inlay/resolve/index"
 )
 
-// environment returns the variables of the image. Those that hold credentials
-// for a package index have done their duty by now, and whoever has the image
-// could read them: they are left out, unless the settings insist.
-func environment(req Request) []string {
+// environment returns the variables of the image, and how many of them commands
+// of the build see. Those that hold credentials for a package index have done
+// their duty by now, and whoever has the image could read them: they are left
+// out, unless the settings insist.
+func environment(req Request) (env []string, early int) {
 	s := req.Settings
-	var env []string
 	for _, part := range []struct {
 		field string
 		vars  []string
@@ -31,6 +31,9 @@ func environment(req Request) []string {
 			left := s.FieldError(part.field+"."+name, "its credentials "+part.use+"are not put into the image; to keep the variable, add `keep_secrets_in_env: true`", "")
 			req.note("warning: %v", left)
 		}
+		if part.field == "environment" {
+			early = len(env)
+		}
 	}
-	return env
+	return env, early
 }

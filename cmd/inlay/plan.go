@@ -134,10 +134,32 @@ func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
 			fmt.Fprintln(w, line)
 		}
 	}
+	printCommands(w, r.Plan)
 	printDebs(w, r.Packages)
 	if len(forecast) == 0 {
 		fmt.Fprintln(w, "no layers: the parent has it all")
 	}
+}
+
+// printCommands prints the commands that making the layers runs.
+func printCommands(w io.Writer, p plan.Plan) {
+	for _, s := range p.Image().Steps {
+		if s.Run != nil {
+			fmt.Fprintf(w, "runs in the sandbox: %s, in %s, for %s\n", quote(s.Run.Command), s.Run.Dir, s.Name)
+		}
+	}
+}
+
+// quote writes a command as a shell takes it.
+func quote(words []string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = w
+		if w == "" || strings.ContainsAny(w, " \t\n'\"\\$&|;<>()*?[]#~`!{}") {
+			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 func verdict(f assemble.Forecast) string {

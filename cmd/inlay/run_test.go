@@ -298,3 +298,55 @@ func testPort(t *testing.T, image string) {
 		t.Errorf("the server ended with %d: %s", status, said.String())
 	}
 }
+
+// TestProject installs the source by a command, and runs the image.
+func TestProject(t *testing.T) {
+	t.Setenv("INLAY_CACHE_DIR", t.TempDir())
+	rung, err := sandbox.Choose(t.Context(), t.TempDir(), "")
+	if err != nil {
+		t.Skip(err)
+	}
+	root := "0"
+	if rung.OneID() { // whoever looks is the one there is
+		root = "1000"
+	}
+	parent := insideImage(t, func(c *v1.Config) { c.Entrypoint, c.Cmd = nil, nil })
+	settings := "settings:\n  docker:\n    parent_image: " + parent + "\n    user: \"1000\"\n    environment: {EARLY: word}\n    local_project_install_command: "
+	dir := project(t, settings+"cat=a.txt show=EARLY write=/app/made write=/opt\n", map[string]string{"a.txt": "source\n"})
+	out := "oci:" + filepath.Join(t.TempDir(), "image")
+	inlay := func(status int, args ...string) (stdout, stderr string) {
+		t.Helper()
+		var o, e bytes.Buffer
+		if got := run(t.Context(), append([]string{"inlay"}, args...), &o, &e); got != status {
+			t.Fatalf("%q = %d, want %d: %s%s", args, got, status, o.String(), e.String())
+		}
+		return o.String(), e.String()
+	}
+	const runs = "runs in the sandbox: /bin/sh -c 'cat=a.txt show=EARLY write=/app/made write=/opt', in /app, for local_project_install_command\n"
+	if plan, _ := inlay(0, "plan", dir); !strings.Contains(plan, "make  local_project_install_command") || !strings.Contains(plan, runs) {
+		t.Errorf("the plan is %s, want that the command is run", plan)
+	}
+	first, _ := inlay(0, "build", "-q", "-o", out, dir)
+	if got, _ := inlay(0, "run", "-q", out, "--", "/bin/program", "cat=/app/made", "owner=/app/made", "owner=/opt", "show=EARLY"); got != "written\n1000\n"+root+"\n1000 0 /app word\n" {
+		t.Errorf("the image prints %q", got)
+	}
+	if plan, _ := inlay(0, "plan", dir); !strings.Contains(plan, "reuse  local_project_install_command") {
+		t.Errorf("after the build the plan is %s, want that the layer is used again", plan)
+	}
+	if again, said := inlay(0, "build", "-o", out, dir); again != first || !strings.Contains(said, "0 made, 2 reused") {
+		t.Errorf("the second build gives %s, %s, want %s of the same layers", again, said, first)
+	}
+	write(t, filepath.Join(dir, "a.txt"), "changed\n")
+	if plan, _ := inlay(0, "plan", dir); !strings.Contains(plan, "a layer below it changed") {
+		t.Errorf("with another source the plan is %s, want that the command is run again", plan)
+	}
+	write(t, filepath.Join(dir, "inlay.yaml"), settings+"cat=a.txt exit=4\n")
+	_, said := inlay(1, "build", "-q", "-o", out, dir)
+	if want := "making layer \"local_project_install_command\": local_project_install_command `/bin/sh -c cat=a.txt exit=4` ended with status 4\n  changed\n"; !strings.Contains(said, want) {
+		t.Errorf("a command that fails gives %q, want %q", said, want)
+	}
+	_, said = inlay(1, "build", "-q", "--sandbox", "subids", "-o", out, dir)
+	if os.Geteuid() == 0 && !strings.Contains(said, `running local_project_install_command: the sandbox "subids" does not work on this machine`) {
+		t.Errorf("without a sandbox it says %q", said)
+	}
+}

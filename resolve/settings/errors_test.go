@@ -420,6 +420,11 @@ func TestErrors(t *testing.T) {
 			"write, for example, `name: training`",
 		},
 		{
+			docker("local_project_install_command: pip install .\nallow_including_files_in_images: false"),
+			"inlay.yaml:3: settings.docker.local_project_install_command: allow_including_files_in_images is false, so there is no source in the image that it could install",
+			"remove one of them",
+		},
+		{
 			docker("skip_build: true"),
 			"inlay.yaml:3: settings.docker.skip_build: parent_image is missing, and it is the image when nothing is built",
 			"add `parent_image:`, or remove `skip_build`",
@@ -743,4 +748,4 @@ func TestErrors(t *testing.T) {
 
 const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, allow_including_files_in_images, annotations, apt, apt_packages, build_config, " +
 	"cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, exposed_ports, healthcheck, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
-	"parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"
+	"local_project_install_command, parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"

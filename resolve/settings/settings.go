@@ -63,6 +63,8 @@ type Docker struct {
 	NoSource  bool     // the source is not put into the image
 	ZenML     string   // version of the ZenML whose image is the default parent
 
+	InstallCommand string // of the shell, that installs the source in the image; "" is none
+
 	Dockerignore string // path of an ignore file that must exist
 	Platform     string // "linux/arch" or "linux/arch/variant"
 	Target       Target // zero if the settings name none
@@ -237,6 +239,10 @@ func (l *loader) finish() error {
 		if _, ok := d.Labels[k]; !ok {
 			d.Labels[k] = v
 		}
+	}
+	if d.InstallCommand != "" && d.NoSource {
+		return d.FieldError("local_project_install_command", "allow_including_files_in_images is false, so there is no source in the image that it could install",
+			"remove one of them")
 	}
 	l.target()
 	return l.skipBuild()

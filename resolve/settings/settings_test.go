@@ -88,10 +88,11 @@ settings:
     workdir: /srv/./app/
     entrypoint: [python, -m, app, 8]
     cmd: exec $0
+    local_project_install_command: pip install . && true
     labels: {a.b/c: 1.0, team: two}
     annotations: {org.opencontainers.image.title: "true"}
     compression: zstd
-    allow_including_files_in_images: false
+    allow_including_files_in_images: yes
     exposed_ports: [8080, 53/udp, 08080/tcp]
     volumes: [/data/, /a]
     stop_signal: SIGINT
@@ -153,6 +154,7 @@ func TestLoad(t *testing.T) {
 			WorkDir:            "/srv/app",
 			Entrypoint:         []string{"python", "-m", "app", "8"},
 			Cmd:                []string{"/bin/sh", "-c", "exec $0"},
+			InstallCommand:     "pip install . && true",
 			Labels:             map[string]string{"a.b/c": "1.0", "team": "two", "from": "zenml"},
 			Annotations:        map[string]string{"org.opencontainers.image.title": "true"},
 			Ports:              []string{"53/udp", "8080/tcp"},
@@ -162,7 +164,6 @@ func TestLoad(t *testing.T) {
 			Pull:               true,
 			NoCache:            true,
 			BuildArgs:          []string{"TOKEN=x1.2"},
-			NoSource:           true,
 			ZenML:              "0.98.0",
 			Compression:        "zstd",
 			Dockerignore:       "train.dockerignore",

@@ -137,6 +137,14 @@ func contents() []field { //nolint:revive // a table is as long as it has rows
 		},
 		{
 			Field{
+				Name: "local_project_install_command", Type: "string", Example: "pip install . --no-deps",
+				Doc: "A command of the shell that installs the source: run as root in `/app`, in a sandbox.",
+			},
+			"",
+			text(func(l *loader) *string { return &l.docker.InstallCommand }, nil),
+		},
+		{
+			Field{
 				Name: "labels", Type: "mapping of strings", Example: "{org.opencontainers.image.title: demo}", Flags: []string{"--label"},
 				Doc: "Labels of the image, over those of `build_options`.",
 			},
@@ -244,7 +252,6 @@ func notYet() []field {
 	add(d+"build_context_root", "string", "", "The context of `dockerfile`.", "")
 	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
 	add(d+"prevent_build_reuse", "boolean", "false", "Never use an earlier build.", "")
-	add(d+"local_project_install_command", "string", "", "A command that installs the source.", "")
 	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
 	add(d+"bytecode", "any value", "", "Whether and how modules are compiled.", "")
 	add("build", "any value", "", "An existing build.", "")
