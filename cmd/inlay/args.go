@@ -141,7 +141,7 @@ func apart(arg string, flags []cli.Flag) []string {
 // What the commands and flags of versions to come are called, so that somebody
 // who read of them isn't told that there is no such thing.
 var (
-	laterCommands = []string{"builds", "rebase"}
+	laterCommands = []string{"rebase"}
 	laterFlags    = []string{
 		"allow-host", "cache-from", "cache-to",
 		"provenance", "sbom", "v",

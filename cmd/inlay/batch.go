@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -20,6 +21,9 @@ type batch struct {
 	jobs  []*job // those of them that are built: the others are their parents as they are
 	whole bool   // all images of the pipeline are among them
 	show  progress.Display
+	// stackSum names the integrations of the stack, as ZenML's stack checksum
+	// does; "" without a stack.
+	stackSum string
 }
 
 // newBatch reads the command line and the settings.
@@ -43,7 +47,8 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &batch{show: display(c), whole: len(c.StringSlice("step")) == 0}
+	b := &batch{show: display(c), whole: len(c.StringSlice("step")) == 0, stackSum: o.Stack.Checksum()}
+	fresh := slices.ContainsFunc(images, func(im pipeline.Image) bool { return im.Settings.NoReuse })
 	for _, flavor := range o.Stack.Unknown(o.Catalog) {
 		b.show.Note(fmt.Sprintf("note: the stack's %s is not in the catalog and names no requirements: it adds none", flavor))
 	}
@@ -52,7 +57,7 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 	}
 	for _, im := range images {
 		j := &job{
-			of: im, several: len(images) > 1, settings: im.Settings, context: context,
+			of: im, several: len(images) > 1, fresh: fresh, settings: im.Settings, context: context,
 			file: c.String("file"), metadata: c.String("metadata-file"), show: b.show,
 		}
 		b.all = append(b.all, j)

@@ -49,27 +49,29 @@ func buildCommand() *cli.Command {
 // A job is an image to be planned or built: what the command line asks for,
 // read.
 type job struct {
-	of       pipeline.Image
-	several  bool      // other images of the pipeline are made too
-	context  string    // the directory of the source
-	file     string    // of the settings, "" for the context's own
-	source   *tree.Dir // its files
-	begun    time.Time
-	refresh  bool
-	settings *settings.Docker
-	names    []string // of the image
-	metadata string   // the file that is to describe it, "" for none
-	outputs  []target
-	index    *index.Set
-	show     progress.Display
-	site     *site
-	locked   resolve.Lock    // what the lock file said
-	resolved *resolve.Result // nil until then, and of a plan from a file
-	plan     plan.Plan       // what to build, once it is decided
-	planned  time.Time       // when that was
-	made     *assemble.Result
-	said     bytes.Buffer // what `inlay plan` says of it
-	opened   *openedImages
+	of         pipeline.Image
+	fresh      bool      // no image of an earlier build is taken
+	several    bool      // other images of the pipeline are made too
+	context    string    // the directory of the source
+	file       string    // of the settings, "" for the context's own
+	source     *tree.Dir // its files
+	begun      time.Time
+	refresh    bool
+	settings   *settings.Docker
+	names      []string // of the image
+	metadata   string   // the file that is to describe it, "" for none
+	outputs    []target
+	index      *index.Set
+	show       progress.Display
+	site       *site
+	locked     resolve.Lock    // what the lock file said
+	resolved   *resolve.Result // nil until then, and of a plan from a file
+	plan       plan.Plan       // what to build, once it is decided
+	planned    time.Time       // when that was
+	made       *assemble.Result
+	unrecorded bool         // it was made, and the cache can't be written to
+	said       bytes.Buffer // what `inlay plan` says of it
+	opened     *openedImages
 }
 
 // ready completes j, whose settings are known, and opens what it needs.
@@ -175,13 +177,15 @@ func build(c *cli.Context) error {
 	if err := b.checkMetadata(c); err != nil {
 		return err
 	}
+	from, err := b.named()
+	if err != nil {
+		return err
+	}
 	if err := b.each(func(j *job) error { return j.prepare(c) }); err != nil {
 		return err
 	}
-	for _, j := range b.jobs {
-		if err := j.make(c); err != nil {
-			return j.told(err)
-		}
+	if err := b.make(c, from); err != nil {
+		return err
 	}
 	if err := b.renewLock(c); err != nil {
 		return err
@@ -192,14 +196,33 @@ func build(c *cli.Context) error {
 	return b.tell(c)
 }
 
+// make makes the images and records what it made, or takes those of a build if
+// it isn't nil.
+func (b *batch) make(c *cli.Context, from *record.Build) error {
+	if from != nil {
+		return b.take(c, from)
+	}
+	for _, j := range b.jobs {
+		if err := j.make(c); err != nil {
+			return j.told(err)
+		}
+	}
+	b.record()
+	return nil
+}
+
 // make makes the image and delivers it.
 func (j *job) make(c *cli.Context) (err error) {
+	if err := j.reuse(c); err != nil || j.made != nil {
+		return err
+	}
 	if j.made, err = assemble.Build(c.Context, j.plan, j.options(c, j.tools(j.plan))); err != nil {
 		return err
 	}
 	if err := j.site.records.Save(j.recordName(), record.Record{Plan: j.plan, Digest: j.made.Digest.String()}); err != nil {
 		// The image is where it was asked for; a record only helps to explain.
 		j.show.Note(fmt.Sprintf("warning: %v: the next plan can't say what changed", err))
+		j.unrecorded = true
 	}
 	return nil
 }

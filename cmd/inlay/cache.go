@@ -56,7 +56,12 @@ func noSubcommand(c *cli.Context) error {
 	if !c.Args().Present() {
 		return cli.ShowSubcommandHelp(c)
 	}
-	return &usageError{fmt.Sprintf("no command %q of cache", c.Args().First()), cmp.Or(nearest(c.Args().First(), []string{"show", "prune", "verify"}, "cache "), helpFor("inlay cache"))}
+	var names []string
+	for _, sub := range c.Command.Subcommands {
+		names = append(names, sub.Name)
+	}
+	of, arg := c.Command.Name, c.Args().First()
+	return &usageError{fmt.Sprintf("no command %q of %s", arg, of), cmp.Or(nearest(arg, names, of+" "), helpFor("inlay "+of))}
 }
 
 func openCache(c *cli.Context) (*cache.Dir, string, error) {

@@ -86,7 +86,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
 			buildCommand(), runCommand(), planCommand(), lockCommand(), bootstrapCommand(),
-			inspectCommand(), diffCommand(), doctorCommand(),
+			inspectCommand(), diffCommand(), buildsCommand(), doctorCommand(),
 			cacheCommand(), schemaCommand(), completionCommand(), completeCommand(), versionCommand(),
 		},
 		Action: noCommand,

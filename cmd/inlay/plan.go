@@ -46,8 +46,17 @@ func explain(c *cli.Context) error {
 		return err
 	}
 	defer b.close()
+	from, err := b.named()
+	if err != nil {
+		return err
+	}
 	if err := b.each(func(j *job) error { return j.explain(c) }); err != nil {
 		return err
+	}
+	if from != nil {
+		if err := b.check(from); err != nil {
+			return err
+		}
 	}
 	return b.print(c, func(j *job) error {
 		if j.several {
@@ -64,6 +73,7 @@ func (j *job) explain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	j.plan = r.Plan
 	if err := assemble.CheckPlan(r.Plan, j.secrets(r.Plan)); err != nil {
 		return err
 	}
@@ -90,6 +100,13 @@ func (j *job) explain(c *cli.Context) error {
 		return err
 	}
 	printPlan(&j.said, r, forecast)
+	e, err := j.earlier(c, r.Plan, forecast)
+	if err != nil {
+		return err
+	}
+	if e != nil {
+		fmt.Fprintf(&j.said, "a build would reuse the image of build %s as it is: %s\n", e.build, e.reference)
+	}
 	if known {
 		if changes := plan.Around(last.Plan, r.Plan); len(changes) > 0 {
 			fmt.Fprintf(&j.said, "changed beside the layers: %s\n", strings.Join(changes, ", "))

@@ -50,6 +50,7 @@ type site struct {
 	debs    *fetch.Store
 	apt     *apt.Resolver
 	records *record.Store
+	builds  *record.Builds
 	images  source.Remembered
 	python  *python.Resolver
 	rung    func() (*sandbox.Rung, error) // how commands are isolated
@@ -89,6 +90,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Transport: set.Transport(nil), Offline: offline, Progress: downloads(show)},
 		debs:    &fetch.Store{Dir: dir.Path(cache.Debs), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
+		builds:  &record.Builds{Values: values(dir, cache.Records)},
 		images: source.Remembered{
 			Images:  images,
 			Store:   values(dir, cache.Inventories),

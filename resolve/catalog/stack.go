@@ -3,6 +3,7 @@
 package catalog
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"slices"
@@ -104,6 +105,20 @@ func (s *Stack) Needs(c *Catalog) (n Needs, err error) {
 		n.add(x.Requirements, x.AptPackages)
 	}
 	return n, nil
+}
+
+// Checksum names the integrations of the components, as ZenML's checksum of a
+// stack does; "" without a stack.
+func (s *Stack) Checksum() string {
+	if s == nil {
+		return ""
+	}
+	var names []string
+	for _, x := range s.Components {
+		names = append(names, x.Integration)
+	}
+	slices.Sort(names)
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(slices.Compact(names), "\n"))))
 }
 
 // Of returns the components of a type.

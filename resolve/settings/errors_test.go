@@ -192,7 +192,7 @@ func TestErrors(t *testing.T) {
 		{
 			docker("prevent_build_reuse: maybe"),
 			"inlay.yaml:3: settings.docker.prevent_build_reuse: want a boolean, got a string",
-			"write, for example, `prevent_build_reuse: false`",
+			"write, for example, `prevent_build_reuse: true`",
 		},
 		{
 			"steps: {train: {enable_cach: true}}",
@@ -732,7 +732,7 @@ func TestErrors(t *testing.T) {
 		{
 			"name: a\n? a\n b\n",
 			"inlay.yaml:2: a b: unknown field",
-			"the fields here are catalog, lock, name, registry, settings, stack, steps, zenml_version",
+			"the fields here are build, catalog, lock, name, registry, settings, stack, steps, zenml_version",
 		},
 		{
 			docker(`"\e[31m\n": a`),
@@ -748,4 +748,4 @@ func TestErrors(t *testing.T) {
 
 const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, allow_including_files_in_images, annotations, apt, apt_packages, build_config, " +
 	"cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, exposed_ports, healthcheck, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
-	"local_project_install_command, parent_image, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"
+	"local_project_install_command, parent_image, prevent_build_reuse, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"

@@ -36,11 +36,11 @@ func TestZenMLFields(t *testing.T) {
 			install_stack_requirements install_deployment_requirements required_integrations replicate_local_python_environment
 			allow_download_from_code_repository allow_download_from_artifact_store
 			pyproject_path pyproject_export_command disable_automatic_requirements_detection python_package_installer
-			python_package_installer_args apt_packages local_project_install_command allow_including_files_in_images
+			python_package_installer_args apt_packages local_project_install_command allow_including_files_in_images prevent_build_reuse
 			build_config.build_options.pull build_config.build_options.no_cache build_config.build_options.nocache
 			build_config.build_options.build_args build_config.build_options.buildargs
 			build_config.dockerignore build_config.build_options.platform build_config.build_options.labels`,
-		settings.NotYet: `dockerfile build_context_root parent_image_build_config prevent_build_reuse
+		settings.NotYet: `dockerfile build_context_root parent_image_build_config
 			build_config.build_options.target`,
 		settings.NoEffect: `python_package_installer_cache_mount build_options dockerignore source_files copy_files
 			copy_global_config required_hub_plugins
@@ -61,11 +61,11 @@ func TestZenMLFields(t *testing.T) {
 // TestOwnFields does the same for the fields of spec/cli.md.
 func TestOwnFields(t *testing.T) {
 	want := map[settings.Status]string{
-		settings.Supported: `name registry lock stack catalog zenml_version settings.docker.python settings.docker.cmd settings.docker.entrypoint
+		settings.Supported: `name registry lock stack catalog zenml_version build settings.docker.python settings.docker.cmd settings.docker.entrypoint
 			settings.docker.workdir settings.docker.indexes settings.docker.keep_secrets_in_env settings.docker.labels settings.docker.annotations
 			settings.docker.exposed_ports settings.docker.volumes settings.docker.healthcheck settings.docker.stop_signal
 			settings.docker.compression steps.*.settings.docker steps.*.step_operator`,
-		settings.NotYet: `build settings.docker.platforms
+		settings.NotYet: `settings.docker.platforms
 			settings.docker.bytecode`,
 		settings.LeftAlone: `parameters enable_cache model schedule tags run_name retry extra environment secrets
 			steps.*.parameters steps.*.enable_cache steps.*.experiment_tracker`,

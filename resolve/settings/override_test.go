@@ -84,7 +84,7 @@ func TestOverrides(t *testing.T) {
 			[]settings.Override{flag("--set", "image_tag=${TAG}", "cmd=[a, b]", "environment={B: 5, D: ~x}", "name=n")},
 			func(d *settings.Docker) {
 				d.Environment, d.Cmd = []string{"A=1", "B=5", "D=~x"}, []string{"a", "b"}
-				d.Target = settings.Target{Repository: "zenml", Tag: "1.2"}
+				d.Target, d.Name = settings.Target{Repository: "zenml", Tag: "1.2"}, "n"
 			},
 		},
 		{
@@ -227,6 +227,7 @@ func TestFlags(t *testing.T) {
 		"--annotation": "annotations", "--dockerignore": "build_config.dockerignore",
 		"--platform": "build_config.build_options.platform", "--pyproject": "pyproject_path",
 		"--lock":        "lock",
+		"--build":       "build",
 		"--installer":   "python_package_installer",
 		"--compression": "compression",
 		"--apt-package": "apt_packages", "--apt-mirror": "apt.mirror", "--keyring": "apt.keyring",
@@ -241,7 +242,7 @@ func TestFlags(t *testing.T) {
 				value = "x=y"
 			}
 			d, _, err := settings.Load("", nil, settings.Options{Overrides: []settings.Override{flag(name, value)}})
-			if name == "--lock" && d != nil && d.Lock == value {
+			if d != nil && (name == "--lock" && d.Lock == value || name == "--build" && d.Build == value) {
 				continue // a field of the project, not of the image
 			}
 			if err != nil || !slices.Contains([]string{name}, d.FieldError(got[name], "", "").File) {

@@ -328,8 +328,8 @@ func registry(l *loader, s setting) error {
 
 // pipelineName reads the name that a tag is made of.
 func pipelineName(l *loader, s setting) error {
-	err := text(func(l *loader) *string { return &l.name }, nil)(l, s)
-	if err == nil && l.name != "" && sanitizeTag(l.name) == "" {
+	err := text(func(l *loader) *string { return &l.docker.Name }, nil)(l, s)
+	if err == nil && l.docker.Name != "" && sanitizeTag(l.docker.Name) == "" {
 		return s.errorf("%s holds no letter that a tag may have", s.shown())
 	}
 	return err

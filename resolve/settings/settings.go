@@ -57,6 +57,10 @@ type Docker struct {
 	StopSignal  string
 	Healthcheck *Healthcheck
 
+	NoReuse bool   // no image of an earlier build is taken
+	Build   string // an earlier build whose images are taken: an ID or a file
+	Name    string // of the pipeline
+
 	Pull      bool     // the parent is to be looked up anew
 	NoCache   bool     // every layer is made anew
 	BuildArgs []string // "NAME=value": variables of the installer alone
@@ -172,7 +176,6 @@ type loader struct {
 	warnings    []Warning
 	buildLabels map[string]string // of build_options
 	oldIgnore   string            // the deprecated dockerignore
-	name        string            // of the pipeline
 	step        string            // whose image it is, "" for the pipeline's own
 }
 
@@ -255,8 +258,8 @@ const defaultRepository = "zenml"
 // is made of the pipeline, the step and the key "orchestrator".
 func (l *loader) target() {
 	t := &l.docker.Target
-	if t.Tag == "" && l.name+l.step != "" {
-		words := slices.DeleteFunc([]string{l.name, l.step, "orchestrator"}, func(s string) bool { return s == "" })
+	if t.Tag == "" && l.docker.Name+l.step != "" {
+		words := slices.DeleteFunc([]string{l.docker.Name, l.step, "orchestrator"}, func(s string) bool { return s == "" })
 		t.Tag = sanitizeTag(strings.Join(words, "-"))
 	}
 	if *t != (Target{}) && t.Repository == "" {

@@ -49,6 +49,7 @@ lock: locks/every.lock
 stack: stacks/k8s.yaml
 catalog: rows.yaml
 zenml_version: 0.98.0
+build: 3f2a
 settings:
   docker:
     parent_image: oci:parent
@@ -93,6 +94,7 @@ settings:
     annotations: {org.opencontainers.image.title: "true"}
     compression: zstd
     allow_including_files_in_images: yes
+    prevent_build_reuse: on
     exposed_ports: [8080, 53/udp, 08080/tcp]
     volumes: [/data/, /a]
     stop_signal: SIGINT
@@ -165,6 +167,9 @@ func TestLoad(t *testing.T) {
 			NoCache:            true,
 			BuildArgs:          []string{"TOKEN=x1.2"},
 			ZenML:              "0.98.0",
+			NoReuse:            true,
+			Build:              "3f2a",
+			Name:               "my pipe/1",
 			Compression:        "zstd",
 			Dockerignore:       "train.dockerignore",
 			Platform:           "linux/arm64/v8",

@@ -77,6 +77,7 @@ func (d *Docker) In(registry, repository string) *Docker {
 
 func (d *Docker) question() string {
 	q := *d
+	q.NoReuse = false // it changes no image
 	if _, given := d.at[dockerPath+".image_tag"]; !given {
 		q.Target.Tag = ""
 	}

@@ -42,6 +42,10 @@ func supported() []field {
 			Doc: "The lock file, by its path in the context; `false` for none.",
 		}, "", lockFile},
 		field{Field{
+			Name: "build", Type: "string", Example: "3f2a91c0d4e7", Flags: []string{"--build"},
+			Doc: "An earlier build whose images are taken as they are: its ID, or a file that `inlay builds show --format json` wrote.",
+		}, "", text(func(l *loader) *string { return &l.docker.Build }, nil)},
+		field{Field{
 			Name: "zenml_version", Type: "string", Example: "0.98.0",
 			Doc: "The version of ZenML whose image is the parent where none is named.",
 		}, "", text(func(l *loader) *string { return &l.docker.ZenML }, isVersion)},
@@ -210,6 +214,10 @@ func naming() []field {
 			Doc: "Use the parent image as it is; needs `parent_image`.",
 		}, "", skipBuild},
 		{Field{
+			Name: "prevent_build_reuse", Type: "boolean", Default: "false", Example: "true",
+			Doc: "Never take the image of an earlier build; if it is set for any image of a pipeline, that holds for all.",
+		}, "", func(l *loader, s setting) (err error) { l.docker.NoReuse, err = s.boolean(); return err }},
+		{Field{
 			Name: "compression", Type: "string", Default: "gzip", Example: "zstd", Flags: []string{"--compression"},
 			Doc:    "How new layers are compressed: gzip or zstd.",
 			Values: []string{"gzip", "zstd"},
@@ -251,10 +259,8 @@ func notYet() []field {
 	add(d+"dockerfile", "string", "", "A Dockerfile that makes the parent.", "build it first and name it in `parent_image`")
 	add(d+"build_context_root", "string", "", "The context of `dockerfile`.", "")
 	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
-	add(d+"prevent_build_reuse", "boolean", "false", "Never use an earlier build.", "")
 	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
 	add(d+"bytecode", "any value", "", "Whether and how modules are compiled.", "")
-	add("build", "any value", "", "An existing build.", "")
 	return all
 }
 
