@@ -39,11 +39,14 @@ func installerArguments(req Request) (a python.Arguments, set *index.Set, err er
 	for _, n := range s.Notes {
 		req.note("warning: %s: %s", argsField, n)
 	}
-	a = python.Arguments{Flags: s.Flags, Both: s.Both, Env: s.Env, Torch: s.Torch}
+	a = python.Arguments{Flags: s.Flags, Both: s.Both, Env: s.Env, Torch: s.Torch, Build: s.Build}
 	if a.Constraints, err = argumentFiles(req, "constraint", s.Constraints); err != nil {
 		return a, nil, err
 	}
 	if a.Overrides, err = argumentFiles(req, "override", s.Overrides); err != nil {
+		return a, nil, err
+	}
+	if a.BuildConstraints, err = argumentFiles(req, "build-constraint", s.BuildConstraints); err != nil {
 		return a, nil, err
 	}
 	set, err = argumentIndexes(req, s.Indexes)
@@ -54,12 +57,15 @@ func installerArguments(req Request) (a python.Arguments, set *index.Set, err er
 // indexes.
 func (req Request) decisive() []string {
 	a := req.arguments
-	all := slices.Concat(a.Flags, a.Both)
+	all := slices.Concat(a.Flags, a.Both, a.Build)
 	for _, l := range a.Constraints {
 		all = append(all, "--constraint "+l.Shown)
 	}
 	for _, l := range a.Overrides {
 		all = append(all, "--override "+l.Shown)
+	}
+	for _, l := range a.BuildConstraints {
+		all = append(all, "--build-constraint "+l.Shown)
 	}
 	if a.Torch != "" {
 		all = append(all, "--torch-backend="+a.Torch)

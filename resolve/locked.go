@@ -164,6 +164,9 @@ func (l Lock) platform(req Request, from parentName) string {
 // were locked, and which URLs name another one by way of a variable.
 func (l Lock) wheelChanges(im *lock.Image, groups []python.Group) (changes []string, err error) {
 	for _, w := range im.Wheels {
+		if w.Source != nil {
+			continue
+		}
 		if w.Path == "" {
 			if names := filesOf(groups, w.Name); len(names) > 0 && !slices.Contains(names, w.File) {
 				changes = append(changes, fmt.Sprintf("the URL of %s names another file than %s", w.Name, w.File))
@@ -211,11 +214,16 @@ func (l Lock) resolution(im *lock.Image, set *index.Set, inv *parent.Inventory, 
 	}
 	r := &python.Resolution{Broken: im.Broken, Installer: im.Installer}
 	for _, w := range im.Wheels {
-		at := restored(w.URL, set.WithFiles(), groups)
-		if w.Path != "" {
-			at = (&url.URL{Scheme: "file", Path: filepath.ToSlash(l.absolute(w.Path))}).String()
+		wheel := plan.Wheel{Name: w.Name, Version: w.Version, File: w.File, Digest: "sha256:" + w.SHA256, Size: w.Size}
+		switch s := w.Source; {
+		case s != nil:
+			wheel.Source = plan.Source{File: s.File, URL: restored(s.URL, set.WithFiles(), groups), Digest: "sha256:" + s.SHA256}
+		case w.Path != "":
+			wheel.URL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(l.absolute(w.Path))}).String()
+		default:
+			wheel.URL = restored(w.URL, set.WithFiles(), groups)
 		}
-		r.Wheels = append(r.Wheels, plan.Wheel{Name: w.Name, Version: w.Version, File: w.File, URL: at, Digest: "sha256:" + w.SHA256, Size: w.Size})
+		r.Wheels = append(r.Wheels, wheel)
 	}
 	for _, d := range im.Removed {
 		dist := parent.Dist{Name: d.Name, Version: d.Version, Path: d.Path}
@@ -282,9 +290,12 @@ func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *loc
 	}
 	for _, w := range r.Resolution.Wheels {
 		lw := lock.Wheel{Name: w.Name, Version: w.Version, File: w.File, SHA256: strings.TrimPrefix(w.Digest, "sha256:"), Size: w.Size}
-		if file := (reqfile.Line{URL: w.URL}).Path(); file != "" {
+		switch file := (reqfile.Line{URL: w.URL}).Path(); {
+		case w.Source != plan.Source{}:
+			lw.Source = &lock.Sdist{File: w.Source.File, URL: public(w.Source.URL, groups), SHA256: strings.TrimPrefix(w.Source.Digest, "sha256:")}
+		case file != "":
 			lw.Path = req.Lock.relative(file)
-		} else {
+		default:
 			lw.URL = public(w.URL, groups)
 		}
 		now.Wheels = append(now.Wheels, lw)

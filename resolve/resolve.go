@@ -6,6 +6,7 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -45,8 +46,9 @@ type Request struct {
 	// integrations need. They come before those of the project.
 	Groups []Group
 
-	Index     *index.Set       // the package indexes; nil asks the installer's own
-	arguments python.Arguments // of the settings, for the installer
+	Index      *index.Set       // the package indexes; nil asks the installer's own
+	arguments  python.Arguments // of the settings, for the installer
+	onlyWheels bool             // nothing is built now
 
 	Images   Images
 	Python   Python
@@ -182,12 +184,16 @@ func (r *Result) contents(ctx context.Context, req Request, groups []python.Grou
 		r.Packages, err = packages(gctx, req, r.Parent, known)
 		return err
 	})
+	// What has no wheel is built over the parent with its packages: a compiler may
+	// be among them.
+	beside.onlyWheels = len(req.Settings.Apt.Packages) > 0
 	r.Resolution, problem = requirements(gctx, beside, r.Parent, groups, known)
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	r.Base = r.Parent
-	if r.grows(req, len(groups) > 0) {
+	var unbuilt *python.SdistError
+	if r.grows(req, len(groups) > 0) || beside.onlyWheels && errors.As(problem, &unbuilt) {
 		var err error
 		if r.Base, err = r.grow(ctx, req); err != nil {
 			return err
@@ -273,7 +279,7 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 	}
 	r, err := req.Python.Resolve(ctx, python.Request{
 		Inventory: inv, View: inv.View, Installer: req.Settings.Installer, Arguments: req.arguments, Groups: groups, Index: req.Index, Locked: given,
-		Refresh: req.Refresh, Offline: req.Offline,
+		Refresh: req.Refresh, Offline: req.Offline, NoBuild: req.onlyWheels,
 	})
 	if err != nil {
 		return nil, unresolved(req, err)

@@ -154,6 +154,7 @@ resolve/compare -> layers
 resolve/compare -> resolve/parent
 resolve/egress -> cache/fetch
 resolve/egress -> layers/pattern
+resolve/egress -> resolve/index
 resolve/index -> layers/pattern
 resolve/lock -> layers/pattern
 resolve/parent -> layers

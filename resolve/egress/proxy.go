@@ -86,7 +86,7 @@ func (x *Exit) connect(w http.ResponseWriter, r *http.Request, asked Request) {
 	if _, err := io.WriteString(inner, "HTTP/1.1 200 Connection Established\r\n\r\n"); err != nil {
 		return
 	}
-	early, _ := buffered.Reader.Peek(buffered.Reader.Buffered()) // what is there can be had
+	early, _ := buffered.Peek(buffered.Reader.Buffered()) // what is there can be had
 	if _, err := outer.Write(early); err != nil {
 		return
 	}

@@ -92,6 +92,17 @@ func (s *Set) direct() []entry {
 	return s.files
 }
 
+// At returns the indexes of s at other URLs, in the same order, where nobody asks
+// for credentials.
+func (s *Set) At(urls []string) *Set {
+	out := &Set{known: &known{}}
+	for i, x := range s.Indexes() {
+		x.URL = urls[i]
+		out.entries = append(out.entries, entry{Index: x})
+	}
+	return out
+}
+
 // Realm names the servers and users of the credentials: "" if there are none,
 // else a digest. What one realm was told, another must not be: an installer's
 // own cache knows URLs but not users, so each realm has a cache of its own.

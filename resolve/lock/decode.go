@@ -226,13 +226,25 @@ func (c *checker) wheel(w Wheel, at []any) {
 	c.want(wheelForm().MatchString(w.File), fmt.Sprintf("%q is not the name of a wheel", w.File), in("file")...)
 	c.want(sumForm().MatchString(w.SHA256), fmt.Sprintf("%q is not a sha256", w.SHA256), in("sha256")...)
 	c.want(w.Size >= 0, "a size below 0", in("size")...)
+	if s := w.Source; s != nil {
+		c.want(w.URL == "" && w.Path == "", "what is built of sources has no URL and no path", at...)
+		c.want(s.File != "" && path.Base(s.File) == s.File, fmt.Sprintf("%q is not the name of a file", s.File), in("source")...)
+		c.want(sumForm().MatchString(s.SHA256), fmt.Sprintf("%q is not a sha256", s.SHA256), in("source")...)
+		c.url(s.URL, in("source"))
+		return
+	}
 	c.want((w.URL == "") != (w.Path == ""), "want either a URL or a path", at...)
 	if w.URL != "" {
-		u, err := url.Parse(w.URL)
-		c.want(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "", "want an http or https URL", in("url")...)
-		c.want(err != nil || u.User == nil, "a URL with credentials", in("url")...)
+		c.url(w.URL, in("url"))
 	}
 	if w.Path != "" {
 		c.want(path.Clean(w.Path) == w.Path && path.Base(w.Path) == w.File, fmt.Sprintf("%q is not the clean path of %s", w.Path, w.File), in("path")...)
 	}
+}
+
+// url wants a URL of the web without credentials.
+func (c *checker) url(raw string, at []any) {
+	u, err := url.Parse(raw)
+	c.want(err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "", "want an http or https URL", at...)
+	c.want(err != nil || u.User == nil, "a URL with credentials", at...)
 }

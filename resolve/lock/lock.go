@@ -74,7 +74,8 @@ type Dist struct {
 	Path    string `yaml:"path"`
 }
 
-// A Wheel is a file to install: of the web, or of this machine.
+// A Wheel is a file to install: of the web, of this machine, or built of sources
+// of the web.
 type Wheel struct {
 	Name    string `yaml:"name"`
 	Version string `yaml:"version"`
@@ -83,6 +84,15 @@ type Wheel struct {
 	Path    string `yaml:"path,omitempty"` // from the directory of the lock file, with slashes
 	SHA256  string `yaml:"sha256"`
 	Size    int64  `yaml:"size,omitempty"`
+	// Source is what the wheel was built of, which another machine builds again.
+	Source *Sdist `yaml:"source,omitempty"`
+}
+
+// An Sdist is the archive of sources that a wheel is built of.
+type Sdist struct {
+	File   string `yaml:"file"`
+	URL    string `yaml:"url"`
+	SHA256 string `yaml:"sha256"`
 }
 
 // Image returns what f has for a step's image, "" for the pipeline's own, and a

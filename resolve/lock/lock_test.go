@@ -34,6 +34,7 @@ func amd64() lock.Image {
 		Wheels: []lock.Wheel{
 			{Name: "own", Version: "1.0", File: "own-1.0-py3-none-any.whl", Path: "dist/own-1.0-py3-none-any.whl", SHA256: sum, Size: 7},
 			{Name: "six", Version: "1.17.0", File: "six-1.17.0-py2.py3-none-any.whl", URL: "https://files.example.com/six-1.17.0-py2.py3-none-any.whl", SHA256: sum},
+			{Name: "tar", Version: "1.0", File: "tar-1.0-py3-none-any.whl", SHA256: sum, Source: &lock.Sdist{File: "tar-1.0.tar.gz", URL: "https://files.example.com/tar-1.0.tar.gz", SHA256: sum}},
 		},
 		Broken: []string{"old 1 has requirement six<1.11, but you have six 1.17.0"},
 	}
@@ -75,6 +76,14 @@ images:
         file: six-1.17.0-py2.py3-none-any.whl
         url: https://files.example.com/six-1.17.0-py2.py3-none-any.whl
         sha256: ` + sum + `
+      - name: tar
+        version: "1.0"
+        file: tar-1.0-py3-none-any.whl
+        sha256: ` + sum + `
+        source:
+          file: tar-1.0.tar.gz
+          url: https://files.example.com/tar-1.0.tar.gz
+          sha256: ` + sum + `
     broken:
       - old 1 has requirement six<1.11, but you have six 1.17.0
 `
@@ -168,6 +177,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a URL of another kind", "url: https://files", "url: ftp://files", "inlay.lock:36: want an http or https URL"},
 		{"credentials", "url: https://files", "url: https://me:pw@files", "inlay.lock:36: a URL with credentials"},
 		{"a URL and a path", "        url: ", "        path: six-1.17.0-py2.py3-none-any.whl\n        url: ", "inlay.lock:33: want either a URL or a path"},
+		{"sources with credentials", "https://files.example.com/tar", "https://ann:pw@files.example.com/tar", "inlay.lock:43: a URL with credentials"},
+		{"sources that are no file", "file: tar-1.0.tar.gz", "file: ../tar-1.0.tar.gz", "inlay.lock:43: \"../tar-1.0.tar.gz\" is not the name of a file"},
+		{"sources and a path", "        source:", "        path: tar-1.0-py3-none-any.whl\n        source:", "inlay.lock:38: what is built of sources has no URL and no path"},
 		{"neither", "        path: dist/own-1.0-py3-none-any.whl\n", "", "inlay.lock:27: want either a URL or a path"},
 		{"another file's path", "path: dist/own", "path: dist/../own", `inlay.lock:30: "dist/../own-1.0-py3-none-any.whl" is not the clean path of own-1.0-py3-none-any.whl`},
 		{"a directory in a name", "file: six-1", "file: ../six-1", `inlay.lock:35: "../six-1.17.0-py2.py3-none-any.whl" is not the name of a wheel`},

@@ -70,6 +70,9 @@ type Inventory struct {
 	from *source
 }
 
+// Image returns the image that inv is of.
+func (inv *Inventory) Image() v1.Image { return inv.from.Image }
+
 // A Layer is one of the image's, lowest first.
 type Layer struct {
 	Digest    string          `json:"digest"`

@@ -113,8 +113,18 @@ type Wheel struct {
 	Version string `json:"version"`
 	File    string `json:"file"` // file name (PEP 427)
 	URL     string `json:"url"`
-	Digest  string `json:"digest"`         // "sha256:…"
-	Size    int64  `json:"size,omitempty"` // bytes; 0 if the index doesn't say
+	Digest  string `json:"digest"`          // "sha256:…"
+	Size    int64  `json:"size,omitempty"`  // bytes; 0 if the index doesn't say
+	Source  Source `json:"source,omitzero"` // of a wheel that no index has; it has no URL then
+}
+
+// A Source is what a wheel was built of while the plan was made. The wheel is in
+// the cache of that machine.
+type Source struct {
+	File    string `json:"file"`
+	URL     string `json:"url"`
+	Digest  string `json:"digest"`  // "sha256:…"
+	Command string `json:"command"` // that built it, isolated, over the parent
 }
 
 // Files are copied from the build context.

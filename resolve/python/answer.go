@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -18,7 +19,7 @@ import (
 
 // storeFormat is part of the name under which an answer is stored. It grows
 // when the same question may get another answer from this program.
-const storeFormat = 4
+const storeFormat = 5
 
 // storeName names all that decides what uv answers, but for the index's content
 // and uv's own version: an answer stays what it is until it is refreshed.
@@ -44,7 +45,7 @@ func (req Request) storeName(groups []Group) string {
 		Arguments [][]string
 	}{
 		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, req.parentSeen(),
-		[][]string{req.Arguments.Flags, req.Arguments.Both, texts(req.Arguments.Overrides), {req.Arguments.Torch, string(wantedTorch(req.Inventory))}},
+		[][]string{req.Arguments.Flags, req.Arguments.Both, texts(req.Arguments.Overrides), {req.Arguments.Torch, string(wantedTorch(req.Inventory))}, req.buildArguments(), texts(req.Arguments.BuildConstraints)},
 	})
 	if err != nil {
 		panic(err) // strings, numbers and booleans
@@ -66,7 +67,38 @@ func (req Request) parentSeen() string {
 type answer struct {
 	Parent   string   `json:"parent"`             // the digest of the image that finish has seen, "" before that
 	Warnings []string `json:"warnings,omitempty"` // of uv
+	// Unbuilt is what lacks a wheel, where nothing was to be built: then there is
+	// no resolution.
+	Unbuilt []Package `json:"unbuilt,omitempty"`
 	Resolution
+}
+
+// lacks returns what had to be built for a, or would have to be.
+func (a *answer) lacks() []Package { return append(sourcesIn(a.Wheels), a.Unbuilt...) }
+
+// holds reports whether a stored answer still is one to req. What was built over
+// another image is another wheel, and what was built may be gone; that something
+// has to be is known all the same.
+func (r *Resolver) holds(a *answer, req Request) bool {
+	if req.NoBuild || len(a.Unbuilt) > 0 {
+		return req.NoBuild
+	}
+	return !slices.ContainsFunc(a.Wheels, func(w plan.Wheel) bool {
+		return w.Source != plan.Source{} && (a.Parent != req.Inventory.Digest || !r.has(w))
+	})
+}
+
+// lacks stores that wheels are lacking where nothing was to be built, so that
+// the same question is answered without asking. It returns err.
+func (r *Resolver) lacks(name string, req Request, err error) error {
+	var lacks *SdistError
+	if !req.NoBuild || !errors.As(err, &lacks) {
+		return err
+	}
+	if failed := r.remember(name, &answer{Unbuilt: lacks.Packages}); failed != nil {
+		return failed
+	}
+	return err
 }
 
 func (r *Resolver) recall(name string) (*answer, error) {

@@ -4,6 +4,7 @@ package python
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -49,6 +50,8 @@ func (p Package) String() string {
 type SdistError struct {
 	Packages []Package
 	Target   string // what a wheel must fit: "Python 3.11 on x86_64 with glibc 2.36"
+	Why      error  // why they can't be built, if that was tried
+	sources  []source
 }
 
 func (e *SdistError) Error() string {
@@ -60,9 +63,15 @@ func (e *SdistError) Error() string {
 	if len(names) > 1 {
 		have = "have"
 	}
-	return fmt.Sprintf("%s %s no wheel for %s, only sources that must be built",
-		strings.Join(names, ", "), have, e.Target)
+	text := fmt.Sprintf("%s %s no wheel for %s, only sources that must be built", strings.Join(names, ", "), have, e.Target)
+	if e.Why != nil {
+		text += fmt.Sprintf(": %v", e.Why)
+	}
+	return text
 }
+
+// Unwrap returns why nothing could be built.
+func (e *SdistError) Unwrap() error { return e.Why }
 
 // Hint says how to get along without a build.
 func (e *SdistError) Hint() string {
@@ -71,7 +80,15 @@ func (e *SdistError) Hint() string {
 	if p.Version != "" {
 		other = p.Name + "!=" + p.Version
 	}
-	return "building sources is not supported yet; pin a version that has a wheel, or exclude this one with `" + other + "`"
+	hint := "pin a version that has a wheel, or exclude this one with `" + other + "`"
+	var h interface {
+		error
+		Hint() string
+	}
+	if errors.As(e.Why, &h) {
+		return h.Hint() + "; or " + hint
+	}
+	return hint
 }
 
 // HashError reports a chosen file whose digest is missing or not among the

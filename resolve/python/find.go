@@ -6,6 +6,7 @@ import (
 	"archive/zip"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"inlay/cache/fetch"
 	"inlay/layers/pattern"
 	"inlay/resolve/index"
+	"inlay/resolve/parent"
 )
 
 // The uv versions that this package was tested with. What it reads of uv is no
@@ -87,6 +89,45 @@ func FindUV(ctx context.Context, o FindOptions) (UV, error) {
 	}
 	return uv, err
 }
+
+// FindBuildUV returns a uv to run in an image with that C library, whatever else
+// the image has: the one that FindUV finds if it can run there, else the pinned
+// one, which is static.
+func FindBuildUV(ctx context.Context, o FindOptions, libc parent.Libc) (UV, error) {
+	uv, err := FindUV(ctx, o)
+	if err != nil {
+		return UV{}, err
+	}
+	own, err := runsIn(uv.Path, libc)
+	if err != nil || own {
+		return uv, err
+	}
+	o.LookPath = func(string) (string, error) { return "", fs.ErrNotExist }
+	return FindUV(ctx, o)
+}
+
+// runsIn reports whether a program runs where there is nothing but a C library.
+// It isn't static if it names its interpreter.
+func runsIn(program string, libc parent.Libc) (bool, error) {
+	f, err := elf.Open(program)
+	var script *elf.FormatError
+	if errors.As(err, &script) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", program, err)
+	}
+	defer func() { _ = f.Close() }()
+	i := slices.IndexFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
+	if i < 0 {
+		return true, nil
+	}
+	loader, err := io.ReadAll(io.LimitReader(f.Progs[i].Open(), maxLoader))
+	return libc.Family == "glibc" && strings.HasPrefix(string(loader), "/lib") && strings.Contains(string(loader), "/ld-linux"), err
+}
+
+// maxLoader bounds the path of a program's loader.
+const maxLoader = 4096
 
 // onPath returns the uv of the user, or why there is none.
 func (o FindOptions) onPath(ctx context.Context) (UV, string) {

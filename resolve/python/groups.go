@@ -5,6 +5,7 @@ package python
 import (
 	"cmp"
 	"context"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -103,6 +104,11 @@ type installer interface {
 	check(ctx context.Context, dists []parent.Dist, groups []Group) ([]string, error)
 	// change takes out what is gone and puts in what has come.
 	change(gone, come []parent.Dist, files []installedFiles) error
+	// sources returns the files of what has no wheel.
+	sources(ctx context.Context, lacks *SdistError) ([]source, error)
+	// offer lets what follows choose a wheel that no index has, and returns its
+	// path. f is its content.
+	offer(w plan.Wheel, f *os.File) (string, error)
 	// hide keeps secrets out of what the session says.
 	hide(secrets []string)
 }
@@ -114,15 +120,22 @@ type installation struct {
 	session  installer
 	replaced bool
 	before   []string // what was broken before anything was replaced
+	notes    []string // of what was built
 }
 
 // install installs groups, one after the other, and says in a what came of it.
 func (r *Resolver) install(ctx context.Context, req Request, s installer, groups []Group, a *answer) error {
 	in := &installation{environment: newEnvironment(req.Inventory.Python), resolver: r, session: s}
+	groups = slices.Clone(groups)
 	for i, g := range groups {
 		s.hide(g.Secrets)
 		s.ask(req.indexes[i])
-		d, err := s.decide(ctx, g, req.Refresh)
+		g, err := in.buildLines(ctx, req, req.indexes[i], g)
+		if err != nil {
+			return err
+		}
+		groups[i] = g
+		d, err := in.decide(ctx, req, req.indexes[i], g)
 		if err != nil {
 			return err
 		}
@@ -131,7 +144,7 @@ func (r *Resolver) install(ctx context.Context, req Request, s installer, groups
 			return err
 		}
 	}
-	a.Wheels, a.Remove = in.result(), in.removed
+	a.Wheels, a.Remove, a.Warnings = in.result(), in.removed, append(a.Warnings, in.notes...)
 	var err error
 	a.Broken, err = in.broken(ctx, groups[:len(groups)-1])
 	return err

@@ -84,7 +84,7 @@ func (c *choice) takeLocals(d *delta, g Group, locals map[string]plan.Wheel) {
 		}
 		w.Version = cmp.Or(a.Version, w.Version)
 		d.add = append(d.add, w)
-		d.direct[w.Name] = w.URL
+		d.direct[w.Name] = cmp.Or(w.URL, a.from) // what was built has no URL
 	}
 	c.add = rest
 }

@@ -57,6 +57,7 @@ type pipSession struct {
 	dists     []parent.Dist // what is installed and would be replaced
 	secrets   []string      // that what pip says may hold
 	locals    map[string]plan.Wheel
+	offered   offered
 }
 
 // aptLib is where Debian's own packages are, which pip counts as installed and
@@ -86,6 +87,7 @@ func (r *Resolver) pipSession(ctx context.Context, req Request) (s *pipSession, 
 		pip: pip, runner: r.Runner, dir: at.dir, remove: at.remove, cache: at.cache, fits: req.target(), locals: req.locals,
 		skeleton: &skeleton{root: filepath.Join(at.dir, "root"), purelib: req.Inventory.Python.Scheme.Purelib},
 		dists:    slices.Clone(req.Inventory.Python.Dists),
+		offered:  offered{dir: filepath.Join(at.dir, "built"), hashes: true},
 	}
 	if err := s.lay(req.Inventory, at.parent); err != nil {
 		return nil, err
@@ -100,6 +102,21 @@ func (s *pipSession) change(gone, come []parent.Dist, files []installedFiles) er
 	s.dists = slices.DeleteFunc(s.dists, func(d parent.Dist) bool { return slices.Contains(gone, d) })
 	s.dists = append(s.dists, come...)
 	return s.skeleton.change(gone, come, files)
+}
+
+// offer lets pip choose a wheel that no index has.
+func (s *pipSession) offer(w plan.Wheel, f *os.File) (string, error) { return s.offered.add(w, f) }
+
+// sources returns what pip said of what has no wheel.
+func (s *pipSession) sources(_ context.Context, lacks *SdistError) ([]source, error) {
+	for i, x := range lacks.sources {
+		raw, _, _ := strings.Cut(x.URL, "#")
+		var err error
+		if lacks.sources[i], err = newSource(x.Package, s.index.Public(raw), x.Digest); err != nil {
+			return nil, err
+		}
+	}
+	return lacks.sources, nil
 }
 
 // hide keeps secrets out of what pip says.
@@ -227,14 +244,14 @@ func (s *pipSession) install(ctx context.Context, g Group) (*pipReport, string, 
 		if len(f.lines) == 0 {
 			continue
 		}
-		file, err := writeLines(s.dir, f.name, texts(f.lines))
+		file, err := writeLines(s.dir, f.name, texts(s.offered.allow(f.lines)))
 		if err != nil {
 			return nil, "", err
 		}
 		args = append(args, f.option, file)
 	}
 	out, log := &logWriter{}, &logWriter{}
-	exit, err := s.run(ctx, out, log, append(args, s.arguments...)...)
+	exit, err := s.run(ctx, out, log, slices.Concat(args, s.arguments, s.offered.arguments())...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -63,6 +63,13 @@ func (r *pipReport) take(d *delta, g Group, s *pipSession) error {
 	var sources []Package
 	for _, item := range r.Install {
 		w := item.wheel()
+		if built, ok := s.offered.at(w.URL); ok {
+			d.add = append(d.add, built)
+			if item.Direct {
+				d.direct[built.Name] = w.URL
+			}
+			continue
+		}
 		if !strings.HasSuffix(w.File, ".whl") {
 			sources = append(sources, Package{Name: w.Name, Version: w.Version})
 			continue
@@ -104,11 +111,16 @@ func (s *pipSession) unbuilt() error {
 	if err != nil {
 		return fmt.Errorf("pip %s wants to build a package: %w", s.pip.Version, err)
 	}
-	var source struct{ Name, File string }
-	if err := json.Unmarshal(b, &source); err != nil {
+	var told struct{ Name, File, URL, SHA256 string }
+	if err := json.Unmarshal(b, &told); err != nil {
 		return fmt.Errorf("pip %s wants to build a package: %w", s.pip.Version, err)
 	}
-	return &SdistError{Packages: []Package{sdistPackage(source.Name, source.File)}, Target: s.fits}
+	p := sdistPackage(told.Name, told.File)
+	x := source{Package: p, Source: plan.Source{URL: told.URL}}
+	if told.SHA256 != "" {
+		x.Digest = "sha256:" + strings.ToLower(told.SHA256)
+	}
+	return &SdistError{Packages: []Package{p}, Target: s.fits, sources: []source{x}}
 }
 
 // sdistPackage reads the version in the name of an sdist, whose package may be

@@ -3,9 +3,9 @@
 // Package python turns requirements into the exact wheels that a parent image
 // lacks. uv decides which, or pip: it is shown the parent's own interpreter and
 // installed packages, so that it decides as `uv pip install`, or `pip install`,
-// would inside the image. Nothing of the parent and nothing of a package is ever
-// executed, the host needs no Python but for pip, and every file in the answer
-// has a sha256.
+// would inside the image. Nothing of the parent and nothing of a package is
+// executed but by a Builder, which builds what has no wheel; the host needs no
+// Python but for pip, and every file in the answer has a sha256.
 package python
 
 import (
@@ -59,6 +59,8 @@ type Resolver struct {
 	// Files keeps wheels. One is read to show a group what the group before it
 	// installed, where the index doesn't say that apart.
 	Files *fetch.Store
+	// Builder builds what has no wheel; nil builds nothing.
+	Builder Builder
 	// Progress is told of a resolution that takes its time; nil is fine.
 	Progress func(task string, total int64) (add func(n int64), done func(error))
 }
@@ -88,6 +90,8 @@ type Request struct {
 	Refresh bool
 	// Offline uses only what the caches have.
 	Offline bool
+	// NoBuild builds nothing: what has no wheel is a *SdistError.
+	NoBuild bool
 
 	locals map[string]plan.Wheel // of this machine that Groups name, by URL
 }
@@ -99,7 +103,10 @@ type Arguments struct {
 	Env         []string // NAME=VALUE: how the network is asked
 	Constraints []Line   // of every group
 	Overrides   []Line   // of uv, in place of what packages require
-	Torch       string   // the build of torch as uv names it; "none" for what the index has; "" or "auto" for the parent's
+	Build       []string // for what builds sources, in uv's words
+	// BuildConstraints bound what sources need to be built.
+	BuildConstraints []Line
+	Torch            string // the build of torch as uv names it; "none" for what the index has; "" or "auto" for the parent's
 }
 
 // A Resolution is the difference that requirements make to a parent.
@@ -140,12 +147,15 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 	name := req.storeName(groups)
 	a, err := r.recall(name)
 	recalled := err == nil
-	if req.Refresh || errors.Is(err, fs.ErrNotExist) {
+	if req.Refresh || errors.Is(err, fs.ErrNotExist) || recalled && !r.holds(a, req) {
 		a, err = r.ask(ctx, req, groups)
 		recalled = false
 	}
 	if err != nil {
-		return nil, err
+		return nil, r.lacks(name, req, err)
+	}
+	if lacks := a.lacks(); req.NoBuild && len(lacks) > 0 {
+		return nil, &SdistError{Packages: lacks, Target: req.target()}
 	}
 	a.Recalled = recalled
 	if a.completeFor(req.Inventory.Digest) {
@@ -273,7 +283,8 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	}()
 	s := &session{
 		uv: uv, runner: r.Runner, dir: at.dir, remove: at.remove, offline: req.Offline, target: req.target(),
-		tags: wheelTags(req.Inventory.Python, req.Inventory.Libc), locals: req.locals,
+		offered: offered{dir: filepath.Join(at.dir, "built")},
+		tags:    wheelTags(req.Inventory.Python, req.Inventory.Libc), locals: req.locals,
 	}
 	if s.skeleton, err = writeSkeleton(at.dir, req.Inventory.Python, req.Inventory.Libc, at.parent); err != nil {
 		return nil, err

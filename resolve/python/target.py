@@ -60,7 +60,10 @@ from pip._internal.distributions.sdist import SourceDistribution
 
 def refuse(self, *args, **kwargs):
     with open(target["builds"], "w", encoding="utf-8") as f:
-        json.dump({"name": self.req.name or "", "file": self.req.link.filename}, f)
+        link = self.req.link
+        told = {"name": self.req.name or "", "file": link.filename, "url": link.url_without_fragment}
+        told["sha256"] = link.hash if link.hash_name == "sha256" else ""
+        json.dump(told, f)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(86)

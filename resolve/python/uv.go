@@ -39,6 +39,7 @@ type session struct {
 	tags      map[string]int // and by its tags, each with its rank
 	secrets   []string       // that what uv says may hold
 	locals    map[string]plan.Wheel
+	offered   offered
 }
 
 // A choice is what uv would do with a group of requirements.
@@ -69,6 +70,7 @@ func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, er
 	}
 	d := &delta{remove: c.remove, warnings: c.warnings, direct: map[string]string{}}
 	c.takeLocals(d, g, s.locals)
+	c.takeOffered(d, &s.offered)
 	if len(c.add) == 0 {
 		return d, nil
 	}
@@ -101,13 +103,13 @@ func (s *session) hide(secrets []string) { s.secrets = append(s.secrets, secrets
 
 // install asks uv what `uv pip install` of g would do to the skeleton.
 func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, error) {
-	file, err := s.write("requirements.txt", texts(g.Lines))
+	file, err := s.write("requirements.txt", texts(s.offered.allow(g.Lines)))
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"pip", "install", "--verbose", "--dry-run", "--break-system-packages", "--requirements", file}
 	if len(g.Constraints) > 0 {
-		bounds, err := s.write("constraints.txt", texts(g.Constraints))
+		bounds, err := s.write("constraints.txt", texts(s.offered.allow(g.Constraints)))
 		if err != nil {
 			return nil, err
 		}
@@ -120,7 +122,7 @@ func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, 
 		}
 		args = append(args, "--override", file)
 	}
-	args = slices.Concat(args, s.decides, s.both)
+	args = slices.Concat(args, s.decides, s.both, s.offered.arguments())
 	if refresh {
 		args = append(args, "--refresh")
 	}

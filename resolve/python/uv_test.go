@@ -485,3 +485,15 @@ func TestUVAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A uv says which index is its own, where nobody names another.
+func TestUVOwnIndex(t *testing.T) {
+	uv := realUV(t)
+	set, err := python.WithOwnIndex(t.Context(), python.Exec{}, uv, nil)
+	if err != nil || !strings.HasPrefix(set.Default(), "https://") {
+		t.Errorf("WithOwnIndex = %q, %v, want a URL", set.Default(), err)
+	}
+	if set, err = python.WithOwnIndex(t.Context(), python.Exec{}, uv, at(t, "https://index.example.com/simple")); err != nil || set.Default() != "https://index.example.com/simple" {
+		t.Errorf("WithOwnIndex = %q, %v, want the one that there is", set.Default(), err)
+	}
+}

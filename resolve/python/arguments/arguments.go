@@ -32,9 +32,12 @@ type Set struct {
 	Env         []string // for all calls, NAME=VALUE
 	Constraints []string // paths of files
 	Overrides   []string // paths of files
-	Indexes     []Index
-	Torch       string   // which build of torch: "cpu", "cu128"; "none" for the index's own; "" if not given
-	Notes       []string // about arguments that change nothing, for people
+	Build       []string // for what builds sources, in uv's words
+	// BuildConstraints are paths of files.
+	BuildConstraints []string
+	Indexes          []Index
+	Torch            string   // which build of torch: "cpu", "cu128"; "none" for the index's own; "" if not given
+	Notes            []string // about arguments that change nothing, for people
 }
 
 // An Index is a package index that an argument names.
@@ -173,11 +176,8 @@ func (a argument) values(g Given) ([]string, error) {
 // apply adds the argument with these values to s.
 func (a argument) apply(s *Set, values []string) {
 	switch a.does {
-	case decides, places:
-		dst := &s.Flags
-		if a.does == places {
-			dst = &s.Both
-		}
+	case decides, places, builds:
+		dst := map[action]*[]string{decides: &s.Flags, places: &s.Both, builds: &s.Build}[a.does]
 		if a.takes == flag {
 			*dst = append(*dst, a.as)
 		}
@@ -188,6 +188,8 @@ func (a argument) apply(s *Set, values []string) {
 		s.Env = append(s.Env, a.as+"="+strings.Join(values, " "))
 	case constrains:
 		s.Constraints = append(s.Constraints, values...)
+	case buildConstrains:
+		s.BuildConstraints = append(s.BuildConstraints, values...)
 	case overrides:
 		s.Overrides = append(s.Overrides, values...)
 	case indexes:

@@ -15,14 +15,16 @@ import (
 type action int
 
 const (
-	decides     action = iota // handed to the call that decides
-	places                    // handed to that and to the one that looks files up
-	environment               // set in the installer's environment
-	constrains                // a file of bounds
-	overrides                 // a file of requirements that replace those of packages
-	indexes                   // a package index
-	torch                     // the build of torch
-	anyway                    // what happens anyway, or has no meaning here
+	decides         action = iota // handed to the call that decides
+	places                        // handed to that and to the one that looks files up
+	environment                   // set in the installer's environment
+	constrains                    // a file of bounds
+	overrides                     // a file of requirements that replace those of packages
+	builds                        // handed to what builds sources
+	buildConstrains               // a file of bounds on what that needs
+	indexes                       // a package index
+	torch                         // the build of torch
+	anyway                        // what happens anyway, or has no meaning here
 	refused
 )
 
@@ -57,7 +59,7 @@ type argument struct {
 // names splits a list of names.
 func names(list string) []string { return strings.Fields(list) }
 
-var table = slices.Concat(choosing(), finding(), reaching(), noEffect(), notHere())
+var table = slices.Concat(choosing(), finding(), building(), reaching(), noEffect(), notHere())
 
 // choosing are the arguments that decide which versions are chosen.
 func choosing() []argument {
@@ -106,6 +108,20 @@ func finding() []argument {
 	}
 }
 
+// building are the arguments that say how sources are built.
+func building() []argument {
+	return []argument{
+		{of: both, names: names("config-settings C"), takes: many, does: builds, as: "--config-setting", example: "KEY=VALUE"},
+		{of: "uv", names: names("config-setting"), takes: many, does: builds, as: "--config-setting", example: "KEY=VALUE", counterpart: "config-settings"},
+		{of: "uv", names: names("config-settings-package"), takes: many, does: builds, as: "--config-settings-package", example: "numpy:KEY=VALUE"},
+		{of: both, names: names("no-build-isolation"), does: builds, as: "--no-build-isolation"},
+		{of: "uv", names: names("no-build-isolation-package"), takes: many, does: builds, as: "--no-build-isolation-package", example: "numpy"},
+		{of: "uv", names: names("no-sources"), does: builds, as: "--no-sources"},
+		{of: both, names: names("build-constraint"), takes: many, does: buildConstrains, example: "constraints.txt"},
+		{of: "uv", names: names("build-constraints b"), takes: many, does: buildConstrains, example: "constraints.txt", counterpart: "build-constraint"},
+	}
+}
+
 // reaching are the arguments that say how the network is asked.
 func reaching() []argument {
 	seconds := pattern.New(`^[0-9]+(?:\.[0-9]+)?$`)
@@ -130,9 +146,7 @@ func noEffect() (all []argument) {
 	add("uv", "wheels become layers without being installed", "link-mode")
 	add(both, "no bytecode is made", "no-compile")
 	add("uv", "no bytecode is made", "no-compile-bytecode")
-	add(both, "nothing is built", "no-build-isolation config-settings C")
-	add("uv", "nothing is built", "build-constraint build-constraints b config-setting config-settings-package no-build-isolation-package no-sources")
-	add("pip", "nothing is built", "build-constraint use-pep517 check-build-dependencies no-clean src")
+	add("pip", "sources are built in the sandbox, in a place of their own, as PEP 517 says", "use-pep517 check-build-dependencies no-clean src")
 	add(both, "it is about what the installer prints", "quiet q verbose v no-color")
 	add("uv", "it is about what the installer prints", "color no-progress")
 	add("pip", "it is about what the installer prints", "progress-bar root-user-action no-warn-script-location no-warn-conflicts disable-pip-version-check")
@@ -202,6 +216,10 @@ func (a argument) effect() string {
 		return "bounds on what is installed: files in CONTEXT" + takes
 	case overrides:
 		return "requirements in place of what packages require: files in CONTEXT" + takes
+	case builds:
+		return fmt.Sprintf("`%s`, where sources are built%s", a.as, takes)
+	case buildConstrains:
+		return "bounds on what sources need to be built: files in CONTEXT" + takes
 	case indexes:
 		if a.as == "default" {
 			return "the index in place of the installer's own" + takes

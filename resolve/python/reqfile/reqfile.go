@@ -31,8 +31,10 @@ type Line struct {
 	Shown  string // as it is written, without credentials and without the values of variables
 	Text   string // for an installer: PEP 508 with --hash options, on one line
 	Name   string // normalised (PEP 503)
-	URL    string // of a wheel, http, https or file, as it stands in Text; "" if an index is to find it
+	URL    string // of a wheel or of sources, http, https or file, as it stands in Text; "" if an index is to find it
 	Hashes []string
+	// Sources tells that the URL is that of an archive of sources. It has one hash.
+	Sources bool
 }
 
 // Path returns the absolute path of the local wheel that l names, or "".

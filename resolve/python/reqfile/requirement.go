@@ -19,6 +19,8 @@ var (
 	extras     = pattern.New(`(\.whl)\s*(\[[^\]]*\])$`)
 	wheelName  = pattern.New(`^([A-Za-z0-9_.]+)-[A-Za-z0-9_.!+]+(?:-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
 	commit     = pattern.New(`@[0-9a-f]{40}(?:#|$)`)
+	sources    = pattern.New(`(?i)\.(?:tar\.gz|tgz|zip)$`)
+	sdistName  = pattern.New(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)-[0-9][A-Za-z0-9_.!+]*\.(?:tar\.gz|tgz|zip)$`)
 	separators = pattern.New(`[-_.]+`)
 	drive      = pattern.New(`^[A-Za-z]:[\\/]`)
 )
@@ -108,18 +110,35 @@ func (p *parser) reference(at place, l *Line, name, target, marker string) (prob
 		return problem, fix
 	}
 	if name == "" {
-		u, _ := url.Parse(l.URL) // it was parsed before
-		m := wheelName().FindStringSubmatch(path.Base(u.Path))
-		if m == nil {
-			return path.Base(u.Path) + " is no name of a wheel (PEP 427)", "give the file the name that it was built with"
+		if name, problem, fix = l.nameOf(); problem != "" {
+			return problem, fix
 		}
-		name, l.Name = m[1], Normalise(m[1])
+		l.Name = Normalise(name)
 	}
 	l.Text = name + " @ " + l.URL
 	if marker != "" {
 		l.Text += " ; " + marker
 	}
 	return "", ""
+}
+
+// nameOf returns the name of the package that the file at l's URL is of, as its
+// own name has it.
+func (l *Line) nameOf() (name, problem, fix string) {
+	u, _ := url.Parse(l.URL) // it was parsed before
+	file, form := path.Base(u.Path), wheelName()
+	if l.Sources {
+		form = sdistName()
+	}
+	m := form.FindStringSubmatch(file)
+	switch {
+	case m != nil:
+		return m[1], "", ""
+	case l.Sources:
+		return "", "nothing says of which package these sources are", "write its name first, as in `NAME @ https://HOST/NAME-1.0.tar.gz#sha256=…`"
+	default:
+		return "", file + " is no name of a wheel (PEP 427)", "give the file the name that it was built with"
+	}
 }
 
 // local reads the path of a wheel.
@@ -148,7 +167,7 @@ func (p *parser) local(at place, l *Line, target string) (problem, fix string) {
 	return "", ""
 }
 
-// web reads the URL of a wheel.
+// web reads the URL of a wheel, or of sources whose digest is known.
 func web(l *Line, raw string) (problem, fix string) {
 	u, err := url.Parse(raw)
 	switch {
@@ -162,11 +181,21 @@ func web(l *Line, raw string) (problem, fix string) {
 		return "only http, https and file URLs are supported", urlExample
 	case u.Host == "":
 		return "the URL has no host", urlExample
-	case !strings.HasSuffix(path.Base(u.Path), ".whl"):
-		return "source archives " + unbuilt, buildFirst
 	}
 	l.URL = raw
 	l.pin(u.Fragment)
+	if strings.HasSuffix(path.Base(u.Path), ".whl") {
+		return "", ""
+	}
+	l.Sources = true
+	switch {
+	case !sources().MatchString(path.Base(u.Path)):
+		return "this is no wheel, and no archive of sources (.tar.gz, .tgz or .zip)", urlExample
+	case len(l.Hashes) == 0:
+		return "sources are built only if their sha256 is known", "add `#sha256=` and its 64 hex digits to the URL"
+	case len(l.Hashes) > 1:
+		return "there are several sha256 for one file", "write one of them"
+	}
 	return "", ""
 }
 
