@@ -96,6 +96,7 @@ cmd/inlay -> resolve/apt/archive
 cmd/inlay -> resolve/apt/setup
 cmd/inlay -> resolve/catalog
 cmd/inlay -> resolve/compare
+cmd/inlay -> resolve/egress
 cmd/inlay -> resolve/index
 cmd/inlay -> resolve/lock
 cmd/inlay -> resolve/parent
@@ -104,6 +105,7 @@ cmd/inlay -> resolve/plan
 cmd/inlay -> resolve/pyproject
 cmd/inlay -> resolve/python
 cmd/inlay -> resolve/sandbox
+cmd/inlay -> resolve/sdist
 cmd/inlay -> resolve/settings
 cmd/inlay -> resolve/source
 cmd/inlay -> resolve/tree
@@ -183,6 +185,14 @@ resolve/sandbox -> resolve/sandbox/changes
 resolve/sandbox -> resolve/sandbox/seccomp
 resolve/sandbox/changes -> layers
 resolve/sandbox/seccomp -> nothing
+resolve/sdist -> cache/disk
+resolve/sdist -> layers/pattern
+resolve/sdist -> resolve/egress
+resolve/sdist -> resolve/index
+resolve/sdist -> resolve/parent
+resolve/sdist -> resolve/python
+resolve/sdist -> resolve/python/reqfile
+resolve/sdist -> resolve/sandbox
 resolve/settings -> layers/pattern
 resolve/source -> cache/registry
 resolve/source -> layers

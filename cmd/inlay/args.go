@@ -143,7 +143,7 @@ func apart(arg string, flags []cli.Flag) []string {
 var (
 	laterCommands = []string{"rebase"}
 	laterFlags    = []string{
-		"allow-host", "cache-from", "cache-to",
+		"cache-from", "cache-to",
 		"provenance", "sbom", "v",
 	}
 )

@@ -79,7 +79,7 @@ func newPrivateIndex(t *testing.T) *privateIndex {
 
 // page lists the files of a project (PEP 503).
 func (ix *privateIndex) page(w http.ResponseWriter, project string) {
-	names, _ := filepath.Glob(filepath.Join(ix.dir, "files", project+"-*.whl"))
+	names, _ := filepath.Glob(filepath.Join(ix.dir, "files", project+"-*"))
 	if len(names) == 0 {
 		http.Error(w, "no such project", http.StatusNotFound)
 		return

@@ -96,7 +96,7 @@ func (j *job) secrets(p plan.Plan) *leak.Scanner {
 	for _, st := range p.Image().Steps {
 		if st.Python != nil {
 			for _, w := range st.Python.Wheels {
-				urls = append(urls, w.URL)
+				urls = append(urls, w.URL, w.Source.URL)
 			}
 		}
 	}

@@ -152,6 +152,7 @@ func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
 		}
 	}
 	printCommands(w, r.Plan)
+	printBuilds(w, r.Plan)
 	printDebs(w, r.Packages)
 	if len(forecast) == 0 {
 		fmt.Fprintln(w, "no layers: the parent has it all")

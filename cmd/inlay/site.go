@@ -53,9 +53,9 @@ type site struct {
 	builds  *record.Builds
 	images  source.Remembered
 	python  *python.Resolver
-	rung    func() (*sandbox.Rung, error) // how commands are isolated
 	// installer is the program that resolved requirements, nil if none had to.
 	installer atomic.Pointer[installer]
+	rung      func() (*sandbox.Rung, error) // how commands are isolated
 	release   func()
 }
 
@@ -85,8 +85,8 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 	s := &site{
 		root:    root,
 		cache:   dir,
-		rung:    sync.OnceValues(func() (*sandbox.Rung, error) { return rung(c, dir) }),
 		release: release,
+		rung:    sync.OnceValues(func() (*sandbox.Rung, error) { return rung(c, dir) }),
 		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Transport: set.Transport(nil), Offline: offline, Progress: downloads(show)},
 		debs:    &fetch.Store{Dir: dir.Path(cache.Debs), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
@@ -97,7 +97,12 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 			Offline: offline,
 		},
 	}
-	s.python = s.resolver(dir, show, set, env)
+	hosts, err := allowedHosts(c)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	s.python = s.resolver(dir, show, set, env, hosts)
 	s.apt = &apt.Resolver{Archives: &archive.Client{
 		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline,
 	}}
@@ -119,7 +124,7 @@ func values(dir *cache.Dir, k cache.Kind) disk.Values { return disk.Values{Dir: 
 
 // resolver returns what resolves requirements, with this machine's uv or pip or
 // with inlay's own.
-func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, env []string) *python.Resolver {
+func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, env, hosts []string) *python.Resolver {
 	tools := dir.Path(cache.UV)
 	find := python.FindOptions{
 		LookPath: exec.LookPath,
@@ -147,6 +152,7 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, e
 		Temp:     dir.Scratch(),
 		Store:    values(dir, cache.Resolutions),
 		Files:    s.wheels,
+		Builder:  s.builder(show, find, hosts),
 		Progress: show.Start,
 	}
 }
@@ -248,6 +254,9 @@ func (j *job) tools(p plan.Plan) step.Tools {
 			digest, err := v1.NewHash(w.Digest)
 			if err != nil {
 				return nil, err
+			}
+			if w.Source != (plan.Source{}) && !wheels.Has(digest) {
+				return nil, goneWheel(w)
 			}
 			f, err := wheels.Open(ctx, fetch.File{Name: w.File, URL: w.URL, Digest: digest, Size: w.Size})
 			if local, ok := strings.CutPrefix(w.URL, "file://"); ok && errors.Is(err, fs.ErrNotExist) {

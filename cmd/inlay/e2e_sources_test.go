@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// addSources puts a source distribution of version 1.0 into the index, built by
+// setuptools.
+func (ix *privateIndex) addSources(t *testing.T, name string, files map[string]string) {
+	t.Helper()
+	var buf bytes.Buffer
+	gz := gzip.NewWriter(&buf)
+	w := tar.NewWriter(gz)
+	all := map[string]string{
+		"PKG-INFO":       "Metadata-Version: 2.1\nName: " + name + "\nVersion: 1.0\n",
+		"pyproject.toml": "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n",
+	}
+	maps.Copy(all, files)
+	for _, file := range slices.Sorted(maps.Keys(all)) {
+		h := &tar.Header{Name: name + "-1.0/" + file, Mode: 0o644, Size: int64(len(all[file])), Typeflag: tar.TypeReg}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(all[file])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := gz.Close(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(ix.dir, "files", name+"-1.0.tar.gz"), buf.String())
+}
+
+// treeName is that of an unpacked layer.
+var treeName = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// A module in C, and one in Python whose version only its code tells.
+var (
+	inC = map[string]string{
+		"setup.py": "from setuptools import setup, Extension\nsetup(name='quick', version='1.0', ext_modules=[Extension('quick', ['quick.c'])])\n",
+		"quick.c": `#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+static PyObject *answer(PyObject *self, PyObject *args) { return PyLong_FromLong(42); }
+static PyMethodDef methods[] = {{"answer", answer, METH_NOARGS, ""}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "quick", NULL, -1, methods};
+PyMODINIT_FUNC PyInit_quick(void) { return PyModule_Create(&module); }
+`,
+	}
+	inPython = map[string]string{
+		"setup.py": "import os\nfrom setuptools import setup\nassert not [v for v in os.environ.values() if 'corp.example' in v]\n" +
+			"setup(name='plainly', version=open('VERSION').read().strip(), py_modules=['plainly'], install_requires=['six'])\n",
+		"VERSION":     "1.0\n",
+		"MANIFEST.in": "include VERSION\n",
+		"plainly.py":  "import six\n",
+	}
+	nosy = map[string]string{
+		"setup.py": "import urllib.request\nurllib.request.urlopen('https://files.example.com/more')\nfrom setuptools import setup\nsetup(name='nosy', version='1.0')\n",
+	}
+)
+
+// TestE2ESources installs what a private index has sources of only: in Python,
+// and in C with a compiler of apt packages. It is built once, the password is
+// nowhere, and a build reaches nothing but the index.
+func TestE2ESources(t *testing.T) {
+	e := e2e(t)
+	ix := newPrivateIndex(t)
+	must(t, nil, "python3", "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", filepath.Join(ix.dir, "files"), "setuptools")
+	ix.addSources(t, "quick", inC)
+	ix.addSources(t, "plainly", inPython)
+	ix.addSources(t, "nosy", nosy)
+	settings := func(more string) string {
+		return "settings:\n  docker:\n    parent_image: " + e.parent("debian") + "\n    indexes: [{name: corp, url: " + ix.URL + "/simple, default: true, auth: env:CORP_LOGIN}]\n" + more
+	}
+	made := t.TempDir()
+	env := ix.environ(t, made+"/cache", "CORP_LOGIN="+indexUser+":"+indexPassword)
+	dir := project(t, settings("    apt_packages: [gcc, libc6-dev, libpython3.11-dev]\n    requirements: [quick, plainly]\n"), map[string]string{
+		"main.py": "import quick, plainly\nprint(quick.answer(), plainly.six.__name__)\n",
+	})
+	build := func(args ...string) outcome {
+		return must(t, env, e.program, slices.Concat([]string{"build", "-o", "oci:" + made + "/image"}, args, []string{dir})...)
+	}
+	first := build()
+	planned := must(t, env, e.program, "plan", dir)
+	again := build("--offline")
+	for name, o := range map[string]outcome{"build": first, "plan": planned, "again": again} {
+		write(t, made+"/logs/"+name, o.stdout+o.stderr)
+	}
+	if got := e.podman(t, made+"/image", "python3", "main.py"); got.err != nil || got.stdout != "42 six\n" {
+		t.Errorf("the image prints %q, %v %s", got.stdout, got.err, got.stderr)
+	}
+	for _, want := range []string{"quick==1.0 was built from quick-1.0.tar.gz, in the sandbox; the build asked " + strings.TrimPrefix(ix.URL, "https://")} {
+		if !strings.Contains(first.stderr, want) {
+			t.Errorf("the build doesn't say %q: %s", want, first.stderr)
+		}
+	}
+	for _, want := range []string{"built in the sandbox: plainly 1.0, by `uv build --wheel plainly-1.0.tar.gz`", "built in the sandbox: quick 1.0"} {
+		if !strings.Contains(planned.stdout, want) {
+			t.Errorf("the plan doesn't say %q: %s", want, planned.stdout)
+		}
+	}
+	if again.stdout != first.stdout || strings.Contains(again.stderr, "was built") || again.wall > first.wall/4 {
+		t.Errorf("a build with no change took %v of %v and says %s", again.wall, first.wall, again.stderr)
+	}
+	e.report(t, "two packages built from sources, with gcc of apt packages: the first build %.1f s, with no change %.2f s", first.wall.Seconds(), again.wall.Seconds())
+	// The trees are those of layers, which are searched, and nothing else.
+	trees, err := filepath.Glob(made + "/cache/trees/*")
+	if err != nil || len(trees) == 0 {
+		t.Fatalf("unpacked are %q, %v", trees, err)
+	}
+	for _, tree := range trees {
+		if !treeName.MatchString(filepath.Base(tree)) {
+			t.Errorf("a build left %s", tree)
+		}
+	}
+	if err := os.Rename(made+"/cache/trees", t.TempDir()+"/trees"); err != nil {
+		t.Fatal(err)
+	}
+	if files := searchAll(t, made); files < 100 {
+		t.Errorf("only %d files were searched", files)
+	}
+	t.Run("refused", func(t *testing.T) {
+		dir := project(t, settings("    requirements: [nosy]\n"), nil)
+		r := command(t, env, e.program, "plan", dir)
+		want := "hint: to allow that, give `--allow-host files.example.com`"
+		if r.err == nil || !strings.Contains(r.stderr, want) || !strings.Contains(r.stderr, "building nosy==1.0 from its sources") {
+			t.Errorf("a build that asks another host says %s, want %q", r.stderr, want)
+		}
+	})
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sdist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"inlay/resolve/egress"
+	"inlay/resolve/parent"
+	"inlay/resolve/sandbox"
+)
+
+// sendWheel prints the name of the only wheel, and its content. The Python that
+// it was built with runs it: an image need not have anything else.
+const sendWheel = `import os, shutil, sys
+out = sys.argv[1]
+names = [n for n in os.listdir(out) if n.endswith(".whl")]
+if len(names) != 1:
+    sys.exit("%d wheels were made" % len(names))
+with open(os.path.join(out, names[0]), "rb") as f:
+    sys.stdout.buffer.write(names[0].encode() + b"\n")
+    shutil.copyfileobj(f, sys.stdout.buffer)
+`
+
+// maxWheel bounds a wheel, in bytes.
+const maxWheel = 8 << 30
+
+// collect takes the wheel that c has built out of its root, into the directory
+// out. What is in that root is the work of the package's code: it comes out as a
+// stream, and its name is checked.
+func collect(ctx context.Context, box Sandbox, c sandbox.Command, out string) error {
+	f, err := os.OpenFile(filepath.Join(out, "wheel.part"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	to, said := &receiver{to: f}, &log{}
+	c.Path, c.Args = interpreter(c), []string{"-I", "-c", sendWheel, workDir + "/out"}
+	c.Ports, c.Stdout, c.Stderr = nil, to, said
+	r, err := box.Run(ctx, c)
+	switch {
+	case err != nil:
+		return err
+	case r.Exit != 0:
+		return errors.New(strings.TrimSpace(string(said.kept)))
+	case to.err != nil:
+		return to.err
+	}
+	name := string(to.name)
+	if filepath.Base(name) != name || !strings.HasSuffix(name, ".whl") || !filepath.IsLocal(name) {
+		return fmt.Errorf("%q is no name of a wheel", name)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), filepath.Join(out, name))
+}
+
+// interpreter is the Python that c builds with.
+func interpreter(c sandbox.Command) string {
+	for i, a := range c.Args {
+		if a == "--python" {
+			return c.Args[i+1]
+		}
+	}
+	return "python3"
+}
+
+// A receiver takes a line with a name, and a content.
+type receiver struct {
+	name []byte
+	body bool
+	n    int64
+	to   io.Writer
+	err  error
+}
+
+const maxName = 255
+
+func (r *receiver) Write(p []byte) (int, error) {
+	n := len(p)
+	for !r.body && len(p) > 0 {
+		r.body = p[0] == '\n'
+		if !r.body {
+			r.name = append(r.name, p[0])
+		}
+		p = p[1:]
+	}
+	r.n += int64(len(p))
+	switch {
+	case len(r.name) > maxName:
+		r.err = errors.New("the name of the wheel is too long")
+	case r.n > maxWheel:
+		r.err = fmt.Errorf("the wheel is larger than %d bytes", int64(maxWheel))
+	case r.err == nil:
+		_, r.err = r.to.Write(p)
+	}
+	return n, r.err
+}
+
+// foreign says of a build for another machine than this that its programs may
+// not run here.
+func foreign(inv *parent.Inventory, err error) error {
+	var start *sandbox.StartError
+	if _, machine, _ := strings.Cut(inv.Platform, "/"); machine != runtime.GOARCH && errors.As(err, &start) && errors.Is(err, syscall.ENOEXEC) {
+		return fmt.Errorf("%s programs don't run on this machine: %w", inv.Platform, err)
+	}
+	return err
+}
+
+// told says for people which hosts were asked.
+func told(all []egress.Record) string {
+	var hosts []string
+	for _, r := range all {
+		text := fmt.Sprintf("%s (%s, %d×, %d kB)", r.Host, r.Method, r.Count, (r.Bytes+999)/1000)
+		if !r.Allowed {
+			text = fmt.Sprintf("%s (%s, refused)", r.Host, r.Method)
+		}
+		hosts = append(hosts, text)
+	}
+	if len(hosts) == 0 {
+		return "no host"
+	}
+	return strings.Join(hosts, ", ")
+}
