@@ -5,6 +5,7 @@ package sandbox_test
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -391,6 +392,11 @@ func (to target) env(t *testing.T) []string {
 // what the walls keep from is there.
 func TestEscapes(t *testing.T) {
 	to := newTarget(t)
+	left, err := unix.Open(to.Dir, unix.O_RDONLY, 0) // as a program leaves it that starts this one
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(left)
 	cmd := exec.Command(self(t))
 	cmd.Args, cmd.Env = []string{"escapes", "plain"}, to.env(t)
 	out, err := cmd.CombinedOutput()
@@ -578,6 +584,51 @@ func TestSetuid(t *testing.T) {
 		}
 		if info, err := os.Stat(root.Scratch); err != nil || info.Mode().Perm() != 0o700 {
 			t.Errorf("the scratch directory is %v, %v: others can enter it", info.Mode(), err)
+		}
+	})
+}
+
+//go:embed testdata/setup.py
+var malicious string
+
+// TestMaliciousSetup shows that a setup.py that tries it all gets nothing, and is
+// ended by the limit that it passes.
+func TestMaliciousSetup(t *testing.T) {
+	const python = "/usr/bin/python3"
+	if _, err := os.Stat(python); err != nil {
+		t.Skip(err)
+	}
+	to := newTarget(t)
+	setup := filepath.Join(to.Dir, "setup.py")
+	if err := os.WriteFile(setup, []byte(malicious), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, setup, "plain")
+	cmd.Env = to.env(t)
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "escaped: connect to the host\n") {
+		t.Fatalf("outside it ends with %v and says\n%s", err, out)
+	}
+	_ = os.Remove(filepath.Join(to.Dir, "written"))
+	eachRung(t, func(t *testing.T, b box) {
+		var out bytes.Buffer
+		_, err := b.Run(t.Context(), sandbox.Command{
+			Path: python, Args: []string{"/src/setup.py"}, Env: append(to.env(t), "PATH=/usr/bin:/bin"), Stdout: &out, Stderr: &out,
+			Root:   sandbox.Root{Scratch: b.scratch(t)},
+			Mounts: append(sandbox.HostTools(), sandbox.Mount{Target: "/src/setup.py", Source: setup}),
+			Limits: sandbox.Limits{Processes: 100, Disk: 100 << 20, Memory: 1 << 30},
+		})
+		var limit *sandbox.LimitError
+		if !errors.As(err, &limit) || limit.Limit != "disk" {
+			t.Errorf("it ends with %v, want the limit of the disk", err)
+		}
+		if strings.Contains(out.String(), "escaped:") || strings.Count(out.String(), "held:") != 20 {
+			t.Errorf("it says\n%s", &out)
+		}
+		if n := running(t, "-c\x00import time; time.sleep(3600)\x00survivor"+to.Dir); n != 0 {
+			t.Errorf("%d processes outlived it", n)
+		}
+		if _, err := os.Stat(filepath.Join(to.Dir, "written")); err == nil {
+			t.Error("a file was written on the host")
 		}
 	})
 }

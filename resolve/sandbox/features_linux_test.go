@@ -224,7 +224,7 @@ func TestHostTools(t *testing.T) {
 	eachRung(t, func(t *testing.T, b box) {
 		var out bytes.Buffer
 		res, err := b.Run(t.Context(), sandbox.Command{
-			Path: "sh", Args: []string{"-c", "id -u; ls -d /home /root /etc/passwd"}, Env: []string{"PATH=/nowhere:/usr/bin:/bin"},
+			Path: "sh", Args: []string{"-c", "id -u; ls -d /home /root /etc/passwd /etc/ssl/private"}, Env: []string{"PATH=/nowhere:/usr/bin:/bin"},
 			Mounts: sandbox.HostTools(), Stdout: &out,
 		})
 		if err != nil || res.Exit == 0 || out.String() != "0\n" {
