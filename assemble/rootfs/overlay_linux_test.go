@@ -32,7 +32,7 @@ func TestOverlay(t *testing.T) {
 	if err != nil {
 		t.Skip("no overlay can be mounted here: ", err)
 	}
-	defer unix.Unmount(dir, unix.MNT_DETACH) //nolint:errcheck // with the test's directory
+	defer unix.Unmount(dir, unix.MNT_DETACH)
 	v, err := tree.View()
 	if err != nil {
 		t.Fatal(err)

@@ -54,8 +54,8 @@ func (t *runTerminal) run(c *cli.Context, r *sandbox.Rung, command sandbox.Comma
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn...)
 	defer signal.Stop(signals)
-	if c.Context.Err() != nil { // before the signals were the command's
-		return c.Context.Err()
+	if err := c.Err(); err != nil { // before the signals were the command's
+		return err
 	}
 	restore, err := t.connect(c, &command)
 	if err != nil {

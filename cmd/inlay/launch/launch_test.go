@@ -84,11 +84,14 @@ func TestEnvironment(t *testing.T) {
 	}{
 		{"none", v1.Config{}, launch.Options{Hostname: "h"}, []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=h", "HOME=/root"}},
 		{
-			"the image's", v1.Config{Env: []string{"A=1", "PATH=/p", "B="}, User: "web"}, launch.Options{Terminal: true},
+			"the image's",
+			v1.Config{Env: []string{"A=1", "PATH=/p", "B="}, User: "web"},
+			launch.Options{Terminal: true},
 			[]string{"PATH=/p", "HOSTNAME=", "TERM=xterm", "A=1", "B=", "HOME=/var/www"},
 		},
 		{
-			"others", v1.Config{Env: []string{"PATH=/p", "A=1", "B=2", "C=3", "HOME=/h"}},
+			"others",
+			v1.Config{Env: []string{"PATH=/p", "A=1", "B=2", "C=3", "HOME=/h"}},
 			launch.Options{Env: []string{"B=x,y", "D==", "HERE", "C"}, Lookup: lookup},
 			[]string{"PATH=/p", "HOSTNAME=", "A=1", "B=x,y", "HOME=/h", "D==", "HERE=from here"},
 		},

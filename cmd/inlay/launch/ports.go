@@ -77,16 +77,23 @@ func (p *Ports) Serve(ctx context.Context, dial func(ctx context.Context, addres
 	var all sync.WaitGroup
 	for i, l := range p.listeners {
 		all.Go(func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
+			accept(l, func(c net.Conn) {
 				all.Go(func() { forward(ctx, c, func() (net.Conn, error) { return dial(ctx, p.inside[i]) }) })
-			}
+			})
 		})
 	}
 	all.Wait()
+}
+
+// accept hands over those who come to l until it is closed.
+func accept(l net.Listener, to func(net.Conn)) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		to(c)
+	}
 }
 
 // Close closes the ports. It can be called several times.
