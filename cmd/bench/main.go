@@ -93,17 +93,16 @@ func run(ctx context.Context, args []string) error {
 	defer b.close()
 	var report strings.Builder
 	b.describe(&report)
-	if err := b.measureAll(ctx, &report); err != nil {
-		return err
-	}
+	failed := b.measureAll(ctx, &report) // what was measured before it is worth having
 	for _, n := range b.notes {
 		fmt.Fprintf(&report, "\nNote: %s.\n", n)
 	}
 	if o.out == "" {
 		_, err = io.WriteString(os.Stdout, report.String())
-		return err
+	} else {
+		err = os.WriteFile(o.out, []byte(report.String()), 0o644) //nolint:gosec // a report for everybody
 	}
-	return os.WriteFile(o.out, []byte(report.String()), 0o644) //nolint:gosec // a report for everybody
+	return errors.Join(failed, err)
 }
 
 // measureAll goes through the workloads, and prepares what each kind shares
