@@ -66,13 +66,15 @@ func (b *bench) compare(ctx context.Context, w workload, report io.Writer) error
 		runs = 1
 	}
 	for _, t := range all {
+		defer t.close()
 		r[t.name()] = map[string][]usage{}
-		for i := range runs {
+	}
+	for i := range runs { // in turns: what else the machine does meets all of them
+		for _, t := range all {
 			if err := b.life(ctx, t, w, i, r[t.name()]); err != nil {
 				return err
 			}
 		}
-		t.close()
 	}
 	fmt.Fprintf(report, "\n### %s: %d wheels, %d MB\n\n%s.\n\n", w.about, n, size/1e6, often(runs))
 	r.write(report, all)
