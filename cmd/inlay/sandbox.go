@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -39,13 +40,17 @@ func tasks() map[string]sandbox.Task {
 }
 
 // rung returns how commands are isolated here: as the flag says, or as well as it
-// can be done.
-func rung(c *cli.Context, dir *cache.Dir) (*sandbox.Rung, error) {
+// can be done, which builds say.
+func rung(c *cli.Context, dir *cache.Dir, show progress.Display) (*sandbox.Rung, error) {
 	name := c.String("sandbox")
 	if name == "auto" {
 		name = ""
 	}
-	return choose(c.Context, dir, name)
+	r, err := choose(c.Context, dir, name)
+	if err == nil && c.Command.Name != "run" {
+		show.Note(fmt.Sprintf("commands are isolated as %s: %s", r.Name, r.Why))
+	}
+	return r, err
 }
 
 // choose returns the rung of that name, the best if it is "".

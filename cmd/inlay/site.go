@@ -86,7 +86,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 		root:    root,
 		cache:   dir,
 		release: release,
-		rung:    sync.OnceValues(func() (*sandbox.Rung, error) { return rung(c, dir) }),
+		rung:    sync.OnceValues(func() (*sandbox.Rung, error) { return rung(c, dir, show) }),
 		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Transport: set.Transport(nil), Offline: offline, Progress: downloads(show)},
 		debs:    &fetch.Store{Dir: dir.Path(cache.Debs), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
