@@ -127,7 +127,7 @@ func cannotExecute(err error) bool {
 // make that it writes the same another time. Modules that happen to be imported
 // leave no bytecode, that of installed ones doesn't depend on the time.
 func surroundings(r plan.Run, network []string) []string {
-	env := slices.Concat(network, r.Env)
+	env := slices.Concat(r.Env, network) // an index has another URL inside, and no credentials
 	for _, kv := range []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
 		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch(r.Created).Unix()), "PYTHONDONTWRITEBYTECODE=1",

@@ -74,7 +74,8 @@ PyMODINIT_FUNC PyInit_quick(void) { return PyModule_Create(&module); }
 
 // TestE2ESources installs what a private index has sources of only: in Python,
 // and in C with a compiler of apt packages. It is built once, the password is
-// nowhere, and a build reaches nothing but the index.
+// nowhere, and a build reaches nothing but the index, as does the command that
+// installs the source.
 func TestE2ESources(t *testing.T) {
 	e := e2e(t)
 	ix := newPrivateIndex(t)
@@ -87,8 +88,9 @@ func TestE2ESources(t *testing.T) {
 	}
 	made := t.TempDir()
 	env := ix.environ(t, made+"/cache", "CORP_LOGIN="+indexUser+":"+indexPassword)
-	dir := project(t, settings("    apt_packages: [gcc, libc6-dev, libpython3.11-dev]\n    requirements: [quick, plainly]\n"), map[string]string{
-		"main.py": "import quick, plainly\nprint(quick.answer(), plainly.six.__name__)\n",
+	dir := project(t, settings("    apt_packages: [gcc, libc6-dev, libpython3.11-dev]\n    requirements: [quick, plainly]\n    local_project_install_command: python3 install.py\n"), map[string]string{
+		"install.py": "import os, urllib.request\nopen('page', 'wb').write(urllib.request.urlopen(os.environ['PIP_INDEX_URL'] + '/six/').read())\n",
+		"main.py":    "import quick, plainly\nprint(quick.answer(), plainly.six.__name__, 'six-' in open('page').read())\n",
 	})
 	build := func(args ...string) outcome {
 		return must(t, env, e.program, slices.Concat([]string{"build", "-o", "oci:" + made + "/image"}, args, []string{dir})...)
@@ -99,7 +101,7 @@ func TestE2ESources(t *testing.T) {
 	for name, o := range map[string]outcome{"build": first, "plan": planned, "again": again} {
 		write(t, made+"/logs/"+name, o.stdout+o.stderr)
 	}
-	if got := e.podman(t, made+"/image", "python3", "main.py"); got.err != nil || got.stdout != "42 six\n" {
+	if got := e.podman(t, made+"/image", "python3", "main.py"); got.err != nil || got.stdout != "42 six True\n" {
 		t.Errorf("the image prints %q, %v %s", got.stdout, got.err, got.stderr)
 	}
 	for _, want := range []string{"quick==1.0 was built from quick-1.0.tar.gz, in the sandbox; the build asked " + strings.TrimPrefix(ix.URL, "https://")} {

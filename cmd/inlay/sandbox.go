@@ -118,7 +118,7 @@ func (j *job) sandbox(platform string) (*step.Sandbox, error) {
 	}
 	s := &step.Sandbox{
 		Rung: r, Trees: treesShown(j.site.cache, r, j.show, runtime.NumCPU()), Scratch: j.site.cache.Path(cache.Trees),
-		Limits: sandbox.Limits{Processes: maxProcesses, Disk: maxDisk},
+		Network: j.network, Limits: sandbox.Limits{Processes: maxProcesses, Disk: maxDisk},
 	}
 	if own := "linux/" + runtime.GOARCH; platform != own && !strings.HasPrefix(platform, own+"/") {
 		s.Foreign = platform

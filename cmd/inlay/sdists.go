@@ -6,39 +6,19 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"runtime"
-
-	"github.com/urfave/cli/v2"
 
 	"inlay/cache"
 	"inlay/cmd/inlay/progress"
-	"inlay/resolve/egress"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
 	"inlay/resolve/sdist"
 )
 
-// allowHostFlag lets builds reach more than package indexes.
-func allowHostFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "allow-host", Usage: "let what is built in the sandbox reach `HOST[:PORT]` beside the package indexes; may be given several times"}
-}
-
-// allowedHosts returns the hosts that builds may reach.
-func allowedHosts(c *cli.Context) ([]string, error) {
-	hosts := c.StringSlice("allow-host")
-	x, err := egress.New(egress.Options{Hosts: hosts})
-	if err != nil {
-		return nil, fmt.Errorf("--allow-host: %w", err)
-	}
-	x.Close()
-	return hosts, nil
-}
-
 // builder returns what builds wheels of sources: in the sandbox, over the image
 // that they are for.
-func (s *site) builder(show progress.Display, find python.FindOptions, hosts []string) *sdist.Builder {
+func (s *site) builder(show progress.Display, find python.FindOptions) *sdist.Builder {
 	return &sdist.Builder{
 		Open: func(ctx context.Context, of *parent.Inventory) (sdist.Sandbox, []string, error) {
 			r, err := s.rung()
@@ -58,11 +38,10 @@ func (s *site) builder(show progress.Display, find python.FindOptions, hosts []s
 		UV: func(ctx context.Context, of *parent.Inventory) (python.UV, error) {
 			return python.FindBuildUV(ctx, find, of.Libc)
 		},
-		Runner:   find.Runner,
-		Temp:     s.cache.Path(cache.Trees),
-		Files:    s.cache.Path(cache.Wheels),
-		Hosts:    hosts,
-		Upstream: http.ProxyFromEnvironment,
+		Runner:  find.Runner,
+		Temp:    s.cache.Path(cache.Trees),
+		Files:   s.cache.Path(cache.Wheels),
+		Outside: s.outside,
 	}
 }
 

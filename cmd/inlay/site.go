@@ -31,6 +31,7 @@ import (
 	"inlay/resolve"
 	"inlay/resolve/apt"
 	"inlay/resolve/apt/archive"
+	"inlay/resolve/egress"
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -53,9 +54,11 @@ type site struct {
 	builds  *record.Builds
 	images  source.Remembered
 	python  *python.Resolver
+	find    python.FindOptions // of uv and pip
 	// installer is the program that resolved requirements, nil if none had to.
 	installer atomic.Pointer[installer]
 	rung      func() (*sandbox.Rung, error) // how commands are isolated
+	outside   egress.Options                // what they may reach
 	release   func()
 }
 
@@ -97,12 +100,11 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 			Offline: offline,
 		},
 	}
-	hosts, err := allowedHosts(c)
-	if err != nil {
+	if s.outside, err = outside(c); err != nil {
 		release()
 		return nil, err
 	}
-	s.python = s.resolver(dir, show, set, env, hosts)
+	s.python = s.resolver(dir, show, set, env)
 	s.apt = &apt.Resolver{Archives: &archive.Client{
 		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline,
 	}}
@@ -124,9 +126,9 @@ func values(dir *cache.Dir, k cache.Kind) disk.Values { return disk.Values{Dir: 
 
 // resolver returns what resolves requirements, with this machine's uv or pip or
 // with inlay's own.
-func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, env, hosts []string) *python.Resolver {
+func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, env []string) *python.Resolver {
 	tools := dir.Path(cache.UV)
-	find := python.FindOptions{
+	s.find = python.FindOptions{
 		LookPath: exec.LookPath,
 		Runner:   python.Exec{},
 		Env:      env,
@@ -134,6 +136,7 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, e
 		Index:    set,
 		Files:    s.wheels,
 	}
+	find := s.find
 	return &python.Resolver{
 		UV: func(ctx context.Context) (python.UV, error) {
 			uv, err := python.FindUV(ctx, find)
@@ -152,7 +155,7 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, e
 		Temp:     dir.Scratch(),
 		Store:    values(dir, cache.Resolutions),
 		Files:    s.wheels,
-		Builder:  s.builder(show, find, hosts),
+		Builder:  s.builder(show, find),
 		Progress: show.Start,
 	}
 }

@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,10 +47,8 @@ type Builder struct {
 	Temp string
 	// Files keeps what is fetched, by sha256; a directory.
 	Files string
-	// Hosts may be reached beside the indexes: HOST or HOST:PORT.
-	Hosts []string
-	// Upstream is the proxy of this machine, as http.ProxyFromEnvironment says it.
-	Upstream func(*http.Request) (*url.URL, error)
+	// Outside says what may be reached beside the indexes.
+	Outside egress.Options
 }
 
 // Where a build has its things in the image. None of it is in a layer.
@@ -100,7 +96,7 @@ func (b *Builder) Build(ctx context.Context, x python.Build, out string) (asked 
 	if err != nil {
 		return "", err
 	}
-	net, err := egress.Open(ctx, egress.Options{Hosts: b.Hosts, Upstream: b.Upstream}, set, b.Files)
+	net, err := egress.Open(ctx, b.Outside, set, b.Files)
 	if err != nil {
 		return "", err
 	}
