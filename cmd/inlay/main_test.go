@@ -74,7 +74,7 @@ func mainWithHints() {
 
 // doable tells whether a text ends in something one can do: a name that was
 // probably meant, or what to write, run or change.
-var doable = regexp.MustCompile(`did you mean .+\?|\b(add|allow|build|change|check|close|copy|fetch|free|give|keep|leave|log in|make|name|push|quote|remove|require|resolve|run|save|see|set|start|unset|use|wait|write) ?\S`)
+var doable = regexp.MustCompile(`did you mean .+\?|\b(add|allow|build|change|check|close|copy|fetch|free|give|indent|keep|leave|log in|make|name|push|quote|remove|require|resolve|run|save|see|set|start|unset|use|wait|write) ?\S`)
 
 // checkHints fails for every error in the file that doesn't end in something
 // one can do.

@@ -555,6 +555,11 @@ func TestErrors(t *testing.T) {
 			"write, for example, `nocache: false`",
 		},
 		{
+			docker("requirements: |\n  numpy\n  pandas"),
+			"inlay.yaml:3: settings.docker.requirements: a path of several lines",
+			"write a list: `- ` before each requirement, and no `|` or `>`",
+		},
+		{
 			docker("replicate_local_python_environment: conda"),
 			"inlay.yaml:3: settings.docker.replicate_local_python_environment: want true, false, pip_freeze, uv_freeze, poetry_export or a list of words, got a string",
 			"write, for example, `replicate_local_python_environment: true`",

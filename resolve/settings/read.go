@@ -155,6 +155,9 @@ func requirements(l *loader, s setting) (err error) {
 	d.Requirements, d.RequirementsFile = nil, ""
 	if s.kind != list {
 		d.RequirementsFile, err = s.scalar(s.field.Type)
+		if err == nil && strings.Contains(d.RequirementsFile, "\n") {
+			return s.fault(s.path, "a path of several lines", "write a list: `- ` before each requirement, and no `|` or `>`")
+		}
 		return err
 	}
 	d.Requirements, err = s.strings()
