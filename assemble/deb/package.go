@@ -11,14 +11,20 @@ import (
 
 // A Package is one that a [Store] unpacked.
 type Package struct {
-	Name    string            // as it was asked for
-	Control map[string][]byte // the files of control.tar
+	Name string // as it was asked for
+	// Control are the files of control.tar that say what to do: control, conffiles,
+	// triggers and the scripts. Others, which are larger, are in Other by name.
+	Control map[string][]byte
+	Other   []File
 
 	store  *Store
 	hex    string
 	frames []frameAt
 	files  []byte // as a trailer has them
 }
+
+// instructions are the files that Control holds.
+var instructions = []string{"control", "conffiles", "triggers", "preinst", "postinst", "prerm", "postrm", "config"}
 
 // Files returns what installing the package writes, in the order of data.tar.
 // The package doesn't hold them: of many packages they are much.

@@ -122,7 +122,7 @@ func TestSameSegment(t *testing.T) {
 	for _, f := range p.frames {
 		frames = append(frames, b[f.At:f.At+f.Packed]...)
 	}
-	const want = "inlaydeb2\n: 4ff9cfc05bad40dd1e4da5d9696a8189a4f6e8a988bbab3d7600f0ae2e305049"
+	const want = "inlaydeb3\n: 4ff9cfc05bad40dd1e4da5d9696a8189a4f6e8a988bbab3d7600f0ae2e305049"
 	if got := fmt.Sprintf("%s: %x", segmentMagic, sha256.Sum256(frames)); got != want {
 		t.Errorf("the frames are %q, want %q", got, want)
 	}

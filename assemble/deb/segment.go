@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -31,7 +32,7 @@ import (
 // What flate makes of a content is in layers: where it makes something else, the
 // number in the magic and plan.AptVersion have to grow.
 const (
-	segmentMagic = "inlaydeb2\n"
+	segmentMagic = "inlaydeb3\n"
 	frameSize    = 1 << 20
 	ownFrames    = 16 << 10
 	frameLevel   = 5 // as that of layers
@@ -47,6 +48,7 @@ type trailer struct {
 	Frames  []frameAt         `json:"frames"`
 	Files   []byte            `json:"files"` // JSON in a zstd frame: they are wanted once, the rest often
 	Control map[string][]byte `json:"control"`
+	Other   []File            `json:"other,omitempty"` // the rest of control.tar, by name
 }
 
 // A frameAt says where a frame is, and what it must hold.
@@ -163,6 +165,19 @@ func (w *segmentWriter) frame(i int, plain []byte, last bool) error {
 }
 
 func (w *segmentWriter) finish(files []File, control map[string][]byte) error {
+	t := trailer{Control: map[string][]byte{}}
+	for _, name := range slices.Sorted(maps.Keys(control)) {
+		b := control[name]
+		if slices.Contains(instructions, name) || len(b) == 0 {
+			t.Control[name] = b
+			continue
+		}
+		offset, crc, err := w.add(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return err
+		}
+		t.Other = append(t.Other, File{Path: name, Size: int64(len(b)), Offset: offset, CRC32: crc})
+	}
 	if err := w.flush(); err != nil {
 		return err
 	}
@@ -170,7 +185,8 @@ func (w *segmentWriter) finish(files []File, control map[string][]byte) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.Marshal(trailer{Frames: w.frames, Files: w.list.EncodeAll(list, nil), Control: control})
+	t.Frames, t.Files = w.frames, w.list.EncodeAll(list, nil)
+	b, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
@@ -224,7 +240,7 @@ func (p *Package) decodeTrailer(packed []byte) error {
 			return errSegment
 		}
 	}
-	p.files, p.Control, p.frames = t.Files, t.Control, t.Frames
+	p.files, p.Control, p.Other, p.frames = t.Files, t.Control, t.Other, t.Frames
 	return nil
 }
 

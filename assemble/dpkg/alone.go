@@ -65,8 +65,10 @@ func (i *installer) unpackAlone(p *pack) error {
 	if err := i.tree.WriteFile(statusDir+p.name, []byte(p.fields.String()), 0o644); err != nil {
 		return err
 	}
-	if b := p.deb.Control["md5sums"]; len(b) > 0 {
-		return i.tree.WriteFile(sums, b, 0o644)
+	for j := range p.deb.Other {
+		if f := &p.deb.Other[j]; f.Path == "md5sums" {
+			return i.tree.WriteBody(sums, p.deb.Body(f), f.Size, 0o644)
+		}
 	}
 	return i.tree.RemoveAll(sums)
 }

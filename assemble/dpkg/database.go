@@ -185,31 +185,40 @@ func (db *database) owner(p string) ([]string, error) {
 	return db.owners[p], nil
 }
 
-// setList changes the files of a package.
+// setList changes the files of a package. The list and its file share the text:
+// of many packages it is much.
 func (db *database) setList(stem string, now []string) error {
 	old, err := db.list(stem)
 	if err != nil {
 		return err
 	}
+	text := ""
+	if len(now) > 0 {
+		text = strings.Join(now, "\n") + "\n"
+		now = strings.Split(text[:len(text)-1], "\n")
+	}
 	db.lists[stem] = now
-	if db.owners == nil {
-		return nil
+	if db.owners != nil {
+		for _, f := range old {
+			db.owners[f] = slices.DeleteFunc(slices.Clone(db.owners[f]), func(s string) bool { return s == stem })
+		}
+		for _, f := range now {
+			db.owners[f] = append(db.owners[f][:len(db.owners[f]):len(db.owners[f])], stem)
+		}
 	}
-	for _, f := range old {
-		db.owners[f] = slices.DeleteFunc(slices.Clone(db.owners[f]), func(s string) bool { return s == stem })
-	}
-	for _, f := range now {
-		db.owners[f] = append(slices.Clone(db.owners[f]), stem)
-	}
-	return nil
-}
-
-// writeList writes the list of a package. Root stands as "/.".
-func (db *database) writeList(stem string) error {
 	if db.unlisted {
 		return nil
 	}
-	return db.tree.WriteFile(infoDir+stem+".list", []byte(strings.Join(db.lists[stem], "\n")+"\n"), 0o644)
+	return db.tree.WriteBody(infoDir+stem+".list", strings.NewReader(text), int64(len(text)), 0o644)
+}
+
+// forgetList drops the files of a package from what is known of owners.
+func (db *database) forgetList(stem string) error {
+	if err := db.setList(stem, nil); err != nil {
+		return err
+	}
+	delete(db.lists, stem)
+	return nil
 }
 
 func (db *database) readDiversions() error {

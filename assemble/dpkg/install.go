@@ -288,6 +288,12 @@ func (i *installer) writeInfo(p *pack) error {
 			return err
 		}
 	}
+	for j := range p.deb.Other {
+		f := &p.deb.Other[j]
+		if err := i.tree.WriteBody(infoDir+p.stem()+"."+f.Path, p.deb.Body(f), f.Size, 0o644); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -68,10 +68,7 @@ func (i *installer) remove(ctx context.Context, p *pack) error {
 		return err
 	}
 	i.recordRemoved(p)
-	if err := i.setList(p.stem(), left); err != nil {
-		return err
-	}
-	return i.writeList(p.stem())
+	return i.setList(p.stem(), left)
 }
 
 // takeFiles removes the files of p but for those of the configuration, and
@@ -141,7 +138,7 @@ func (i *installer) recordRemoved(p *pack) {
 
 // forget drops a package of which nothing is left.
 func (i *installer) forget(p *pack) error {
-	if err := i.setList(p.stem(), nil); err != nil {
+	if err := i.forgetList(p.stem()); err != nil {
 		return err
 	}
 	same := func(e *entry) bool { return e == p.entry }

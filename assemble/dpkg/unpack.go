@@ -354,14 +354,8 @@ func (u *unpacking) takeOver() error {
 		if err := u.setList(stem, kept); err != nil {
 			return err
 		}
-		if err := u.writeList(stem); err != nil {
-			return err
-		}
 	}
-	if err := u.setList(u.pkg.stem(), u.list); err != nil {
-		return err
-	}
-	return u.writeList(u.pkg.stem())
+	return u.setList(u.pkg.stem(), u.list)
 }
 
 // conffileLines returns the paths and sums of a Conffiles field.

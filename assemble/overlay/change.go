@@ -59,7 +59,13 @@ func (t *Tree) disposable(op, name string, n *node) error {
 // there it becomes root's, with the permissions perm. The tree keeps b: nobody may
 // change it from then on.
 func (t *Tree) WriteFile(name string, b []byte, perm fs.FileMode) error {
-	if len(b) > maxFile {
+	return t.WriteBody(name, bytes.NewReader(b), int64(len(b)), perm)
+}
+
+// WriteBody is WriteFile for a content of size bytes, which the tree reads when it
+// needs it.
+func (t *Tree) WriteBody(name string, body io.ReaderAt, size int64, perm fs.FileMode) error {
+	if size > maxFile {
 		return &fs.PathError{Op: "write", Path: name, Err: fmt.Errorf("it would have more than %d bytes", maxFile)}
 	}
 	t.mu.Lock()
@@ -70,7 +76,7 @@ func (t *Tree) WriteFile(name string, b []byte, perm fs.FileMode) error {
 	}
 	switch {
 	case s.node == nil:
-		t.set(s.dir, s.base, &node{File: File{Mode: perm, Size: int64(len(b))}, body: bytes.NewReader(b)})
+		t.set(s.dir, s.base, &node{File: File{Mode: perm, Size: size}, body: body})
 		return nil
 	case s.node.isDir():
 		return &fs.PathError{Op: "write", Path: name, Err: ErrIsDir}
@@ -78,7 +84,7 @@ func (t *Tree) WriteFile(name string, b []byte, perm fs.FileMode) error {
 		return &fs.PathError{Op: "write", Path: name, Err: ErrNotFile}
 	}
 	t.change(s.node, func() {
-		s.node.Size, s.node.body, s.node.Time, s.node.order = int64(len(b)), bytes.NewReader(b), 0, 0
+		s.node.Size, s.node.body, s.node.Time, s.node.order = size, body, 0, 0
 	})
 	return nil
 }

@@ -9,17 +9,17 @@ import (
 	"runtime/metrics"
 )
 
-// Bounds of the heap: up to the first there is no hurry to collect, and from
-// there on it may grow by the second, in percent of what is in use, before that is
-// done. By itself the runtime lets any heap double.
+// Bounds of the heap. By itself the runtime lets any heap double before it
+// collects: here one that is larger than the first may only grow up to it, and any
+// by the second, in percent of what is in use.
 const (
 	easyHeap  = 80 << 20
 	leastGrow = 35
-	mostGrow  = 400
+	mostGrow  = 100
 )
 
-// boundHeap keeps the heap small while it is small, and near to what is in use
-// when it is large, unless the environment says how (GOGC, GOMEMLIMIT).
+// boundHeap keeps a large heap near to what is in use, unless the environment says
+// how (GOGC, GOMEMLIMIT).
 func boundHeap() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		afterCollection(func() { debug.SetGCPercent(growth(inUse())) })
