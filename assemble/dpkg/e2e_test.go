@@ -126,7 +126,7 @@ func (e *chroots) with(t *testing.T, packages string) *chroots {
 	chroot(t, root, append([]string{"apt-get", "install", "-y", "--no-install-recommends"}, strings.Fields(packages)...)...)
 	chroot(t, root, "apt-get", "clean")
 	made := filepath.Join(t.TempDir(), "parent")
-	run(t, exec.Command("tar", "-C", root, "--xattrs", "--exclude=./dev/*", "--exclude=./var/lib/apt/lists/*", "-I", "gzip -1", "-cf", made, "."))
+	run(t, exec.Command("tar", "-C", root, "--xattrs", "--exclude=./dev/*", "--exclude=./var/lib/apt/lists/*_*", "-I", "gzip -1", "-cf", made, "."))
 	run(t, exec.Command("mv", made, grown.parent))
 	return grown
 }
@@ -235,13 +235,14 @@ func (e *chroots) ours(t *testing.T, set string, debs []string, o dpkg.Options) 
 	return tree, report
 }
 
-// audit asks dpkg and apt what they think.
+// audit asks dpkg and apt what they think. That a configuration file is missing is
+// no fault: scripts of packages that were removed move some away.
 func audit(t *testing.T, root string) {
 	t.Helper()
 	for _, command := range [][]string{{"dpkg", "--audit"}, {"dpkg", "--verify"}, {"apt-get", "check"}} {
 		cmd := exec.Command("chroot", append([]string{root}, command...)...)
 		out, err := cmd.CombinedOutput()
-		text := regexp.MustCompile(`(?m)^(Reading package lists|Building dependency tree|Reading state information).*\n`).ReplaceAllString(string(out), "")
+		text := regexp.MustCompile(`(?m)^(Reading package lists|Building dependency tree|Reading state information| +missing +c ).*\n`).ReplaceAllString(string(out), "")
 		if err != nil || strings.TrimSpace(text) != "" {
 			t.Errorf("%s: %v\n%s", strings.Join(command, " "), err, text)
 		}
