@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"inlay/resolve/sandbox/changes"
 )
 
 // openAll opens, as mounts of their own that hang nowhere yet, what c names of
@@ -24,17 +27,41 @@ func openAll(c *config, pid int) ([]int, error) {
 	defer unix.Close(users) //nolint:errcheck // nothing depends on it
 	return open(c, func(m *Mount) (int, error) {
 		fd, err := openTree(m.Source)
-		if err != nil {
-			return -1, err
+		if err != nil || m.everybodys {
+			return fd, err
 		}
 		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(users)}
 		err = unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr)
-		if err != nil && m.Writable {
-			_ = unix.Close(fd)
+		if err == nil {
+			return fd, nil
+		}
+		_ = unix.Close(fd)
+		if m.Writable {
 			return -1, &idmapError{m.Source, err}
 		}
-		return fd, nil // what isn't mapped can be read as far as everybody can
+		return copied(c, m)
 	})
+}
+
+// copied opens a copy of a source that is as the sandbox's own, where the file
+// system can't show the source so.
+func copied(c *config, m *Mount) (int, error) {
+	if c.Scratch == "" {
+		return openTree(m.Source) // as far as everybody may read it
+	}
+	dir := filepath.Join(c.Scratch, copiesName)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return -1, err
+	}
+	to, err := os.MkdirTemp(dir, "source")
+	if err != nil {
+		return -1, err
+	}
+	to = filepath.Join(to, "copy")
+	if err := changes.Copy(m.Source, to, nobodys); err != nil {
+		return -1, fmt.Errorf("copying %s for the sandbox: %w", m.Source, err)
+	}
+	return openTree(to)
 }
 
 // An idmapError reports a file system that can't show files as another's.

@@ -23,6 +23,7 @@ const (
 	workName    = scratchName + "/work"
 	madeName    = scratchName + "/made"   // what was made for mounts, as JSON
 	copiedName  = scratchName + "/copied" // tells that the copy is whole
+	copiesName  = "copies"                // of sources of mounts, in the scratch directory
 	rootName    = "root"
 )
 

@@ -49,6 +49,7 @@ func (r *Rung) runLocked(ctx context.Context, s *session) (Result, error) {
 	if c.Terminal {
 		streams = &exec.Cmd{}
 	}
+	defer dropCopies(conf.Scratch)
 	k, err := r.start(ctx, conf, streams)
 	if err != nil {
 		return Result{}, err
@@ -100,6 +101,14 @@ func (r *Rung) config(c *Command) (*config, error) {
 	}
 	conf.Scratch = c.Root.Scratch
 	return conf, r.ours(&conf.Scratch, 0o700)
+}
+
+// dropCopies removes copies of sources, which belong to this user but for what
+// lies in them. A command never sees where they are.
+func dropCopies(scratch string) {
+	if scratch != "" {
+		_ = os.RemoveAll(filepath.Join(scratch, copiesName)) // if not now, then with the rest
+	}
 }
 
 func absolute(p *string) (err error) {
@@ -309,6 +318,7 @@ func (r *Rung) remove(ctx context.Context, dirs []string) error {
 		if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
+		dropCopies(dir)
 		err := r.ours(&dir, 0o700) // nothing may have run in it yet
 		if err == nil {
 			err = r.perform(ctx, &config{Task: removeTask, Scratch: dir}, &exec.Cmd{})

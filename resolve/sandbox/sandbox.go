@@ -82,13 +82,15 @@ type Mount struct {
 	Target string
 
 	Source   string // a file or directory of the host
-	Writable bool   // of Source: the command may change it. Files made belong to this user, where the rung can
+	Writable bool   // of Source: the command may change it. Files made belong to this user
 
 	Content []byte      // of a file that is only in memory, such as a secret; not nil
 	Mode    fs.FileMode // of Content, 0: 0444; of Tmpfs, 0: 1777
 
 	Tmpfs bool
 	Size  int64 // of Tmpfs, most bytes; 0: half of the memory
+
+	everybodys bool // Source is shown as far as every user may read it, and no further
 }
 
 // HostTools returns mounts, read-only, of what programs of the host need: its
@@ -103,7 +105,7 @@ func HostTools() []Mount {
 		"/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/etc/pki/tls/cert.pem", "/etc/pki/ca-trust/extracted",
 	} {
 		if _, err := os.Stat(p); err == nil {
-			all = append(all, Mount{Target: p, Source: p})
+			all = append(all, Mount{Target: p, Source: p, everybodys: true})
 		}
 	}
 	return all

@@ -46,8 +46,12 @@ const (
 // noMounts is the status of a user that couldn't be made.
 const noMounts = 99
 
+// onOverlay is the kind of user that is root where no overlay can be mounted, as
+// in most containers.
+const onOverlay = "root on an overlay"
+
 // TestAsUser runs all other tests as a user who is not root: one without
-// subordinate ids, and one with some.
+// subordinate ids, and one with some. And as root where there is no overlay.
 func TestAsUser(t *testing.T) {
 	if os.Getenv(asUser) != "" {
 		t.Skip("this is the user")
@@ -58,7 +62,7 @@ func TestAsUser(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes as long as all the others twice")
 	}
-	for _, kind := range []string{"without ids", "with ids"} {
+	for _, kind := range []string{"without ids", "with ids", onOverlay} {
 		t.Run(kind, func(t *testing.T) {
 			dir := openDir(t)
 			if err := os.Chown(dir, someone, someone); err != nil {
@@ -72,7 +76,11 @@ func TestAsUser(t *testing.T) {
 				cmd.Args = append(cmd.Args, "-test.run="+f.Value.String())
 			}
 			cmd.Dir = dir
-			cmd.Env = []string{asUser + "=" + kind, "TMPDIR=" + dir, "PATH=" + os.Getenv("PATH")}
+			tmp := dir
+			if kind == onOverlay {
+				tmp += "/overlay"
+			}
+			cmd.Env = []string{asUser + "=" + kind, "TMPDIR=" + tmp, "PATH=" + os.Getenv("PATH")}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 			out, err := cmd.CombinedOutput()
 			switch exit := (*exec.ExitError)(nil); {
@@ -86,28 +94,52 @@ func TestAsUser(t *testing.T) {
 	}
 }
 
-// beUser is an act outside, in mounts of its own: it becomes a user who has ids,
-// or none, whatever this machine's own /etc says, and a program.
+// beUser is an act outside, in mounts of its own: it becomes a user of a kind,
+// whatever this machine's own /etc says, and a program.
 func beUser(args []string) int {
-	ids := ""
-	if args[0] == "with ids" {
-		ids = "someone:200000:65536\n"
+	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if args[0] == onOverlay {
+		err = errors.Join(err, overlayHere())
+	} else {
+		err = errors.Join(err, ownUsers(args[0]))
 	}
-	err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("tmpfs", "/etc", "tmpfs", 0, "mode=755"))
 	if err != nil {
 		fmt.Println(err)
 		return noMounts
 	}
-	for name, content := range map[string]string{
-		"passwd": fmt.Sprintf("root:x:0:0::/root:/bin/sh\nsomeone:x:%d:%d::/:/bin/sh\n", someone, someone), "subuid": ids, "subgid": ids,
-	} {
-		err = errors.Join(err, os.WriteFile("/etc/"+name, []byte(content), 0o644))
+	if args[0] != onOverlay {
+		err = errors.Join(syscall.Setgroups(nil), syscall.Setgid(someone), syscall.Setuid(someone))
 	}
-	err = errors.Join(err, syscall.Setgroups(nil), syscall.Setgid(someone), syscall.Setuid(someone))
 	if err == nil {
 		err = syscall.Exec(args[1], args[1:], os.Environ())
 	}
 	return status(err)
+}
+
+// ownUsers mounts an /etc that says who has ids.
+func ownUsers(kind string) error {
+	ids := ""
+	if kind == "with ids" {
+		ids = "someone:200000:65536\n"
+	}
+	err := unix.Mount("tmpfs", "/etc", "tmpfs", 0, "mode=755")
+	for name, content := range map[string]string{
+		"passwd": fmt.Sprintf("root:x:0:0::/root:/bin/sh\nsomeone:x:%d:%d::/:/bin/sh\n", someone, someone), "subuid": ids, "subgid": ids,
+	} {
+		if err == nil {
+			err = os.WriteFile("/etc/"+name, []byte(content), 0o644)
+		}
+	}
+	return err
+}
+
+// overlayHere mounts an overlay at the directory for temporary files.
+func overlayHere() error {
+	tmp := os.Getenv("TMPDIR")
+	if err := errors.Join(os.Mkdir("l", 0o755), os.Mkdir("u", 0o755), os.Mkdir("w", 0o755), os.Mkdir(tmp, 0o755)); err != nil {
+		return err
+	}
+	return unix.Mount("overlay", tmp, "overlay", 0, "lowerdir=l,upperdir=u,workdir=w")
 }
 
 // openDir is a temporary directory that all users can pass through.

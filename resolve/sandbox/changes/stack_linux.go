@@ -128,30 +128,43 @@ func (s Stack) Copy(to string) error {
 	if err != nil {
 		return err
 	}
-	return copyInto(top, to)
+	return copyInto(top, to, 0)
 }
 
-func copyInto(dir *node, to string) error {
+// Copy copies a file or a directory as Stack.Copy does, for owners whose numbers
+// are higher by shift.
+func Copy(from, to string, shift int) error {
+	n := &node{}
+	if err := n.stat(from); err != nil {
+		return err
+	}
+	if n.isDir() {
+		n.dirs = []string{from}
+	}
+	return n.copy(to, shift)
+}
+
+func copyInto(dir *node, to string, shift int) error {
 	children, err := dir.children()
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(children)) {
-		if err := children[name].copy(path.Join(to, name)); err != nil {
+		if err := children[name].copy(path.Join(to, name), shift); err != nil {
 			return err
 		}
 	}
-	return dir.attributes(to)
+	return dir.attributes(to, shift)
 }
 
 // copy makes a file of the node at p.
-func (n *node) copy(p string) error {
+func (n *node) copy(p string, shift int) error {
 	switch n.kind() {
 	case unix.S_IFDIR:
 		if err := os.Mkdir(p, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 			return err
 		}
-		return copyInto(n, p)
+		return copyInto(n, p, shift)
 	case unix.S_IFLNK:
 		target, err := os.Readlink(n.path)
 		if err != nil {
@@ -161,12 +174,12 @@ func (n *node) copy(p string) error {
 		if err := os.Symlink(target, p); err != nil {
 			return err
 		}
-		return n.attributes(p)
+		return n.attributes(p, shift)
 	case unix.S_IFREG:
 		if err := n.content(p); err != nil {
 			return err
 		}
-		return n.attributes(p)
+		return n.attributes(p, shift)
 	default:
 		return nil
 	}
@@ -190,9 +203,9 @@ func (n *node) content(p string) error {
 }
 
 // attributes gives the file at p those of the node.
-func (n *node) attributes(p string) error {
+func (n *node) attributes(p string, shift int) error {
 	// Where there is one id, all belongs to it already.
-	if err := unix.Lchown(p, int(n.Uid), int(n.Gid)); err != nil && !errors.Is(err, unix.EINVAL) {
+	if err := unix.Lchown(p, int(n.Uid)+shift, int(n.Gid)+shift); err != nil && !errors.Is(err, unix.EINVAL) {
 		return &os.PathError{Op: "lchown", Path: p, Err: err}
 	}
 	if n.kind() == unix.S_IFLNK {
