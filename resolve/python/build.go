@@ -204,18 +204,45 @@ func fileOf(w plan.Wheel) fetch.File {
 // that was built first, as long as it is kept.
 func (r *Resolver) build(ctx context.Context, req Request, set *index.Set, s source) (w built, err error) {
 	name := buildName(req, set, s)
-	if b, err := r.Store.Get(name); err == nil && json.Unmarshal(b, &w) == nil && r.has(w.Wheel) {
-		return w, nil
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if w, err = r.known(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return w, err
 	}
 	if req.Offline {
 		return w, &NoBuildError{&OfflineError{Missing: "they were not built over this parent before"}}
 	}
+	lock := filepath.Join(r.Files.Dir, disk.LockPrefix+name)
+	unlock, err := disk.Lock(ctx, lock, false)
+	if err != nil {
+		return w, err
+	}
+	defer unlock()
+	defer func() { _ = os.Remove(lock) }() // if not now, then by Sweep
+	// While this call waited for the lock, another may have built it.
+	if w, err = r.known(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return w, err
+	}
 	if r.Progress != nil {
 		_, done := r.Progress("build "+s.String(), 0)
 		defer func() { done(err) }()
 	}
+	return r.buildAnew(ctx, req, set, s, name)
+}
+
+// known returns the wheel that is stored by a name; fs.ErrNotExist if there is none,
+// or it is gone.
+func (r *Resolver) known(name string) (w built, err error) {
+	b, err := r.Store.Get(name)
+	if err != nil {
+		return w, err
+	}
+	if json.Unmarshal(b, &w) != nil || !r.has(w.Wheel) {
+		return built{}, fs.ErrNotExist
+	}
+	return w, nil
+}
+
+// buildAnew builds the wheel of s and stores it by a name.
+func (r *Resolver) buildAnew(ctx context.Context, req Request, set *index.Set, s source, name string) (w built, err error) {
 	out, remove, err := disk.Scratch(ctx, r.Temp)
 	if err != nil {
 		return w, err

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"inlay/cache/fetch"
 	"inlay/resolve/plan"
@@ -243,4 +244,22 @@ func TestBuildURL(t *testing.T) {
 			t.Error("with another digest: no error")
 		}
 	})
+}
+
+// Two who need the same wheel at once build it once.
+func TestBuildAtOnce(t *testing.T) {
+	r := ask(t)
+	ix := newIndex(t, packages())
+	m := &maker{}
+	r.Builder, r.Files = m, &fetch.Store{Dir: t.TempDir()}
+	var g errgroup.Group
+	for range 2 {
+		g.Go(func() error {
+			_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url())})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil || len(m.made) != 1 {
+		t.Errorf("Resolve = %v, built were %q, want one", err, m.made)
+	}
 }

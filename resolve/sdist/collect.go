@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 
 	"inlay/resolve/egress"
 	"inlay/resolve/parent"
@@ -106,12 +105,35 @@ func (r *receiver) Write(p []byte) (int, error) {
 	return n, r.err
 }
 
-// foreign says of a build for another machine than this that its programs may
-// not run here.
+// A ForeignError reports a build over an image for another machine than this,
+// whose programs don't run here.
+type ForeignError struct {
+	Platform string
+	Err      error
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("the Python of the image is for %s, and doesn't run on this machine: %v", e.Platform, e.Err)
+}
+
+// Unwrap returns what the build said.
+func (e *ForeignError) Unwrap() error { return e.Err }
+
+// Hint says how to run it, or do without.
+func (e *ForeignError) Hint() string {
+	return "set up binfmt_misc with qemu-user-static for " + e.Platform + ", build on such a machine, or require versions that have wheels"
+}
+
+// foreign returns err, the failure of a build, as a *ForeignError if that is the
+// reason.
 func foreign(inv *parent.Inventory, err error) error {
+	if own := "linux/" + runtime.GOARCH; inv.Platform == own || strings.HasPrefix(inv.Platform, own+"/") {
+		return err
+	}
 	var start *sandbox.StartError
-	if _, machine, _ := strings.Cut(inv.Platform, "/"); machine != runtime.GOARCH && errors.As(err, &start) && errors.Is(err, syscall.ENOEXEC) {
-		return fmt.Errorf("%s programs don't run on this machine: %w", inv.Platform, err)
+	// os error 8 is ENOEXEC, 2 that of an emulator that isn't in the sandbox.
+	if errors.As(err, &start) || strings.Contains(err.Error(), "os error 8") || strings.Contains(err.Error(), "os error 2") {
+		return &ForeignError{Platform: inv.Platform, Err: err}
 	}
 	return err
 }

@@ -112,7 +112,7 @@ func (b *Builder) Build(ctx context.Context, x python.Build, out string) (asked 
 		return "", foreign(x.Inventory, err)
 	}
 	if r.Exit != 0 {
-		return "", failure(r, log.tail(x.Index), net.Refused())
+		return "", foreign(x.Inventory, failure(r, log.tail(x.Index), net.Refused()))
 	}
 	return told(net.Requests()), collect(ctx, box, c, out)
 }

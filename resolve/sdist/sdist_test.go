@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -290,4 +291,18 @@ type says string
 func (s says) Run(_ context.Context, c python.Command) (int, error) {
 	_, err := io.WriteString(c.Stdout, string(s))
 	return 0, err
+}
+
+// Of a build for another machine the error says that it can't run here.
+func TestForeign(t *testing.T) {
+	b := &box{build: func(*box, sandbox.Command) (string, int) {
+		return "error: Failed to query Python interpreter\n  cause: Exec format error (os error 8)\n", 2
+	}}
+	for platform, want := range map[string]bool{"linux/" + runtime.GOARCH: false, "linux/riscv64": true} {
+		_, _, err := build(t, builder(t, b), privateIndex(t), func(x *python.Build) { x.Inventory.Platform = platform })
+		var foreign *sdist.ForeignError
+		if errors.As(err, &foreign) != want {
+			t.Errorf("over %s: %v, a *ForeignError: %v, want %v", platform, err, !want, want)
+		}
+	}
 }
