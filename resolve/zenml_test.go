@@ -87,7 +87,7 @@ func plans(t *testing.T, name string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	run, warnings, err := settings.LoadRun(filepath.Base(name), f, settings.Options{
 		Lookup: func(name string) (string, bool) { return "of the host", name == "HOST_VARIABLE" },
 	})
@@ -129,7 +129,7 @@ func onStack(t *testing.T, s *settings.Docker) (o pipeline.Options) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	if o.Stack, err = catalog.LoadStack(s.Stack, f, o.Catalog); err != nil {
 		t.Fatal(err)
 	}

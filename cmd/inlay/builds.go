@@ -150,8 +150,15 @@ func buildsShow(c *cli.Context) error {
 	}
 	var t table
 	for _, row := range [][2]string{
-		{"id", b.ID}, {"created", b.Created.Format(time.DateTime)}, {"pipeline", b.Pipeline}, {"context", b.Context},
-		{"python", b.PythonVersion}, {"zenml", b.ZenMLVersion}, {"checksum", b.Checksum}, {"took", fmt.Sprintf("%.1f s", b.Duration)}, {"inlay", b.Inlay},
+		{"id", b.ID},
+		{"created", b.Created.Format(time.DateTime)},
+		{"pipeline", b.Pipeline},
+		{"context", b.Context},
+		{"python", b.PythonVersion},
+		{"zenml", b.ZenMLVersion},
+		{"checksum", b.Checksum},
+		{"took", fmt.Sprintf("%.1f s", b.Duration)},
+		{"inlay", b.Inlay},
 	} {
 		if row[1] != "" {
 			t.row(row[0], row[1])

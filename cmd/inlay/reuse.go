@@ -244,33 +244,53 @@ func (j *job) record() (record.Image, error) {
 	if len(im.References) > 0 {
 		im.Image = im.References[0]
 	}
-	for _, l := range j.made.Layers {
-		digest, err := l.Digest()
-		if err != nil {
-			return im, fmt.Errorf("recording the build: %w", err)
-		}
-		size, err := l.Size()
-		if err != nil {
-			return im, fmt.Errorf("recording the build: %w", err)
-		}
-		im.Layers = append(im.Layers, record.Layer{Name: l.Name, Digest: digest.String(), Size: size})
-	}
 	for _, s := range stage.Steps {
-		if s.Python != nil {
-			for _, w := range s.Python.Wheels {
-				im.Wheels = append(im.Wheels, record.File{Name: w.Name, Version: w.Version, Digest: w.Digest})
-			}
-		}
-		if s.Apt != nil {
-			for _, d := range s.Apt.Debs {
-				im.Debs = append(im.Debs, record.File{Name: d.Name, Version: d.Version, Digest: d.Digest})
-			}
-		}
+		im.Wheels, im.Debs = append(im.Wheels, wheelFiles(s)...), append(im.Debs, debFiles(s)...)
 	}
 	if j.resolved != nil && j.resolved.Locked != nil {
 		for _, g := range j.resolved.Locked.Groups {
 			im.Requirements = append(im.Requirements, g.Requirements...)
 		}
 	}
-	return im, nil
+	var err error
+	im.Layers, err = recordLayers(j.made.Layers)
+	return im, err
+}
+
+func recordLayers(layers []assemble.Layer) ([]record.Layer, error) {
+	all := make([]record.Layer, len(layers))
+	for i, l := range layers {
+		digest, err := l.Digest()
+		if err != nil {
+			return nil, fmt.Errorf("recording the build: %w", err)
+		}
+		size, err := l.Size()
+		if err != nil {
+			return nil, fmt.Errorf("recording the build: %w", err)
+		}
+		all[i] = record.Layer{Name: l.Name, Digest: digest.String(), Size: size}
+	}
+	return all, nil
+}
+
+// wheelFiles lists the wheels that a step installs.
+func wheelFiles(s plan.Step) (files []record.File) {
+	if s.Python == nil {
+		return nil
+	}
+	for _, w := range s.Python.Wheels {
+		files = append(files, record.File{Name: w.Name, Version: w.Version, Digest: w.Digest})
+	}
+	return files
+}
+
+// debFiles lists the Debian packages that a step installs.
+func debFiles(s plan.Step) (files []record.File) {
+	if s.Apt == nil {
+		return nil
+	}
+	for _, d := range s.Apt.Debs {
+		files = append(files, record.File{Name: d.Name, Version: d.Version, Digest: d.Digest})
+	}
+	return files
 }

@@ -187,7 +187,8 @@ func TestGroups(t *testing.T) {
 		},
 		{"without the stack's", "{install_stack_requirements: false}", map[string][]pipeline.Group{"orchestrator": nil, "deployer": {deployment}}, nil},
 		{
-			"without a deployer", "{install_deployment_requirements: false}", map[string][]pipeline.Group{"orchestrator": {stackGroup}},
+			"without a deployer", "{install_deployment_requirements: false}",
+			map[string][]pipeline.Group{"orchestrator": {stackGroup}},
 			[]string{"openssh-client", "rsync"},
 		},
 	}

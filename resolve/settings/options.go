@@ -31,7 +31,8 @@ func optionFields() []field {
 	}, "", func(l *loader, s setting) (err error) { l.docker.Pull, err = s.boolean(); return err }}}
 	for _, name := range []string{"no_cache", "nocache"} {
 		all = append(all, field{
-			Field{Name: at(name), Type: "boolean", Default: "false", Example: "false", Doc: "Make every layer anew."}, "",
+			Field{Name: at(name), Type: "boolean", Default: "false", Example: "false", Doc: "Make every layer anew."},
+			"",
 			once(func(l *loader, s setting) (err error) { l.docker.NoCache, err = s.boolean(); return err }),
 		})
 	}
