@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inlay/assemble/step"
-	"inlay/cache"
 	"inlay/layers"
 	"inlay/resolve/plan"
 )
@@ -97,24 +96,16 @@ func (w *work) makeLayer(ctx context.Context, i int, tools step.Tools) (_ Layer,
 		return Layer{}, err
 	}
 	key := w.plan.Image().Key(i, made.Dirs)
-	if l, err := w.first(ctx, s, key); err == nil {
-		return l, nil
+	if s.Run != nil && !w.o.Anew { // another build may have run it meanwhile: the layer that was made first counts
+		if l, err := find(ctx, w.plan.Image(), i, w.o.Cache, w.o.Dirs); err == nil {
+			return l, nil
+		}
 	}
 	l, err := file.Commit(key, made.Summary)
 	if err != nil {
 		return Layer{}, err
 	}
 	return Layer{Layer: l, Name: s.Name, Key: key, Report: made.Report}, remember(s, key, made, w.o.Dirs)
-}
-
-// first returns the layer of a command that another build has run meanwhile: the
-// one that was made first counts.
-func (w *work) first(ctx context.Context, s plan.Step, key cache.Key) (Layer, error) {
-	if s.Run == nil || w.o.Anew {
-		return Layer{}, cache.ErrMiss
-	}
-	l, err := w.o.Cache.Get(ctx, key)
-	return Layer{Layer: l, Name: s.Name, Key: key, Reused: true}, err
 }
 
 // below returns the tree of the parent, for steps that change it. It is read once.

@@ -43,6 +43,13 @@ type Network struct {
 	Close   func()
 }
 
+// elsewhere are the variables of an image that would send programs past the
+// Network that there is: an index has another URL inside, and no credentials.
+var elsewhere = []string{
+	"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_NO_INDEX", "PIP_PROXY",
+	"UV_INDEX", "UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL", "UV_NO_INDEX", "UV_OFFLINE",
+}
+
 // hosts is the file /etc/hosts of a command: no name is known outside.
 const hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
 
@@ -127,7 +134,14 @@ func cannotExecute(err error) bool {
 // make that it writes the same another time. Modules that happen to be imported
 // leave no bytecode, that of installed ones doesn't depend on the time.
 func surroundings(r plan.Run, network []string) []string {
-	env := slices.Concat(r.Env, network) // an index has another URL inside, and no credentials
+	env := slices.Clone(r.Env)
+	if network != nil {
+		env = slices.DeleteFunc(env, func(kv string) bool {
+			name, _, _ := strings.Cut(kv, "=")
+			return slices.Contains(elsewhere, strings.ToUpper(name))
+		})
+	}
+	env = append(env, network...)
 	for _, kv := range []string{
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
 		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch(r.Created).Unix()), "PYTHONDONTWRITEBYTECODE=1",

@@ -322,15 +322,16 @@ func TestRunNetwork(t *testing.T) {
 	closed := false
 	refused := errors.New("a host was refused")
 	s.Network = func(context.Context) (step.Network, error) {
-		return step.Network{Env: []string{"PROXY=there"}, Refused: func() error { return refused }, Close: func() { closed = true }}, nil
+		return step.Network{Env: []string{"HTTP_PROXY=there"}, Refused: func() error { return refused }, Close: func() { closed = true }}, nil
 	}
 	tools.Sandbox = func(context.Context) (*step.Sandbox, error) { return s, nil }
 	var b bytes.Buffer
 	r := runStep("env /env")
+	r.Env = append(r.Env, "http_proxy=elsewhere", "UV_INDEX_URL=elsewhere")
 	if _, err := step.Write(t.Context(), &b, plan.Step{Name: "run", Run: &r}, tools); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(entries(t, b.Bytes()), "\n"); !strings.Contains(got, "PROXY=there") || !closed {
+	if got := strings.Join(entries(t, b.Bytes()), "\n"); !strings.Contains(got, "HTTP_PROXY=there") || strings.Contains(got, "elsewhere") || !closed {
 		t.Errorf("the command saw %s, and the network was closed: %v", got, closed)
 	}
 	r = runStep("exit")

@@ -100,7 +100,8 @@ func (e env) signal(t *testing.T, image string) {
 	}
 }
 
-// TestE2EInstallCommand installs a project by a command, as root and as a user who
+// TestE2EInstallCommand installs a project by pip, which gets what builds it from
+// the index, as root and as a user who
 // is not, and runs both images. All layers but the command's are the same, and
 // the trees are.
 func TestE2EInstallCommand(t *testing.T) {
@@ -115,8 +116,8 @@ func TestE2EInstallCommand(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for name, text := range map[string]string{
-		"src/inlay.yaml": "settings:\n  docker:\n    parent_image: " + e.parent("debian") + "\n    requirements: [pip, setuptools, wheel]\n    user: \"1000\"\n" +
-			"    local_project_install_command: python3 -m pip install . --no-deps --no-build-isolation --break-system-packages\n",
+		"src/inlay.yaml": "settings:\n  docker:\n    parent_image: " + e.parent("debian") + "\n    requirements: [pip]\n    disable_automatic_requirements_detection: true\n    user: \"1000\"\n" +
+			"    local_project_install_command: python3 -m pip install . --no-deps --break-system-packages\n",
 		"src/pyproject.toml": "[build-system]\nrequires = ['setuptools']\nbuild-backend = 'setuptools.build_meta'\n" +
 			"[project]\nname = 'demo'\nversion = '1.0'\nscripts = {demo = 'demo:main'}\n[tool.setuptools]\npackages = ['demo']\n",
 		"src/demo/__init__.py": "def main(): print('installed')\n",

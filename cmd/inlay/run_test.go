@@ -4,11 +4,13 @@ package main
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"debug/elf"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -62,6 +64,17 @@ func insideMain(args []string) int {
 				return 9
 			}
 			fmt.Println(info.Sys().(*syscall.Stat_t).Uid)
+		case "connect": // through the proxy
+			c, err := net.Dial("tcp", strings.TrimPrefix(os.Getenv("HTTPS_PROXY"), "http://"))
+			if err != nil {
+				return 9
+			}
+			fmt.Fprintf(c, "CONNECT %[1]s HTTP/1.1\r\nHost: %[1]s\r\n\r\n", value)
+			line, _ := bufio.NewReader(c).ReadString('\n')
+			if !strings.Contains(line, " 200 ") {
+				fmt.Println(line)
+				return 9
+			}
 		case "echo":
 			io.Copy(os.Stdout, os.Stdin)
 		case "exit":
@@ -349,4 +362,11 @@ func TestProject(t *testing.T) {
 	if os.Geteuid() == 0 && !strings.Contains(said, `running local_project_install_command: the sandbox "subids" does not work on this machine`) {
 		t.Errorf("without a sandbox it says %q", said)
 	}
+	address := serve(t, func(http.ResponseWriter, *http.Request) {})
+	write(t, filepath.Join(dir, "inlay.yaml"), settings+"connect="+address+"\n")
+	network := []string{"build", "--index-url", "http://127.0.0.1:9/simple", "-o", out, dir}
+	if _, said = inlay(1, network...); !strings.Contains(said, "403 Forbidden") || !strings.Contains(said, "--allow-host "+address) {
+		t.Errorf("a command that is refused a host gives %q", said)
+	}
+	inlay(0, append(network, "--allow-host", address)...)
 }
