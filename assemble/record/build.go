@@ -279,7 +279,7 @@ func Read(r io.Reader) (Build, error) {
 // pipeline as a whole: "orchestrator" for "train.orchestrator".
 func (b Build) Image(keys ...string) (Image, bool) {
 	for _, key := range keys {
-		_, general, _ := strings.Cut(key, ".")
+		general := key[strings.LastIndexByte(key, '.')+1:]
 		for _, k := range []string{key, general} {
 			for _, im := range b.Images {
 				if k != "" && slices.Contains(im.Keys, k) {

@@ -166,7 +166,7 @@ func TestRead(t *testing.T) {
 // TestImageOfKeys holds that the pipeline's image stands in for a step's.
 func TestImageOfKeys(t *testing.T) {
 	b := built(t, 1, "aa", "bb")
-	for key, want := range map[string]string{"orchestrator": "aa", "train.orchestrator": "bb", "eval.orchestrator": "aa", "deployer": "", "eval.deployer": ""} {
+	for key, want := range map[string]string{"orchestrator": "aa", "train.orchestrator": "bb", "eval.orchestrator": "aa", "a.b.orchestrator": "aa", "deployer": "", "eval.deployer": ""} {
 		if got, ok := b.Image(key); got.Plan != want || ok != (want != "") {
 			t.Errorf("Image(%s) = %q, %v, want %q", key, got.Plan, ok, want)
 		}

@@ -165,6 +165,9 @@ func (b *batch) each(do func(*job) error) error {
 		if j.several {
 			b.show.Note(j.heading())
 		}
+		if more := j.of.Packages; len(more) > 0 {
+			b.show.Note("integrations and the stack need the Debian packages " + strings.Join(more, ", "))
+		}
 		if err := do(j); err != nil {
 			return j.told(err)
 		}

@@ -27,7 +27,8 @@ type Image struct {
 	Keys     []string // what ZenML calls the builds: "orchestrator", "train.orchestrator"
 	Steps    []string // that run in it, as far as the file names them
 	Settings *settings.Docker
-	Groups   []Group // requirements that the settings don't list, in the order in which they are installed
+	Packages []string // Debian packages that the settings don't list; Settings have them too
+	Groups   []Group  // requirements that the settings don't list, in the order in which they are installed
 }
 
 // A Group is a list of requirements.
@@ -53,11 +54,10 @@ func (i Image) Name() string {
 
 // Step is the step that an image is named after, "" for the pipeline's own.
 func (i Image) Step() string {
-	step, _, ofStep := strings.Cut(i.Name(), ".")
-	if !ofStep {
-		return ""
+	if len(i.Steps) > 0 && strings.HasPrefix(i.Name(), i.Steps[0]+".") {
+		return i.Steps[0]
 	}
-	return step
+	return ""
 }
 
 // Images returns the images of a pipeline: its own, which steps run in that the
@@ -170,7 +170,9 @@ func (o Options) complete(im *Image) error {
 		}
 		add("the requirements of integrations", n)
 	}
+	listed := im.Settings.Apt.Packages
 	im.Settings = im.Settings.With(packages)
+	im.Packages = im.Settings.Apt.Packages[len(listed):]
 	if o.Stack != nil {
 		im.Settings = im.Settings.In(o.Stack.Registry())
 	}

@@ -5,6 +5,7 @@ package pipeline_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -201,6 +202,9 @@ func TestGroups(t *testing.T) {
 			got := map[string][]pipeline.Group{}
 			for _, im := range images {
 				got[im.Name()] = im.Groups
+				if own := len(tt.packages) - len(im.Packages); !slices.Equal(im.Packages, tt.packages[own:]) || own != strings.Count(tt.docker, "git")*2 {
+					t.Errorf("%s adds the packages %q", im.Name(), im.Packages)
+				}
 				if diff := cmp.Diff(tt.packages, im.Settings.Apt.Packages); diff != "" {
 					t.Errorf("the packages of %s (-want +got):\n%s", im.Name(), diff)
 				}
@@ -212,6 +216,22 @@ func TestGroups(t *testing.T) {
 				t.Errorf("the groups (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestStepOfImage holds which step an image is called after, whatever its name
+// holds.
+func TestStepOfImage(t *testing.T) {
+	images, err := pipeline.Images(load(t, "steps: {orchestrator: {}, a.b: {settings: {docker: {user: x}}}}"), options(t, "- {type: orchestrator, flavor: kubernetes}\n- {type: deployer, flavor: aws}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, im := range images {
+		got = append(got, im.Name()+": "+im.Step())
+	}
+	if diff := cmp.Diff([]string{"orchestrator: ", "a.b.orchestrator: a.b", "deployer: "}, got); diff != "" {
+		t.Errorf("the steps (-want +got):\n%s", diff)
 	}
 }
 
