@@ -22,6 +22,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"inlay/cache/fetch"
+	"inlay/layers/pattern"
 )
 
 // A Gateway serves a package index (PEP 503, PEP 691) on a port of a sandbox,
@@ -163,7 +164,11 @@ func (g *Gateway) linked(u *url.URL) (digest string, ok bool) {
 	return "", false
 }
 
-// learn notes that a page links to u.
+// archive matches the paths of files of packages.
+var archive = pattern.New(`(?i)\.(?:whl|zip|tgz|tar\.(?:gz|bz2|xz))$`)
+
+// learn notes that a page links to u. Where the files of packages are, the proxy
+// leads too.
 func (g *Gateway) learn(u *url.URL) {
 	plain := *u
 	plain.Fragment, plain.RawFragment = "", ""
@@ -171,7 +176,9 @@ func (g *Gateway) learn(u *url.URL) {
 	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size {
 		digest = ""
 	}
-	g.exit.learn(u)
+	if archive().MatchString(u.Path) { // not the page of a project
+		g.exit.learn(u)
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if name := plain.String(); len(g.links) < maxLinks || g.links[name] != "" {

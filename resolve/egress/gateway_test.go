@@ -296,3 +296,23 @@ func TestGatewayBreaksOff(t *testing.T) {
 		}
 	}
 }
+
+// The hosts of files are open to the proxy once a page names them, those of other
+// links are not.
+func TestGatewayLearns(t *testing.T) {
+	ix, other := newIndexServer(t), serveTLS(t, echo)
+	files := serveTLS(t, echo)
+	ix.content["/simple/six/"] = fmt.Sprintf("<a href='%s/six-1.0.tar.gz#sha256=00'>f</a> <a href='%s/project'>home</a>", files.URL, other.URL)
+	url, _, x := ix.open(t, "")
+	c := through(t, x)
+	if got := get(c, files.URL+"/up"); !strings.Contains(got, "Forbidden") {
+		t.Errorf("before a page was read: %q, want it refused", got)
+	}
+	get(http.DefaultClient, url+"/six/")
+	if got := get(c, files.URL+"/up"); got != "200 GET /up" {
+		t.Errorf("the host of files: %q", got)
+	}
+	if got := get(c, other.URL+"/up"); !strings.Contains(got, "Forbidden") {
+		t.Errorf("the host of a project's page: %q, want it refused", got)
+	}
+}

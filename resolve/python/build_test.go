@@ -263,3 +263,20 @@ func TestBuildAtOnce(t *testing.T) {
 		t.Errorf("Resolve = %v, built were %q, want one", err, m.made)
 	}
 }
+
+// A wheel that was built is a wheel: where the arguments want none it isn't taken,
+// and the error says so.
+func TestBuildNoBinary(t *testing.T) {
+	builds(t, func(t *testing.T, r *python.Resolver, installer string) {
+		ix := newIndex(t, packages())
+		m := &maker{}
+		r.Builder, r.Files = m, &fetch.Store{Dir: t.TempDir()}
+		req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()), Installer: installer}
+		req.Arguments.Both = []string{"--no-binary=dynamic"}
+		_, err := r.Resolve(t.Context(), req)
+		var lacks *python.SdistError
+		if !errors.As(err, &lacks) || !strings.Contains(err.Error(), "don't let it take that") || len(m.made) != 1 {
+			t.Errorf("Resolve = %v, built were %q", err, m.made)
+		}
+	})
+}
