@@ -25,8 +25,9 @@ const (
 // A spot is what the layer that is flattened has at a path.
 type spot struct {
 	layers.Entry
-	gone   bool // a mark that nothing is there
-	opaque bool // a directory that hides what is below
+	gone    bool // a mark that nothing is there
+	opaque  bool // a directory that hides what is below
+	implied bool // a directory that the layer doesn't name
 }
 
 func (s *spot) isDir() bool  { return !s.gone && s.Mode.IsDir() }
@@ -62,12 +63,19 @@ func (f *flattener) add(e layers.Entry, kind layers.Kind, body io.Reader) error 
 }
 
 func (f *flattener) entry(e layers.Entry, kind layers.Kind, body io.Reader) error {
-	if kind == layers.Opaque {
-		dir, err := f.way(e.Path)
-		if err != nil {
+	switch kind {
+	case layers.Opaque:
+		dir, there, err := f.walk(e.Path, false)
+		if err != nil || !there {
 			return err
 		}
 		return f.hide(dir)
+	case layers.Whiteout:
+		dir, there, err := f.walk(path.Dir(e.Path), false)
+		if err != nil || !there {
+			return err
+		}
+		return f.whiteout(path.Join(dir, path.Base(e.Path)))
 	}
 	if e.Path == "." {
 		f.placed["."].Entry = e
@@ -79,8 +87,6 @@ func (f *flattener) entry(e layers.Entry, kind layers.Kind, body io.Reader) erro
 	}
 	p := path.Join(dir, path.Base(e.Path))
 	switch {
-	case kind == layers.Whiteout:
-		return f.whiteout(p)
 	case kind == layers.HardLink:
 		return f.link(p, e)
 	case e.Mode.IsDir():
@@ -112,13 +118,24 @@ func (f *flattener) again(p string) error {
 // engines take marks first.
 func (f *flattener) whiteout(p string) error {
 	switch s := f.placed[p]; {
-	case s == nil:
+	case s == nil || s.isDir() && f.hollow(p):
 		return f.mark(p)
 	case s.isDir():
 		return f.hide(p)
 	default:
 		return nil
 	}
+}
+
+// hollow reports whether the layer has nothing of its own at and below p: only
+// marks, and the directories on the way to them.
+func (f *flattener) hollow(p string) bool {
+	for k, s := range f.placed {
+		if (k == p || strings.HasPrefix(k, p+"/")) && !s.gone && !s.implied {
+			return false
+		}
+	}
+	return true
 }
 
 // mark hides p with the device that the overlay takes for a removed file.
@@ -140,7 +157,7 @@ func (f *flattener) vacate(p string) bool {
 
 func (f *flattener) dir(p string, e layers.Entry) error {
 	if s := f.placed[p]; s != nil && s.isDir() {
-		s.Entry = e
+		s.Entry, s.implied = e, false
 		return f.again(p)
 	}
 	was := f.vacate(p)

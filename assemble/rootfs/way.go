@@ -19,9 +19,16 @@ import (
 const maxLinks = 40
 
 // way returns where the directory name is once every link is followed, inside
-// the image. What is missing of it is made: as the layers below have it, which
-// this layer then depends on, or else root's with mode 0755.
+// the image. What this layer lacks of it is made: as the layers below have it,
+// which this layer then depends on, or else root's with mode 0755.
 func (f *flattener) way(name string) (string, error) {
+	at, _, err := f.walk(name, true)
+	return at, err
+}
+
+// walk is way that makes what is nowhere only if that is wanted, and says
+// whether the directory is there.
+func (f *flattener) walk(name string, make bool) (_ string, there bool, err error) {
 	at, links := ".", 0
 	for rest := name; rest != ""; {
 		var elem string
@@ -34,33 +41,34 @@ func (f *flattener) way(name string) (string, error) {
 			continue
 		}
 		next := path.Join(at, elem)
-		s, err := f.look(at, next)
-		if err != nil {
-			return "", err
-		}
-		if !s.isLink() {
+		s, err := f.look(at, next, make)
+		switch {
+		case s == nil || err != nil:
+			return "", false, err
+		case !s.isLink():
 			at = next
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", errLoop
+			return "", false, errLoop
 		}
 		if strings.HasPrefix(s.Link, "/") {
 			at = "."
 		}
 		rest = s.Link + "/" + rest
 	}
-	return at, nil
+	return at, true, nil
 }
 
 // look returns what is at next, in the directory at: a link, or else a directory
-// that the layer has, from now on if need be.
-func (f *flattener) look(at, next string) (*spot, error) {
+// that the layer has, from now on if need be; nil for nothing, unless it is to be
+// made.
+func (f *flattener) look(at, next string, make bool) (*spot, error) {
 	s := f.placed[next]
 	if s != nil && (s.isDir() || s.isLink()) {
 		return s, nil
 	}
-	e := layers.Entry{Path: next, Mode: fs.ModeDir | 0o755}
+	e, there := layers.Entry{Path: next, Mode: fs.ModeDir | 0o755}, false
 	if s == nil {
 		if err := f.ask(); err != nil {
 			return nil, err
@@ -70,12 +78,16 @@ func (f *flattener) look(at, next string) (*spot, error) {
 		case below.Mode.Type() == fs.ModeSymlink:
 			return &spot{Entry: *below}, nil
 		case below.Mode.IsDir():
-			e = *below
+			e, there = *below, true
 		}
+	}
+	if !there && !make {
+		return nil, nil
 	}
 	if err := f.dir(next, e); err != nil {
 		return nil, err
 	}
+	f.placed[next].implied = true
 	return f.placed[next], nil
 }
 
