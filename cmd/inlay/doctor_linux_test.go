@@ -23,6 +23,9 @@ func TestDoctorSandbox(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can be another user")
 	}
+	if testing.Short() {
+		t.Skip("there is nothing for the race detector in it")
+	}
 	if out, err := exec.Command("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/etc").CombinedOutput(); err != nil {
 		t.Skipf("root can't mount here: %v: %s", err, out)
 	}
