@@ -110,24 +110,32 @@ func (in *installation) decide(ctx context.Context, req Request, set *index.Set,
 		if !errors.As(err, &lacks) || in.resolver.Builder == nil || req.NoBuild {
 			return d, err
 		}
-		sources, err := in.session.sources(ctx, lacks)
-		if err != nil {
+		if err := in.makeAll(ctx, req, set, g, lacks, done); err != nil {
 			return nil, err
 		}
-		for _, s := range sources {
-			if done[s.Package] {
-				lacks.Why = errNotTaken
-				return nil, lacks
-			}
-			done[s.Package] = true
-			if err := s.allowed(g); err != nil {
-				return nil, err
-			}
-			if _, _, err := in.make(ctx, req, set, s); err != nil {
-				return nil, err
-			}
+	}
+}
+
+// makeAll builds what lacks names, unless that was done before.
+func (in *installation) makeAll(ctx context.Context, req Request, set *index.Set, g Group, lacks *SdistError, done map[Package]bool) error {
+	sources, err := in.session.sources(ctx, lacks)
+	if err != nil {
+		return err
+	}
+	for _, s := range sources {
+		if done[s.Package] {
+			lacks.Why = errNotTaken
+			return lacks
+		}
+		done[s.Package] = true
+		if err := s.allowed(g); err != nil {
+			return err
+		}
+		if _, _, err := in.make(ctx, req, set, s); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // allowed refuses sources that aren't among those that the hashes of g allow.
