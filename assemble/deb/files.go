@@ -55,20 +55,29 @@ func (a *archive) files(ctx context.Context, r io.Reader, w *segmentWriter) ([]F
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		f, err := newFile(h, seen)
+		f, err := a.file(h, seen, tr, w)
 		if err != nil {
-			return nil, &FormatError{a.name, err.Error()}
-		}
-		if h.Typeflag == tar.TypeReg && h.Size > 0 {
-			if f.Offset, f.CRC32, err = w.add(tr, h.Size); err != nil {
-				return nil, a.wrap("data.tar", tarDamage(err))
-			}
+			return nil, err
 		}
 		seen[f.Path] = f.Mode.IsRegular()
 		out = append(out, f)
 	}
 	_, err := io.Copy(io.Discard, r)
 	return out, err
+}
+
+// file reads what h says, and the content that follows it in r.
+func (a *archive) file(h *tar.Header, seen map[string]bool, r io.Reader, w *segmentWriter) (File, error) {
+	f, err := newFile(h, seen)
+	if err != nil {
+		return f, &FormatError{a.name, err.Error()}
+	}
+	if h.Typeflag == tar.TypeReg && h.Size > 0 {
+		if f.Offset, f.CRC32, err = w.add(r, h.Size); err != nil {
+			return f, a.wrap("data.tar", tarDamage(err))
+		}
+	}
+	return f, nil
 }
 
 // tarDamage tells the errors of the tar itself from those of what it is read

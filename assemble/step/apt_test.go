@@ -108,11 +108,12 @@ func TestAptParts(t *testing.T) {
 	large := func(name string, seed uint64) debtest.File {
 		return debtest.File{Name: "./" + name, Body: words(seed, 20<<10)}
 	}
-	d := debtest.Deb{Name: "many", Files: []debtest.File{
+	files := []debtest.File{
 		{Name: "./"}, {Name: "./etc/"}, large("etc/conf", 1), {Name: "./srv/"}, large("srv/plain", 2), large("srv/changed", 3), large("srv/gone", 4),
 		large("srv/moved", 5), large("srv/several", 6), {Name: "./srv/other", Hard: "./srv/several"}, {Name: "./srv/small", Body: "small"},
 		{Name: "./srv/away/"}, large("srv/away/a", 7), {Name: "./srv/replaced/"}, large("srv/replaced/b", 8), large("bin/tool", 9), large("old/kept", 10),
-	}, Control: map[string]string{
+	}
+	d := debtest.Deb{Name: "many", Files: files, Control: map[string]string{
 		"conffiles": "/etc/conf\n",
 		"postinst":  "#!/bin/sh\nset -e\nchmod 700 /srv/changed\nrm /srv/gone\nmv /srv/moved /srv/there\nrm -r /srv/away /srv/replaced\nln -s other /srv/replaced\n",
 	}}

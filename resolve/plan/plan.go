@@ -227,16 +227,23 @@ func (p Plan) check() error {
 	}
 	for i, stage := range p.Stages {
 		for j, s := range stage.Steps {
-			if s.kinds() != 1 {
-				return fmt.Errorf("step %d of stage %d is of %d kinds, want exactly one", j, i, s.kinds())
-			}
-			if s.Apt != nil && s.Apt.Part && len(s.Apt.Debs) != 1 {
-				return fmt.Errorf("step %d of stage %d is a part of %d packages, want exactly one", j, i, len(s.Apt.Debs))
-			}
-			if s.Compression != "" && s.Compression != Zstd {
-				return fmt.Errorf("step %d of stage %d has a compression that is unknown, %q", j, i, s.Compression)
+			if err := s.check(); err != nil {
+				return fmt.Errorf("step %d of stage %d %w", j, i, err)
 			}
 		}
+	}
+	return nil
+}
+
+// check returns what is wrong with s, a sentence without its subject.
+func (s Step) check() error {
+	switch {
+	case s.kinds() != 1:
+		return fmt.Errorf("is of %d kinds, want exactly one", s.kinds())
+	case s.Apt != nil && s.Apt.Part && len(s.Apt.Debs) != 1:
+		return fmt.Errorf("is a part of %d packages, want exactly one", len(s.Apt.Debs))
+	case s.Compression != "" && s.Compression != Zstd:
+		return fmt.Errorf("has a compression that is unknown, %q", s.Compression)
 	}
 	return nil
 }

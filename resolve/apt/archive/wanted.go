@@ -36,7 +36,7 @@ func wants(s *setup.Source, rel *Release, arch string) (all []wanted, notes []st
 		before := len(all)
 		for _, file := range rel.indexes(s, component, arch) {
 			if w, ok := rel.find(file); ok {
-				w.Index.Source, w.Index.Release, w.Index.Component = s, rel, component
+				w.Source, w.Release, w.Component = s, rel, component
 				all = append(all, w)
 			}
 		}
