@@ -38,8 +38,8 @@ type Store struct {
 // Bounds of the memory that decoders take: of all at a time, at least and for
 // each processor, and what one needs besides its window.
 const (
-	leastRoom   = 64 << 20
-	roomForEach = 16 << 20
+	leastRoom   = 48 << 20
+	roomForEach = 12 << 20
 	decoderSize = 6 << 20
 )
 

@@ -13,8 +13,8 @@ import (
 // collects: here one that is larger than the first may only grow up to it, and any
 // by the second, in percent of what is in use.
 const (
-	easyHeap  = 80 << 20
-	leastGrow = 35
+	easyHeap  = 64 << 20
+	leastGrow = 25
 	mostGrow  = 100
 )
 

@@ -13,7 +13,7 @@ func TestGrowth(t *testing.T) {
 	for _, tt := range []struct {
 		inUse uint64
 		want  int
-	}{{0, 100}, {4 << 20, 100}, {40 << 20, 100}, {50 << 20, 60}, {80 << 20, 35}, {1 << 40, 35}} {
+	}{{0, 100}, {4 << 20, 100}, {32 << 20, 100}, {40 << 20, 60}, {64 << 20, 25}, {1 << 40, 25}} {
 		if got := growth(tt.inUse); got != tt.want {
 			t.Errorf("growth(%d) = %d, want %d", tt.inUse, got, tt.want)
 		}

@@ -205,12 +205,7 @@ func size(f assemble.Forecast) string {
 		return "about " + inBytes(n)
 	}
 	if f.Step.Apt != nil {
-		for _, d := range f.Step.Apt.Debs {
-			if !slices.Contains(f.Step.Apt.Below, d.Digest) {
-				n += d.Size
-			}
-		}
-		return "about " + inBytes(n)
+		return "about " + inBytes(sizeOfDebs(f.Step.Apt))
 	}
 	if f.Step.Files != nil {
 		for _, file := range f.Step.Files.Files {
@@ -219,6 +214,16 @@ func size(f assemble.Forecast) string {
 		return "from " + inBytes(n)
 	}
 	return ""
+}
+
+// sizeOfDebs is that of the packages without layers of their own.
+func sizeOfDebs(a *plan.Apt) (n int64) {
+	for _, d := range a.Debs {
+		if !slices.Contains(a.Below, d.Digest) {
+			n += d.Size
+		}
+	}
+	return n
 }
 
 // reasons is how many changes are listed.
