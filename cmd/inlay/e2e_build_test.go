@@ -115,7 +115,7 @@ func TestE2EParentSatisfies(t *testing.T) {
 func TestE2EErrors(t *testing.T) {
 	e := e2e(t)
 	tests := []struct{ name, settings, want string }{
-		{"only an sdist", "requirements: [docopt==0.6.2]", "docopt"},
+		{"an sdist that needs a compiler", "requirements: [python-ldap==3.4.4]", "python-ldap"},
 		{"unsatisfiable", "requirements: [numpy==2.1.0, numpy==2.0.0]", "numpy"},
 		{"unknown user", "user: nobdy", "nobdy"},
 		{"another architecture", "build_config: {build_options: {platform: linux/s390x}}", "linux/amd64"},

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"inlay/cmd/inlay/launch"
@@ -130,7 +131,7 @@ func TestVolumes(t *testing.T) {
 		{Target: "/y", Source: dir},
 		{Target: "/z", Source: dir, Writable: true},
 	}
-	if diff := cmp.Diff(want, c.Mounts); diff != "" {
+	if diff := cmp.Diff(want, c.Mounts, cmpopts.IgnoreUnexported(sandbox.Mount{})); diff != "" {
 		t.Errorf("mounts (-want +got):\n%s", diff)
 	}
 }
