@@ -16,6 +16,10 @@ demo: setup build
     bin/inlay build --parent-image apt:bookworm+python3+ca-certificates --apt-package git -o oci:bin/demo testdata/example
     testdata/e2e/run.sh bin/demo
 
+# List what syft finds in the image of that. Not in CI: building syft takes longer than all of it.
+scan: demo
+    go run github.com/anchore/syft/cmd/syft@v1.42.0 scan -q oci-dir:bin/demo
+
 # Build bin/inlay.
 build:
     go build -trimpath -o bin/inlay ./cmd/inlay
