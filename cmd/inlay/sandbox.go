@@ -118,16 +118,10 @@ func (j *job) sandbox(platform string) (*step.Sandbox, error) {
 	}
 	s := &step.Sandbox{
 		Rung: r, Trees: treesShown(j.site.cache, r, j.show, runtime.NumCPU()), Scratch: j.site.cache.Path(cache.Trees),
-		Network: j.network, Limits: sandbox.Limits{Processes: maxProcesses, Disk: maxDisk},
+		Network: j.network, Limits: sandbox.BuildLimits(),
 	}
 	if own := "linux/" + runtime.GOARCH; platform != own && !strings.HasPrefix(platform, own+"/") {
 		s.Foreign = platform
 	}
 	return s, nil
 }
-
-// Bounds of a command of a build: far above what installing a project takes.
-const (
-	maxProcesses = 4096
-	maxDisk      = 32 << 30 // bytes
-)

@@ -142,3 +142,21 @@ func fill(args []string) int {
 	}
 	return 0
 }
+
+func TestBuildLimits(t *testing.T) {
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kB int64
+	if _, err := fmt.Sscanf(string(info), "MemTotal: %d kB", &kB); err != nil {
+		t.Fatal(err)
+	}
+	l := sandbox.BuildLimits()
+	if total := kB << 10; l.Memory < total/2 || l.Memory >= total {
+		t.Errorf("commands may use %d bytes of memory, of %d", l.Memory, total)
+	}
+	if l.Time == 0 || l.Disk == 0 || l.Processes == 0 || l.OpenFiles == 0 {
+		t.Errorf("something has no limit: %+v", l)
+	}
+}

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"inlay/cache/disk"
 	"inlay/layers/pattern"
@@ -57,14 +56,6 @@ const (
 	uvPath    = home + "/uv"
 	sourceDir = home + "/source"
 	workDir   = home + "/work" // which it may write to
-)
-
-// bounds of a build.
-const (
-	maxTime      = 2 * time.Hour
-	maxDisk      = 32 << 30
-	maxProcesses = 4096
-	maxFiles     = 16384
 )
 
 // Command is the command that builds sources of that file name.
@@ -155,7 +146,7 @@ func command(n *egress.Network, x python.Build) (sandbox.Command, *log) {
 		Path: uvPath, Args: slices.Concat(args, x.Arguments, []string{sourceDir + "/" + x.File}),
 		Dir: workDir, Env: environment(x.Inventory.Config.Config.Env, n.Env),
 		Stdout: out, Stderr: out,
-		Limits: sandbox.Limits{Time: maxTime, Disk: maxDisk, Processes: maxProcesses, OpenFiles: maxFiles},
+		Limits: sandbox.BuildLimits(),
 	}
 	for _, p := range n.Ports {
 		c.Ports = append(c.Ports, sandbox.Port(p))
