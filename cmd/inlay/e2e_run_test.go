@@ -134,7 +134,12 @@ func TestE2EInstallCommand(t *testing.T) {
 	must(t, nil, "cp", e.program, program)
 	must(t, nil, "cp", "-r", strings.TrimPrefix(e.parent("debian"), "oci:"), filepath.Join(dir, "parent"))
 	must(t, nil, "chmod", "-R", "a+rX", filepath.Join(dir, "parent"))
-	must(t, nil, "runuser", "-u", "e2e", "--", "env", "HOME="+user, "INLAY_CACHE_DIR="+user+"/cache", program, "build", "-q",
+	uvs, err := filepath.Glob(filepath.Join(e.cache, "uv", "*", "uv")) // the one that the first build fetched
+	if err != nil || len(uvs) == 0 {
+		t.Fatalf("no uv in the cache: %v", err)
+	}
+	must(t, nil, "install", uvs[0], filepath.Join(dir, "uv"))
+	must(t, nil, "runuser", "-u", "e2e", "--", "env", "HOME="+user, "INLAY_CACHE_DIR="+user+"/cache", "PATH="+dir+":/usr/bin:/bin", program, "build", "-q",
 		"--parent-image", "oci:"+filepath.Join(dir, "parent"), "-o", "oci:"+user+"/image", filepath.Join(dir, "src"))
 	images := []string{dir + "/root", user + "/image"}
 	var said []string

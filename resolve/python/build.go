@@ -66,13 +66,18 @@ func (e *NoBuildError) Unwrap() error { return e.Err }
 // A BuildError reports sources of which no wheel could be made.
 type BuildError struct {
 	Package Package
+	Target  string // for which there is no wheel; "" if the sources were asked for
 	Command string
 	Err     error
 	Fix     string // what may help, "" if that isn't known
 }
 
 func (e *BuildError) Error() string {
-	return fmt.Sprintf("building %s from its sources with `%s`: %v", e.Package, e.Command, e.Err)
+	text := fmt.Sprintf("building %s from its sources with `%s`: %v", e.Package, e.Command, e.Err)
+	if e.Target != "" {
+		return fmt.Sprintf("%s has no wheel for %s; %s", e.Package, e.Target, text)
+	}
+	return text
 }
 
 // Unwrap returns what happened.
@@ -131,7 +136,12 @@ func (in *installation) makeAll(ctx context.Context, req Request, set *index.Set
 		if err := s.allowed(g); err != nil {
 			return err
 		}
-		if _, _, err := in.make(ctx, req, set, s); err != nil {
+		_, _, err := in.make(ctx, req, set, s)
+		var failed *BuildError
+		if errors.As(err, &failed) {
+			failed.Target = lacks.Target
+		}
+		if err != nil {
 			return err
 		}
 	}
