@@ -2,6 +2,8 @@ module inlay
 
 go 1.26.0
 
+ignore ./bin // what the recipes make, Go files of packages among it
+
 require (
 	github.com/Azure/azure-sdk-for-go/sdk/azcore v1.23.3
 	github.com/Azure/azure-sdk-for-go/sdk/azidentity v1.15.0

@@ -40,12 +40,12 @@ setup:
 parents:
     testdata/e2e/parents.sh bin/e2e
 
-# Run the end-to-end tests: real wheels, a real registry, real engines. Their report is bin/e2e/report.md.
+# Run the end-to-end tests: real wheels, a real registry, real engines, real uv and pip. Their report is bin/e2e/report.md.
 e2e *args: parents build
-    INLAY_E2E="$PWD/bin/e2e" go test -count=1 -timeout 60m -v -run '^TestE2E' {{ args }} ./cmd/inlay ./assemble/dpkg ./resolve/apt
     python3 -m pip download -q --no-deps -d bin/e2e/pip pip==26.3
-    INLAY_TEST_UV="$(ls "$PWD"/bin/e2e/cache/uv/*/uv 2>/dev/null | tail -1)" INLAY_TEST_PIP="$PWD/bin/e2e/pip/pip-26.3-py3-none-any.whl" \
-        go test -count=1 -timeout 30m -v -run '^Test(UV|Pip)' ./resolve/python
+    python3 -m pip install -q --upgrade --target bin/e2e/uv uv
+    INLAY_E2E="$PWD/bin/e2e" INLAY_TEST_UV="$PWD/bin/e2e/uv/bin/uv" INLAY_TEST_PIP="$PWD/bin/e2e/pip/pip-26.3-py3-none-any.whl" \
+        go test -count=1 -timeout 60m -v -run '^Test(E2E|UV|Pip)' {{ args }} ./cmd/inlay ./assemble/dpkg ./resolve/apt ./resolve/python
 
 # Compare the trees of all sets of Debian packages with apt-get's: a few are in CI, all take a quarter of an hour.
 apt-trees:
