@@ -28,13 +28,18 @@ const LockPrefix = ".lock-"
 // no such directory. A file's ModTime says when it was committed or last
 // touched.
 func List(dir string) ([]fs.FileInfo, error) {
+	return list(dir, func(e fs.DirEntry) bool { return e.Type().IsRegular() })
+}
+
+// list returns what is wanted of dir, hidden names excepted.
+func list(dir string, wanted func(fs.DirEntry) bool) ([]fs.FileInfo, error) {
 	entries, err := readDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	var files []fs.FileInfo
+	var all []fs.FileInfo
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
+		if strings.HasPrefix(e.Name(), ".") || !wanted(e) {
 			continue
 		}
 		info, err := e.Info()
@@ -44,9 +49,9 @@ func List(dir string) ([]fs.FileInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, info)
+		all = append(all, info)
 	}
-	return files, nil
+	return all, nil
 }
 
 // Touch sets the modification time of the file at path to the present, which

@@ -42,25 +42,7 @@ func CommitTree(path, dir, name string) error {
 // ListTrees returns the committed directories of dir, sorted by name: none
 // where there is no such directory. ModTime says when one was last touched.
 func ListTrees(dir string) ([]fs.FileInfo, error) {
-	entries, err := readDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var trees []fs.FileInfo
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), scratchPrefix) || !e.IsDir() {
-			continue
-		}
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // removed since
-		}
-		if err != nil {
-			return nil, err
-		}
-		trees = append(trees, info)
-	}
-	return trees, nil
+	return list(dir, func(e fs.DirEntry) bool { return e.IsDir() && !strings.HasPrefix(e.Name(), scratchPrefix) })
 }
 
 // RemoveAll removes what is at path and all that it holds, also directories that
