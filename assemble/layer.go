@@ -59,13 +59,9 @@ func (w *work) layer(ctx context.Context, i int) (Layer, error) {
 
 // beneath waits for the layers below step i, and returns them with the parent's.
 func (w *work) beneath(ctx context.Context, i int) ([]v1.Layer, error) {
-	parent, err := w.o.Images.Parent(ctx, w.plan.Image().Parent, w.plan.Platform)
+	all, err := w.parentLayers(ctx)
 	if err != nil {
 		return nil, err
-	}
-	all, err := parent.Layers()
-	if err != nil {
-		return nil, fmt.Errorf("reading the parent's layers: %w", err)
 	}
 	for j := range i {
 		select {
@@ -74,6 +70,18 @@ func (w *work) beneath(ctx context.Context, i int) ([]v1.Layer, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+	return all, nil
+}
+
+func (w *work) parentLayers(ctx context.Context) ([]v1.Layer, error) {
+	parent, err := w.o.Images.Parent(ctx, w.plan.Image().Parent, w.plan.Platform)
+	if err != nil {
+		return nil, err
+	}
+	all, err := parent.Layers()
+	if err != nil {
+		return nil, fmt.Errorf("reading the parent's layers: %w", err)
 	}
 	return all, nil
 }
@@ -123,13 +131,9 @@ func (w *work) below(ctx context.Context) (*layers.View, error) {
 }
 
 func (w *work) readParent(ctx context.Context) (*layers.View, error) {
-	parent, err := w.o.Images.Parent(ctx, w.plan.Image().Parent, w.plan.Platform)
+	all, err := w.parentLayers(ctx)
 	if err != nil {
 		return nil, err
-	}
-	all, err := parent.Layers()
-	if err != nil {
-		return nil, fmt.Errorf("reading the parent's layers: %w", err)
 	}
 	indexes := make([]*layers.Index, len(all))
 	g, ctx := errgroup.WithContext(ctx)
