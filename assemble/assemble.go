@@ -50,6 +50,7 @@ type Options struct {
 	Images   Source
 	Cache    Cache
 	Dirs     Values     // what layers don't tell themselves: which directories they touch, and reports
+	Foreseen []Forecast // what Foresee said of the plan before, with the same Cache and Dirs; nil to look again
 	Anew     bool       // make every layer, also those that the cache has
 	Tools    step.Tools // their Secrets may be nowhere else either
 	Outputs  []Output

@@ -54,7 +54,7 @@ func checkImage(img v1.Image, s *leak.Scanner) error {
 // index published, whoever asks for them.
 func (w *work) known(ctx context.Context, i int) (Layer, error) {
 	s := w.plan.Image().Steps[i]
-	l, err := find(ctx, w.plan.Image(), i, w.o.Cache, w.o.Dirs)
+	l, err := w.lookUp(ctx, i)
 	if err != nil || s.Files == nil && s.Run == nil {
 		return l, err
 	}

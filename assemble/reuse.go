@@ -23,6 +23,7 @@ type Forecast struct {
 	Layer  v1.Layer // in the cache; nil if it has to be made
 	Reason []string // why it isn't the layer of the last build; nil if it is
 	Report []string // what a user should know of Layer
+	found  Layer
 }
 
 // Foresee says for each step of p whether its layer is there, and what changed
@@ -39,7 +40,7 @@ func Foresee(ctx context.Context, p plan.Plan, last *plan.Plan, c Cache, dirs Va
 		if err != nil && !errors.Is(err, cache.ErrMiss) {
 			return nil, err
 		}
-		out[i] = Forecast{Step: s, Layer: l.Layer, Reason: reasons[i], Report: l.Report}
+		out[i] = Forecast{Step: s, Layer: l.Layer, Reason: reasons[i], Report: l.Report, found: l}
 		if l.Layer != nil && slices.Equal(reasons[i], []string{plan.ParentChanged}) {
 			out[i].Reason = nil // in directories that are none of the layer's
 		}

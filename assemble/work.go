@@ -100,6 +100,14 @@ func (w *work) find(ctx context.Context) (missing []int, err error) {
 	return missing, nil
 }
 
+// lookUp returns layer i as the cache has it, or cache.ErrMiss.
+func (w *work) lookUp(ctx context.Context, i int) (Layer, error) {
+	if i < len(w.o.Foreseen) && w.o.Foreseen[i].Layer != nil {
+		return w.o.Foreseen[i].found, nil
+	}
+	return find(ctx, w.plan.Image(), i, w.o.Cache, w.o.Dirs)
+}
+
 // use takes l as layer i, and tells what is to be known of it.
 func (w *work) use(i int, l Layer) {
 	w.layers[i] = l

@@ -39,7 +39,7 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 	if err != nil {
 		return nil, err
 	}
-	o, err := readStack(run.Pipeline, context)
+	o, err := readStack(run, context)
 	if err != nil {
 		return nil, err
 	}

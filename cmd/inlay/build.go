@@ -64,10 +64,11 @@ type job struct {
 	index      *index.Set
 	show       progress.Display
 	site       *site
-	locked     resolve.Lock    // what the lock file said
-	resolved   *resolve.Result // nil until then, and of a plan from a file
-	plan       plan.Plan       // what to build, once it is decided
-	planned    time.Time       // when that was
+	locked     resolve.Lock        // what the lock file said
+	resolved   *resolve.Result     // nil until then, and of a plan from a file
+	plan       plan.Plan           // what to build, once it is decided
+	planned    time.Time           // when that was
+	foreseen   []assemble.Forecast // which of its layers the cache has, once that is known
 	made       *assemble.Result
 	unrecorded bool         // it was made, and the cache can't be written to
 	said       bytes.Buffer // what `inlay plan` says of it
@@ -237,6 +238,7 @@ func (j *job) options(c *cli.Context, tools step.Tools) assemble.Options {
 		Images:   j.parents(),
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
+		Foreseen: j.foreseen,
 		Anew:     j.anew(c),
 		Tools:    tools,
 		Outputs:  outputs,

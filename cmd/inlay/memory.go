@@ -9,13 +9,16 @@ import (
 	"runtime/metrics"
 )
 
-// Bounds of the heap. By itself the runtime lets any heap double before it
-// collects: here one that is larger than the first may only grow up to it, and any
-// by the second, in percent of what is in use.
+// By itself the runtime lets any heap double before it collects, from firstHeap
+// on. Here the next collection is when a heap reaches smallHeap, so that a build
+// which changes nothing, and is over in some milliseconds, ends before the first
+// one; or double of what is in use if that is more, though not beyond easyHeap; or
+// leastGrow percent more than is in use, if even that is more.
 const (
+	firstHeap = 4 << 20
+	smallHeap = 20 << 20
 	easyHeap  = 64 << 20
 	leastGrow = 25
-	mostGrow  = 100
 )
 
 // boundHeap keeps a large heap near to what is in use, unless the environment says
@@ -26,12 +29,11 @@ func boundHeap() {
 	}
 }
 
-// growth returns by how much a heap may grow, in percent.
+// growth returns by how much a heap may grow, in percent of what is in use.
 func growth(inUse uint64) int {
-	if inUse == 0 {
-		return mostGrow
-	}
-	return int(min(max((easyHeap-int64(inUse))*100/int64(inUse), leastGrow), mostGrow))
+	live := max(int64(inUse), firstHeap)
+	goal := max(smallHeap, min(2*live, easyHeap), live+live/100*leastGrow)
+	return int((goal - live) * 100 / live)
 }
 
 // inUse returns the bytes that the last collection left.

@@ -13,7 +13,7 @@ func TestGrowth(t *testing.T) {
 	for _, tt := range []struct {
 		inUse uint64
 		want  int
-	}{{0, 100}, {4 << 20, 100}, {32 << 20, 100}, {40 << 20, 60}, {64 << 20, 25}, {1 << 40, 25}} {
+	}{{0, 400}, {4 << 20, 400}, {8 << 20, 150}, {10 << 20, 100}, {32 << 20, 100}, {40 << 20, 60}, {64 << 20, 24}, {1 << 40, 24}} {
 		if got := growth(tt.inUse); got != tt.want {
 			t.Errorf("growth(%d) = %d, want %d", tt.inUse, got, tt.want)
 		}

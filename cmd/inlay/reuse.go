@@ -70,6 +70,7 @@ func (j *job) reuse(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	j.foreseen = forecast
 	e, err := j.earlier(c, j.plan, forecast)
 	if err != nil || e == nil {
 		return err

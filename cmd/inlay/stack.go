@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"inlay/resolve"
 	"inlay/resolve/catalog"
@@ -16,7 +17,11 @@ import (
 
 // readStack reads the files that say what integrations require and what the
 // stack is made of, if the settings name them.
-func readStack(s *settings.Docker, context string) (o pipeline.Options, err error) {
+func readStack(run *settings.Run, context string) (o pipeline.Options, err error) {
+	s := run.Pipeline
+	if s.Catalog == "" && s.Stack == "" && !integrates(run) {
+		return o, nil // reading the catalog takes longer than many a build's settings do
+	}
 	if o.Catalog, err = catalog.Default(); err != nil {
 		return o, err
 	}
@@ -53,6 +58,13 @@ func readStack(s *settings.Docker, context string) (o pipeline.Options, err erro
 		return o, err
 	}
 	return o, nil
+}
+
+// integrates reports whether any settings require an integration.
+func integrates(run *settings.Run) bool {
+	return len(run.Pipeline.Integrations) > 0 || slices.ContainsFunc(run.Steps, func(s settings.Step) bool {
+		return len(s.Docker.Integrations) > 0
+	})
 }
 
 // groups are the requirements of the image that the settings don't list.

@@ -39,9 +39,9 @@ type Group struct {
 
 // Options say which images are wanted, and where the pipeline runs.
 type Options struct {
-	Only    []string // steps: only the images that these run in
-	Catalog *catalog.Catalog
-	Stack   *catalog.Stack // nil for one that runs steps in containers and needs nothing
+	Only    []string         // steps: only the images that these run in
+	Catalog *catalog.Catalog // may be nil where there is no stack and the settings require no integration
+	Stack   *catalog.Stack   // nil for one that runs steps in containers and needs nothing
 }
 
 // Name is the first key: what an image goes by among those of its pipeline.
