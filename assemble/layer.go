@@ -44,7 +44,7 @@ func (w *work) layer(ctx context.Context, i int) (Layer, error) {
 	}
 	tools := w.o.Tools
 	tools.Wheel, tools.Parent = wheels.open, w.below
-	if s.Run != nil {
+	if s.Run != nil || s.Bytecode != nil {
 		if tools.Below, err = w.beneath(ctx, i); err != nil {
 			return Layer{}, err
 		}
@@ -57,13 +57,18 @@ func (w *work) layer(ctx context.Context, i int) (Layer, error) {
 	return w.makeLayer(ctx, i, tools)
 }
 
-// beneath waits for the layers below step i, and returns them with the parent's.
+// beneath waits for the layers below step i that its command sees, and returns
+// them with the parent's. Compiling takes no more than a Python.
 func (w *work) beneath(ctx context.Context, i int) ([]v1.Layer, error) {
 	all, err := w.parentLayers(ctx)
 	if err != nil {
 		return nil, err
 	}
+	steps := w.plan.Image().Steps
 	for j := range i {
+		if steps[i].Bytecode != nil && steps[j].Apt == nil {
+			continue
+		}
 		select {
 		case <-w.ready[j]:
 			all = append(all, w.layers[j].Layer)
@@ -179,11 +184,11 @@ type wheels struct {
 // fetch opens the wheels of s. They are to be closed even if it fails.
 func (w *work) fetch(ctx context.Context, s plan.Step) (*wheels, error) {
 	f := &wheels{more: w.o.Tools.Wheel, files: make(map[string]*os.File)}
-	if s.Python == nil {
+	if len(s.Wheels()) == 0 {
 		return f, ctx.Err()
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	for _, pw := range s.Python.Wheels {
+	for _, pw := range s.Wheels() {
 		g.Go(func() error {
 			release, err := w.fetching.take(ctx)
 			if err != nil {

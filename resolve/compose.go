@@ -31,8 +31,19 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 	}
 	stage.Steps = aptSteps(req, r.Parent, r.Packages)
 	if r.Resolution != nil {
-		room := min(64, maxLayers-len(r.Parent.Layers)-len(stage.Steps)-3) // the removals, the source and its installation take one each
-		stage.Steps = append(stage.Steps, pythonSteps(r.Base, r.Resolution, room)...)
+		room := maxLayers - len(r.Parent.Layers) - len(stage.Steps) - 3 // the removals, the source and its installation take one each
+		if req.Settings.Bytecode {
+			room /= 2
+		}
+		wheels := pythonSteps(r.Base, r.Resolution, min(64, room))
+		stage.Steps = append(stage.Steps, wheels...)
+		if req.Settings.Bytecode {
+			compiled, err := bytecodeSteps(req, r.Base, wheels)
+			if err != nil {
+				return plan.Plan{}, err
+			}
+			stage.Steps = append(stage.Steps, compiled...)
+		}
 	}
 	if source != nil {
 		stage.Steps = append(stage.Steps, *source)

@@ -30,6 +30,7 @@ import (
 // images has one image of every name.
 type images struct {
 	files []string // of the image: "path=content", a link as "path->target"
+	env   []string
 	asked source.Reference
 }
 
@@ -58,7 +59,9 @@ func (im *images) Open(_ context.Context, ref source.Reference, _ string) (*sour
 	if err != nil {
 		return nil, err
 	}
-	img, err = mutate.ConfigFile(img, &v1.ConfigFile{OS: "linux", Architecture: "amd64", RootFS: rootFS(img)})
+	img, err = mutate.ConfigFile(img, &v1.ConfigFile{
+		OS: "linux", Architecture: "amd64", RootFS: rootFS(img), Config: v1.Config{Env: im.env},
+	})
 	return &source.Image{Image: img, Reference: "registry.example/base@sha256:00", Platform: "linux/amd64"}, err
 }
 
@@ -153,6 +156,7 @@ settings:
 func TestSteps(t *testing.T) {
 	req, im := request(t, "settings:\n  docker:\n    parent_image: base\n    requirements: [\"numpy>=2\", six]\n    python: /usr/bin/python3.11\n")
 	im.files = append(im.files, "usr/bin/python3.11="+minimalELF, "usr/lib/python3.11/os.py=")
+	im.env = []string{"A=1", "LD_LIBRARY_PATH=/opt/lib"}
 	answer := &answers{Resolution: python.Resolution{
 		Wheels: []plan.Wheel{
 			{Name: "numpy", Version: "2.1.0", File: "numpy.whl", Digest: "sha256:01", Size: 16 << 20},
@@ -182,6 +186,15 @@ func TestSteps(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"remove", "python", "python", "files"}, kinds); diff != "" {
 		t.Errorf("their kinds (-want +got):\n%s", diff)
+	}
+	req.Settings.Bytecode = true
+	if r, err = resolve.Resolve(t.Context(), req); err != nil {
+		t.Fatal(err)
+	}
+	steps := r.Plan.Image().Steps
+	if len(steps) != 6 || steps[4].Name != "bytecode of six 1.17.0 (by pip)" || steps[4].Bytecode == nil || !cmp.Equal(steps[4].Bytecode.Python, *steps[2].Python) ||
+		steps[4].Bytecode.Compiler != "3.11.0" || !cmp.Equal(steps[4].Bytecode.Env, []string{"LD_LIBRARY_PATH=/opt/lib"}) {
+		t.Errorf("with bytecode the steps are %+v", steps)
 	}
 	want := []python.Group{{Name: "requirements", Lines: []python.Line{
 		{Source: "requirements", Number: 1, Shown: "numpy>=2", Text: "numpy>=2", Name: "numpy"},

@@ -86,17 +86,26 @@ func withoutURLs(p plan.Plan) plan.Plan {
 	for i := range p.Stages {
 		steps := slices.Clone(p.Stages[i].Steps)
 		for j, s := range steps {
-			if s.Python == nil {
-				continue
+			if s.Python != nil {
+				python := *s.Python
+				python.Wheels = wheelsWithoutURLs(python.Wheels)
+				steps[j].Python = &python
 			}
-			python := *s.Python
-			python.Wheels = slices.Clone(python.Wheels)
-			for k := range python.Wheels {
-				python.Wheels[k].URL = ""
+			if s.Bytecode != nil {
+				bytecode := *s.Bytecode
+				bytecode.Wheels = wheelsWithoutURLs(bytecode.Wheels)
+				steps[j].Bytecode = &bytecode
 			}
-			steps[j].Python = &python
 		}
 		p.Stages[i].Steps = steps
 	}
 	return p
+}
+
+func wheelsWithoutURLs(all []plan.Wheel) []plan.Wheel {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].URL = ""
+	}
+	return all
 }

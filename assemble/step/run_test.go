@@ -30,7 +30,7 @@ import (
 )
 
 // TestMain is this program's main in every role: the tests, the first process of
-// a sandbox, and the shell of the image in it.
+// a sandbox, and the shell and the Python of the image in it.
 func TestMain(m *testing.M) {
 	tasks := map[string]sandbox.Task{}
 	for _, name := range []string{rootfs.UnpackTask, rootfs.SumTask} {
@@ -41,6 +41,9 @@ func TestMain(m *testing.M) {
 	sandbox.Init(tasks)
 	if filepath.Base(os.Args[0]) == "sh" {
 		os.Exit(shell(os.Args[2]))
+	}
+	if filepath.Base(os.Args[0]) == "python3" {
+		os.Exit(compiler())
 	}
 	os.Exit(m.Run())
 }

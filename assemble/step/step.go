@@ -87,6 +87,9 @@ func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, erro
 	case s.Python != nil:
 		l.open(dst, s.Python.Base, packaged)
 		err = l.wheels(ctx, *s.Python)
+	case s.Bytecode != nil:
+		l.open(dst, s.Bytecode.Base, packaged)
+		err = l.bytecode(ctx, *s.Bytecode)
 	case s.Files != nil:
 		l.open(dst, s.Files.Base, time.Unix(s.Files.ModTime, 0))
 		err = l.files(ctx, *s.Files)

@@ -37,27 +37,11 @@ type installed struct {
 // wheels installs the wheels of p. A file that two wheels install comes from
 // the last of them by name.
 func (l *layer) wheels(ctx context.Context, p plan.Python) error {
-	files, err := l.fetch(ctx, p.Wheels)
-	defer closeAll(files)
+	all, done, err := l.all(ctx, p)
+	defer done()
 	if err != nil {
 		return err
 	}
-	defer func() {
-		for _, remove := range l.staged {
-			remove()
-		}
-	}()
-	var all []installed
-	for i, w := range p.Wheels {
-		found, err := l.install(ctx, files[i], w, p.Scheme)
-		if err != nil {
-			return err
-		}
-		for _, f := range found {
-			all = append(all, installed{path: f.path, file: f.file, wheel: i})
-		}
-	}
-	all = l.unshare(all, p.Wheels)
 	paths := make([]string, len(all))
 	for i, f := range all {
 		paths[i] = f.path
@@ -66,6 +50,31 @@ func (l *layer) wheels(ctx context.Context, p plan.Python) error {
 		return err
 	}
 	return l.write(ctx, all)
+}
+
+// all lists what the wheels of p install, no path twice. The files can be read
+// until done is called, which is to be called even if it fails.
+func (l *layer) all(ctx context.Context, p plan.Python) (all []installed, done func(), err error) {
+	files, err := l.fetch(ctx, p.Wheels)
+	done = func() {
+		closeAll(files)
+		for _, remove := range l.staged {
+			remove()
+		}
+	}
+	if err != nil {
+		return nil, done, err
+	}
+	for i, w := range p.Wheels {
+		found, err := l.install(ctx, files[i], w, p.Scheme)
+		if err != nil {
+			return nil, done, err
+		}
+		for _, f := range found {
+			all = append(all, installed{path: f.path, file: f.file, wheel: i})
+		}
+	}
+	return l.unshare(all, p.Wheels), done, nil
 }
 
 // fetch opens the wheels. The files it returns are to be closed even if it

@@ -61,6 +61,7 @@ assemble/step -> assemble/wheel
 assemble/step -> cache/disk
 assemble/step -> layers
 assemble/step -> layers/leak
+assemble/step -> layers/pattern
 assemble/step -> resolve/plan
 assemble/step -> resolve/sandbox
 assemble/wheel -> layers

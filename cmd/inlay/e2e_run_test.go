@@ -116,7 +116,7 @@ func TestE2EInstallCommand(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	for name, text := range map[string]string{
-		"src/inlay.yaml": "settings:\n  docker:\n    parent_image: " + e.parent("debian") + "\n    requirements: [pip]\n    disable_automatic_requirements_detection: true\n    user: \"1000\"\n" +
+		"src/inlay.yaml": "settings:\n  docker:\n    parent_image: " + e.parent("debian") + "\n    requirements: [pip]\n    bytecode: on\n    disable_automatic_requirements_detection: true\n    user: \"1000\"\n" +
 			"    local_project_install_command: python3 -m pip install . --no-deps --break-system-packages\n",
 		"src/pyproject.toml": "[build-system]\nrequires = ['setuptools']\nbuild-backend = 'setuptools.build_meta'\n" +
 			"[project]\nname = 'demo'\nversion = '1.0'\nscripts = {demo = 'demo:main'}\n[tool.setuptools]\npackages = ['demo']\n",

@@ -161,7 +161,12 @@ func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
 
 // printCommands prints the commands that making the layers runs.
 func printCommands(w io.Writer, p plan.Plan) {
+	var compiles *plan.Bytecode
 	for _, s := range p.Image().Steps {
+		if s.Bytecode != nil && compiles == nil {
+			compiles = s.Bytecode
+			fmt.Fprintf(w, "runs in the sandbox: %s, to compile modules\n", compiles.Scheme.Interpreter)
+		}
 		if s.Run != nil {
 			fmt.Fprintf(w, "runs in the sandbox: %s, in %s, for %s\n", quote(s.Run.Command), s.Run.Dir, s.Name)
 		}

@@ -103,6 +103,8 @@ func (s Step) since(old Stage) []string {
 		return s.Apt.since(old)
 	case s.Python != nil:
 		return s.Python.since(old)
+	case s.Bytecode != nil:
+		return s.Bytecode.since(old)
 	case s.Files != nil:
 		return s.Files.since(old)
 	case s.Run != nil:

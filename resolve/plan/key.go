@@ -78,12 +78,12 @@ func (p Plan) Digest() Key {
 func (s Step) inputs() Step {
 	s.Name = ""
 	if s.Python != nil {
-		py := *s.Python
-		py.Wheels = make([]Wheel, len(s.Python.Wheels))
-		for i, w := range s.Python.Wheels {
-			py.Wheels[i] = Wheel{File: w.File, Digest: w.Digest} // the file name decides where headers go
-		}
+		py := s.Python.inputs()
 		s.Python = &py
+	}
+	if s.Bytecode != nil {
+		b := s.Bytecode.inputs()
+		s.Bytecode = &b
 	}
 	if s.Apt != nil {
 		apt := *s.Apt
@@ -100,6 +100,15 @@ func (s Step) inputs() Step {
 		s.Run = &run
 	}
 	return s
+}
+
+func (p Python) inputs() Python {
+	wheels := make([]Wheel, len(p.Wheels))
+	for i, w := range p.Wheels {
+		wheels[i] = Wheel{File: w.File, Digest: w.Digest} // the file name decides where headers go
+	}
+	p.Wheels = wheels
+	return p
 }
 
 // hash returns the digest of the JSON of parts, which frames each of them.

@@ -47,13 +47,14 @@ type Parent struct {
 
 // A Step becomes one layer. Exactly one of its fields after Compression is set.
 type Step struct {
-	Name        string  `json:"name"`                  // for people and the image's history
-	Compression string  `json:"compression,omitempty"` // of the layer: "" is gzip, or Zstd
-	Remove      *Remove `json:"remove,omitempty"`
-	Apt         *Apt    `json:"apt,omitempty"`
-	Python      *Python `json:"python,omitempty"`
-	Files       *Files  `json:"files,omitempty"`
-	Run         *Run    `json:"run,omitempty"`
+	Name        string    `json:"name"`                  // for people and the image's history
+	Compression string    `json:"compression,omitempty"` // of the layer: "" is gzip, or Zstd
+	Remove      *Remove   `json:"remove,omitempty"`
+	Apt         *Apt      `json:"apt,omitempty"`
+	Python      *Python   `json:"python,omitempty"`
+	Bytecode    *Bytecode `json:"bytecode,omitempty"`
+	Files       *Files    `json:"files,omitempty"`
+	Run         *Run      `json:"run,omitempty"`
 }
 
 // Zstd is the compression that only manifests in OCI's format can name.
@@ -173,7 +174,7 @@ type Healthcheck struct {
 	Retries       int           `json:",omitempty"`
 }
 
-// Kind names the kind of s: "remove", "apt", "python", "files" or "run".
+// Kind names the kind of s: "remove", "apt", "python", "bytecode", "files" or "run".
 func (s Step) Kind() string {
 	switch {
 	case s.Remove != nil:
@@ -182,6 +183,8 @@ func (s Step) Kind() string {
 		return "apt"
 	case s.Python != nil:
 		return "python"
+	case s.Bytecode != nil:
+		return "bytecode"
 	case s.Files != nil:
 		return "files"
 	case s.Run != nil:
@@ -249,7 +252,7 @@ func (s Step) check() error {
 }
 
 func (s Step) kinds() (n int) {
-	for _, set := range []bool{s.Remove != nil, s.Apt != nil, s.Python != nil, s.Files != nil, s.Run != nil} {
+	for _, set := range []bool{s.Remove != nil, s.Apt != nil, s.Python != nil, s.Bytecode != nil, s.Files != nil, s.Run != nil} {
 		if set {
 			n++
 		}

@@ -69,6 +69,13 @@ func choiceOf(dst func(*loader) *string) func(*loader, setting) error {
 	}
 }
 
+func bytecode(l *loader, s setting) error {
+	var how string
+	err := choiceOf(func(*loader) *string { return &how })(l, s)
+	l.docker.Bytecode = err == nil && how != "off"
+	return err
+}
+
 const argumentsPath = dockerPath + ".python_package_installer_args"
 
 // installerArgs reads arguments of the installer, in their order. What they may

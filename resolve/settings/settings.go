@@ -73,6 +73,7 @@ type Docker struct {
 	Platform     string // "linux/arch" or "linux/arch/variant"
 	Target       Target // zero if the settings name none
 	Compression  string // of new layers: "gzip" or "zstd"; "" is gzip
+	Bytecode     bool   // the modules of wheels are compiled, as unchecked-hash
 	SkipBuild    bool   // the image is ParentImage as it is
 	Lock         string // path of the lock file; "" is inlay.lock, if there is one
 	NoLock       bool   // no lock file counts

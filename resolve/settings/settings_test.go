@@ -93,6 +93,7 @@ settings:
     labels: {a.b/c: 1.0, team: two}
     annotations: {org.opencontainers.image.title: "true"}
     compression: zstd
+    bytecode: on
     allow_including_files_in_images: yes
     prevent_build_reuse: on
     exposed_ports: [8080, 53/udp, 08080/tcp]
@@ -171,6 +172,7 @@ func TestLoad(t *testing.T) {
 			Build:              "3f2a",
 			Name:               "my pipe/1",
 			Compression:        "zstd",
+			Bytecode:           true,
 			Dockerignore:       "train.dockerignore",
 			Platform:           "linux/arm64/v8",
 			Target:             settings.Target{Registry: "registry.example.com:5000/team", Repository: "team/train", Tag: "1.10"},

@@ -222,6 +222,11 @@ func naming() []field {
 			Doc:    "How new layers are compressed: gzip or zstd.",
 			Values: []string{"gzip", "zstd"},
 		}, "", choiceOf(func(l *loader) *string { return &l.docker.Compression })},
+		{Field{
+			Name: "bytecode", Type: "string", Default: "off", Example: "unchecked-hash",
+			Doc:    "Whether the modules of wheels are compiled, in layers of their own, for containers that start faster: unchecked-hash, which `on` is too, or off.",
+			Values: []string{"off", "on", "unchecked-hash"},
+		}, "", bytecode},
 	}
 }
 
@@ -260,7 +265,6 @@ func notYet() []field {
 	add(d+"build_context_root", "string", "", "The context of `dockerfile`.", "")
 	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
 	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
-	add(d+"bytecode", "any value", "", "Whether and how modules are compiled.", "")
 	return all
 }
 

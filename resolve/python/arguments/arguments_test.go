@@ -79,7 +79,7 @@ func TestReadRefuses(t *testing.T) {
 		want, fix string
 	}{
 		{"uv", with("target", "x"), "--target: not supported: wheels go where the parent's Python has its packages", "remove `target`"},
-		{"uv", null("compile-bytecode"), "--compile-bytecode: not supported: no bytecode is made", "remove `compile-bytecode`"},
+		{"uv", null("compile-bytecode"), "--compile-bytecode: not supported: bytecode has layers of its own", "write `bytecode: on`"},
 		{"uv", with("find-links", "wheels"), "--find-links: not supported: directories of wheels are not searched", "write the path of a wheel in `requirements`, or name an index with `extra-index-url`"},
 		{"uv", null("no-dep"), "--no-dep: uv has no such argument, or none that is known here", "did you mean `no-deps`?"},
 		{"uv", with("no-dep", "false"), "--no-dep: uv has no such argument, or none that is known here", "did you mean `no-deps`?"},
