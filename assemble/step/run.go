@@ -32,7 +32,16 @@ type Sandbox struct {
 	Network func(context.Context) (Network, error)
 	// Foreign is the platform of the image if it isn't this machine's, else "".
 	Foreign string
+	// Secrets are files that commands can read, and that no layer may hold: what
+	// searches the layers knows them. They have no part in keys.
+	Secrets []Secret
 	Limits  sandbox.Limits
+}
+
+// A Secret is a file in /run/secrets, in memory.
+type Secret struct {
+	ID      string // its name there
+	Content []byte
 }
 
 // A Network is what a command can reach beside its loopback.
@@ -99,14 +108,17 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, se
 	}
 	defer network.Close()
 	env := surroundings(r, network.Env)
+	mounts := []sandbox.Mount{
+		{Target: "/etc/hosts", Content: []byte(hosts), Mode: 0o644},
+		{Target: path.Join("/", home(env), ".cache"), Tmpfs: true, Mode: 0o700},
+	}
+	for _, x := range s.Secrets {
+		mounts = append(mounts, sandbox.Mount{Target: path.Join("/run/secrets", x.ID), Content: x.Content, Mode: 0o400})
+	}
 	said := &tail{}
 	res, err := s.Rung.Run(ctx, sandbox.Command{
 		Path: r.Command[0], Args: r.Command[1:], Dir: r.Dir, Env: env,
-		Stdout: said, Stderr: said, Root: root, Ports: network.Ports, Limits: s.Limits,
-		Mounts: []sandbox.Mount{
-			{Target: "/etc/hosts", Content: []byte(hosts), Mode: 0o644},
-			{Target: path.Join("/", home(env), ".cache"), Tmpfs: true, Mode: 0o700},
-		},
+		Stdout: said, Stderr: said, Root: root, Ports: network.Ports, Limits: s.Limits, Mounts: mounts,
 	})
 	if s.Foreign != "" && cannotExecute(err) {
 		return &ForeignError{Setting: r.Setting, Platform: s.Foreign}

@@ -62,6 +62,7 @@ type job struct {
 	metadata   string   // the file that is to describe it, "" for none
 	outputs    []target
 	index      *index.Set
+	given      []step.Secret // to the command that installs the source
 	show       progress.Display
 	site       *site
 	locked     resolve.Lock        // what the lock file said
@@ -86,6 +87,9 @@ func (j *job) ready(c *cli.Context) (err error) {
 
 // open opens what the job needs of this machine.
 func (j *job) open(c *cli.Context) (err error) {
+	if j.given, err = givenSecrets(c, os.LookupEnv); err != nil {
+		return err
+	}
 	if j.source, err = tree.Open(j.context); err != nil {
 		return err
 	}
@@ -141,9 +145,12 @@ func (j *job) prepare(c *cli.Context) error {
 	for _, t := range j.outputs {
 		g.Go(func() error { return t.output.Reach(ctx) })
 	}
-	err := g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	j.planned = time.Now()
-	return err
+	j.unread(j.plan)
+	return nil
 }
 
 // decide returns what to build: the plan that a file holds, else what the

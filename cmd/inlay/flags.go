@@ -42,7 +42,7 @@ func planFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "no-cache", Usage: "make every layer anew"},
 		&cli.IntFlag{Name: "jobs", Usage: "make `N` layers at a time", Value: runtime.NumCPU(), DefaultText: "the number of CPUs"},
 	}
-	flags = append(flags, allowHostFlag(), sandboxFlag())
+	flags = append(flags, allowHostFlag(), secretFlag(), sandboxFlag())
 	flags = append(append(append(flags, indexFlags()...), settingFlags()...), registryFlags()...)
 	return append(flags, globalFlags()...)
 }

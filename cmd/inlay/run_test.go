@@ -58,6 +58,17 @@ func insideMain(args []string) int {
 				fmt.Fprintln(os.Stderr, err)
 				return 9
 			}
+		case "copy":
+			from, to, _ := strings.Cut(value, ":")
+			b, err := os.ReadFile(from)
+			if err != nil || os.WriteFile(to, b, 0o644) != nil {
+				return 9
+			}
+		case "perm":
+			name, want, _ := strings.Cut(value, ":")
+			if info, err := os.Stat(name); err != nil || fmt.Sprintf("%04o", info.Mode().Perm()) != want {
+				return 9
+			}
 		case "owner":
 			info, err := os.Stat(value)
 			if err != nil {

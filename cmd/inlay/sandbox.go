@@ -118,7 +118,7 @@ func (j *job) sandbox(platform string) (*step.Sandbox, error) {
 	}
 	s := &step.Sandbox{
 		Rung: r, Trees: treesShown(j.site.cache, r, j.show, runtime.NumCPU()), Scratch: j.site.cache.Path(cache.Trees),
-		Network: j.network, Limits: sandbox.BuildLimits(),
+		Network: j.network, Secrets: j.given, Limits: sandbox.BuildLimits(),
 	}
 	if own := "linux/" + runtime.GOARCH; platform != own && !strings.HasPrefix(platform, own+"/") {
 		s.Foreign = platform
