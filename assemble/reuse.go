@@ -61,7 +61,7 @@ func find(ctx context.Context, stage plan.Stage, i int, c Cache, dirs Values) (L
 		return Layer{}, err
 	}
 	out := Layer{Layer: l, Name: s.Name, Key: key, Reused: true}
-	if s.Apt != nil {
+	if reports(s) {
 		if err := recall(dirs, reportName(key), &out.Report); err != nil {
 			return Layer{}, err
 		}
@@ -104,7 +104,7 @@ func remember(s plan.Step, key cache.Key, made step.Made, dirs Values) error {
 	switch {
 	case s.Python != nil:
 		name, value = dirsName(s), made.Dirs
-	case s.Apt != nil:
+	case reports(s):
 		name, value = reportName(key), append(value, made.Report...)
 	default:
 		return nil
@@ -118,6 +118,9 @@ func remember(s plan.Step, key cache.Key, made step.Made, dirs Values) error {
 	}
 	return nil
 }
+
+// reports reports whether there is something to be known of the layer of s.
+func reports(s plan.Step) bool { return s.Apt != nil || s.Run != nil && s.Run.Configure }
 
 func dirsName(s plan.Step) string { return fmt.Sprintf("dirs-%x", s.Contents()) }
 

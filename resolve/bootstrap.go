@@ -71,7 +71,7 @@ func Bootstrap(ctx context.Context, req Request, root Root) (*Bootstrapped, erro
 	b := &Bootstrapped{Packages: r, Files: aptFiles(req, q, from, r)}
 	b.Plan = plan.Plan{Version: plan.Version, Platform: root.Platform, Created: req.Created, Stages: []plan.Stage{{
 		Parent: plan.Parent{Image: plan.Scratch},
-		Steps:  []plan.Step{step, {Name: "sources of apt", Files: aptStepFiles(b.Files, req.Created)}},
+		Steps:  append(append([]plan.Step{step}, configureSteps(step)...), plan.Step{Name: "sources of apt", Files: aptStepFiles(b.Files, req.Created)}),
 		Config: plan.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"bash"}},
 	}}}
 	return b, nil

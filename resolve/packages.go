@@ -219,12 +219,28 @@ func aptSteps(req Request, inv *parent.Inventory, r *apt.Resolved) []plan.Step {
 	}
 	slices.Sort(whole.Apt.Below)
 	steps = append(steps, whole)
+	steps = append(steps, configureSteps(whole)...)
 	if req.Settings.Compression == plan.Zstd {
 		for i := range steps {
 			steps[i].Compression = plan.Zstd
 		}
 	}
 	return steps
+}
+
+// configureSteps have dpkg configure what installing leaves, where that is wanted.
+func configureSteps(whole plan.Step) []plan.Step {
+	if whole.Apt.Scripts != plan.SandboxScripts {
+		return nil
+	}
+	return []plan.Step{{Name: "apt: configure in the sandbox", Run: &plan.Run{
+		Parent: whole.Apt.Parent, Command: []string{"dpkg", "--configure", "--pending"}, Dir: "/",
+		Env: []string{
+			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LC_ALL=C.UTF-8",
+			"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "FORCE_SOURCE_DATE=1", // for TeX: the time of the image
+		},
+		Created: whole.Apt.Created, Configure: true, Setting: "apt.scripts: sandbox",
+	}}}
 }
 
 // largest returns the packages that get layers of their own, in the order of debs.

@@ -45,7 +45,7 @@ func certificates(_ context.Context, c *script.Call) error {
 	}
 	if names, err := c.Tree.ReadDir(hooks); hooks != "" && err == nil && len(names) > 0 {
 		for _, n := range names {
-			c.Skip(n + ": hook of update-ca-certificates")
+			c.Skip(n + ": " + hook)
 		}
 	}
 	return nil

@@ -47,6 +47,18 @@ func (s *System) Commands() map[string]script.Command {
 	return all
 }
 
+// What is skipped although programs need it: an image without it is less.
+const (
+	desktopCache = "cache that desktop programs need"
+	hook         = "hook of update-ca-certificates"
+)
+
+// Needed reports whether something that was skipped makes what programs need.
+func Needed(skipped string) bool {
+	_, what, _ := strings.Cut(skipped, ": ")
+	return what == desktopCache || what == hook
+}
+
 // skipped are programs that an image is as good or better without, by what they
 // would be for.
 var skipped = map[string][]string{
@@ -54,7 +66,7 @@ var skipped = map[string][]string{
 	"compiled Python":       {"py3compile", "pypy3compile", "pycompile"},
 	"identity of a host":    {"ssh-keygen", "systemd-machine-id-setup", "dbus-uuidgen"},
 	"cache, made when used": {"fc-cache", "gtk-update-icon-cache", "update-icon-caches", "update-mime", "update-menus", "install-info", "update-info-dir", "mandb", "update-desktop-database"},
-	"cache that desktop programs need": {
+	desktopCache: {
 		"update-mime-database", "glib-compile-schemas", "gio-querymodules", "gdk-pixbuf-query-loaders", "gtk-query-immodules-3.0",
 	},
 	"start of a machine":        {"update-initramfs", "update-grub", "modprobe", "depmod", "update-binfmts", "udevadm"},

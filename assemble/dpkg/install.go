@@ -33,11 +33,12 @@ const (
 	Native     = "native"      // interpret them; those that can't be leave their package unpacked
 	None       = "none"        // run none
 	RequireAll = "require-all" // one that can't be interpreted in full is an error
+	Sandbox    = "sandbox"     // those that can't be interpreted in full wait for dpkg itself
 )
 
 // Options say how packages are installed.
 type Options struct {
-	Scripts string // Native, None or RequireAll
+	Scripts string // Native, None, RequireAll or Sandbox
 	// Remove names packages that go before the others come.
 	Remove []string
 	// Unconfigured are packages that count as configured even if their scripts
@@ -59,7 +60,7 @@ func (e *UnconfiguredError) Error() string {
 
 // Hint says how to build all the same.
 func (e *UnconfiguredError) Hint() string {
-	return "use scripts: native, which leaves the package unpacked, or leave the package out"
+	return "use scripts: sandbox, which runs it, or scripts: native, which leaves the package unpacked"
 }
 
 // A pack is a package on its way into the tree.
@@ -67,9 +68,11 @@ type pack struct {
 	*entry
 	deb    *deb.Package
 	auto   bool
-	before *entry // the version in the parent, or nil
-	failed string // why it can't be configured, or ""
-	postrm []byte // of the version before
+	before *entry            // the version in the parent, or nil
+	fresh  map[string]string // of unpacking
+	last   string            // the version that was configured last, "" if none was
+	failed string            // why it can't be configured, or ""
+	postrm []byte            // of the version before
 }
 
 // An installer installs packages.
@@ -78,6 +81,7 @@ type installer struct {
 	o       Options
 	filter  filter
 	packs   []*pack // in the order of their dependencies
+	order   *ordering
 	report  *Report
 	pending triggers
 	debconf *debian.Debconf
@@ -89,7 +93,7 @@ type installer struct {
 // what packages depend on is there. What it did is in the tree, and told in the
 // report.
 func Install(ctx context.Context, tree *overlay.Tree, packages []Package, o Options) (*Report, error) {
-	i := &installer{o: o, report: &Report{}}
+	i := &installer{o: o, report: &Report{o: o}}
 	if err := i.prepare(tree, packages); err != nil {
 		return nil, err
 	}
@@ -164,7 +168,8 @@ func (i *installer) prepare(tree *overlay.Tree, packages []Package) (err error) 
 			return err
 		}
 	}
-	i.packs = sorted(packs)
+	i.order = newOrdering(packs)
+	i.packs = i.order.sorted(packs)
 	if i.bare { // the others' scripts ask for accounts
 		rank := func(p *pack) int { return slices.Index([]string{"base-files", "base-passwd"}, p.name) }
 		slices.SortStableFunc(i.packs, func(a, b *pack) int { return rank(b) - rank(a) })
@@ -195,7 +200,9 @@ func (i *installer) pack(p Package) (*pack, error) {
 	out := &pack{entry: e, deb: p.Deb, auto: p.Auto}
 	for _, o := range i.byName[e.name] {
 		if o.installed() && (o.arch == e.arch || !o.same || !e.same) {
-			out.before = o
+			out.before, out.last = o, o.version
+		} else if last := o.fields.get("Config-Version"); last != "" {
+			out.last = last
 		}
 	}
 	return out, nil
@@ -235,6 +242,7 @@ func (i *installer) unpack(ctx context.Context, p *pack) error {
 			u.sums[path] = u.known[path]
 		}
 	}
+	p.fresh = u.fresh
 	i.record(p, u)
 	i.pending.declare(p.entry, string(p.deb.Control["triggers"]))
 	i.pending.files(u.list)
@@ -245,6 +253,9 @@ func (i *installer) unpack(ctx context.Context, p *pack) error {
 func (i *installer) record(p *pack, u *unpacking) {
 	fields := append(stanza{}, p.fields...)
 	fields.set("Status", "install ok unpacked")
+	if p.last != "" {
+		fields.set("Config-Version", p.last)
+	}
 	var lines strings.Builder
 	for line := range strings.Lines(string(p.deb.Control["conffiles"])) {
 		if f := strings.Fields(line); len(f) == 1 {

@@ -50,6 +50,14 @@ func Keep(e layers.Entry) func(io.Reader) ([]byte, error) {
 	return nil
 }
 
+// KeepStatus keeps what Unfinished reads (layers.Keep).
+func KeepStatus(e layers.Entry) func(io.Reader) ([]byte, error) {
+	if e.Path == statusFile {
+		return io.ReadAll
+	}
+	return nil
+}
+
 func under(p string, dirs ...string) bool {
 	for _, d := range dirs {
 		if strings.HasPrefix(p, d) {

@@ -71,11 +71,19 @@ func (i *installer) configure(ctx context.Context, p *pack) error {
 	if p.before != nil {
 		before = p.before.version
 	}
+	if on := i.waitsFor(p); on != "" {
+		i.leave(p, on)
+	}
 	if err := i.run(ctx, p, "postinst", p.deb.Control["postinst"], "configure", before); err != nil {
 		return err
 	}
 	if p.failed == "" || slices.Contains(i.o.Unconfigured, p.name) {
 		p.fields.set("Status", "install ok installed")
+		p.fields = slices.DeleteFunc(p.fields, func(f field) bool { return f.name == "Config-Version" })
+		return nil
+	}
+	if i.o.Scripts == Sandbox {
+		return i.holdBack(p)
 	}
 	return nil
 }
@@ -99,6 +107,7 @@ func (i *installer) run(ctx context.Context, p *pack, kind string, text []byte, 
 	}
 	if err != nil {
 		s.Ran, s.Skipped, s.Needs = false, nil, needs(err)
+		s.Later = i.o.Scripts == Sandbox && kind == "postinst" && !slices.Contains(i.o.Unconfigured, p.name)
 		p.failed = s.Needs
 	}
 	i.report.add(s)
@@ -130,6 +139,9 @@ func (i *installer) interpret(ctx context.Context, e *entry, kind string, text [
 	m, err := i.machine(ctx, e, kind, text, args)
 	if err == nil {
 		err = m.Run(ctx, "/"+infoDir+e.stem()+"."+kind, text, args...)
+	}
+	if err == nil && i.o.Scripts == Sandbox && kind == "postinst" {
+		err = undone(m.Skipped())
 	}
 	if err != nil {
 		i.tree.Rollback()
@@ -239,7 +251,7 @@ func (i *installer) runTriggers(ctx context.Context) error {
 
 func (i *installer) triggered(ctx context.Context, w activated) error {
 	e := i.find(w.pkg)
-	if e == nil || !e.configured() || i.o.Scripts == None {
+	if e == nil || i.o.Scripts == None || i.waits(e, w.names) || !e.configured() {
 		return nil
 	}
 	text, err := i.read(infoDir + e.stem() + ".postinst")
@@ -253,6 +265,9 @@ func (i *installer) triggered(ctx context.Context, w activated) error {
 	s := Script{Package: e.name, Kind: "postinst triggered", Ran: err == nil, Skipped: skipped}
 	if err != nil {
 		s.Needs = needs(err)
+		if s.Later = i.o.Scripts == Sandbox; s.Later {
+			i.setPending(e, w.names)
+		}
 	}
 	i.report.add(s)
 	if i.o.Scripts == RequireAll && (!s.Ran || len(s.Skipped) > 0) {
@@ -274,6 +289,9 @@ type Script struct {
 	Ran     bool     `json:"ran"`
 	Skipped []string `json:"skipped,omitempty"` // what it called and was left out
 	Needs   string   `json:"needs,omitempty"`   // why it did not run
+	Later   bool     `json:"later,omitempty"`   // dpkg is to run it, in the sandbox
+
+	follows bool // it is run later because another is
 }
 
 func (s Script) need() string {
@@ -289,6 +307,8 @@ type Report struct {
 	Removed  []string `json:"removed,omitempty"` // names
 	Scripts  []Script `json:"scripts"`
 	Notes    []string `json:"notes,omitempty"` // about files that were left as they are
+
+	o Options
 }
 
 func (r *Report) add(s Script) { r.Scripts = append(r.Scripts, s) }
@@ -300,8 +320,8 @@ func (r *Report) note(format string, args ...any) {
 // Lines returns the report in words: how much ran, and a line for everything
 // that somebody may miss.
 func (r *Report) Lines() []string {
-	total, ran, skips := 0, 0, []string{}
-	var failed []string
+	total, ran, follow := 0, 0, 0
+	var failed, skips, later []string
 	for _, s := range r.Scripts {
 		if s.Kind == "postinst" {
 			total++
@@ -310,6 +330,10 @@ func (r *Report) Lines() []string {
 			}
 		}
 		switch {
+		case s.follows:
+			follow++
+		case s.Later:
+			later = append(later, fmt.Sprintf("%s (needs: %s)", s.Package, s.Needs))
 		case !s.Ran:
 			failed = append(failed, fmt.Sprintf("%s: %s NOT run (needs: %s). %s", s.Package, s.Kind, s.Needs, r.consequence(s)))
 		case len(s.Skipped) > 0:
@@ -323,6 +347,12 @@ func (r *Report) Lines() []string {
 	if len(skips) > 0 {
 		line += ", with skips: " + strings.Join(skips, ", ")
 	}
+	if len(later) > 0 {
+		line += ", for the sandbox: " + strings.Join(later, ", ")
+	}
+	if follow > 0 {
+		line += fmt.Sprintf(" and %d after them", follow)
+	}
 	return append(append([]string{line}, failed...), r.Notes...)
 }
 
@@ -333,6 +363,10 @@ func (r *Report) consequence(s Script) string {
 		return "Its trigger is left undone"
 	case slices.Contains(r.Removed, s.Package):
 		return "The package is removed, what the script would have undone is not"
+	case slices.Contains(r.o.Unconfigured, s.Package):
+		return "The package counts as configured"
+	case r.o.Scripts == Sandbox:
+		return "The package is configured in the sandbox without it"
 	default:
 		return "The package is unpacked, not configured"
 	}

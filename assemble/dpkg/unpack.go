@@ -30,6 +30,7 @@ type unpacking struct {
 	conffiles map[string]bool   // absolute paths
 	sums      map[string]string // of conffiles, in hex
 	known     map[string]string // those of the version before
+	fresh     map[string]string // where conffiles are of which there was nothing before, by absolute path
 	placed    map[string]string // where the file of an absolute path of the package is
 	left      map[string]bool   // hard links' targets that a filter left out
 	list      []string
@@ -48,7 +49,7 @@ func (e *CollisionError) Error() string {
 // begin reads what the package says of its files.
 func (u *unpacking) begin() (err error) {
 	u.conffiles, u.sums, u.known = map[string]bool{}, map[string]string{}, map[string]string{}
-	u.placed, u.left, u.losers = map[string]string{}, map[string]bool{}, map[string][]string{}
+	u.fresh, u.placed, u.left, u.losers = map[string]string{}, map[string]string{}, map[string]bool{}, map[string][]string{}
 	for line := range strings.Lines(string(u.pkg.deb.Control["conffiles"])) {
 		if f := strings.Fields(line); len(f) > 0 {
 			u.conffiles[f[len(f)-1]] = true // "remove-on-upgrade" may stand before
@@ -225,6 +226,7 @@ func (u *unpacking) conffile(f *deb.File, p, to string) (string, error) {
 			u.report.note("%s: %s was removed in the parent image and stays so", u.pkg.name, p)
 			return "", nil
 		}
+		u.fresh[p] = to
 		return to, nil
 	}
 	if err != nil {

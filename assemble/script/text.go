@@ -142,20 +142,28 @@ func count(_ context.Context, c *Call) error {
 }
 
 func seq(_ context.Context, c *Call) error {
-	var n [2]int
-	rest := c.Args[1:]
-	if len(rest) < 1 || len(rest) > 2 {
-		return c.Usage()
-	}
-	n[0] = 1
-	for i, a := range rest {
+	var n []int
+	for _, a := range c.Args[1:] {
 		v, err := strconv.Atoi(a)
 		if err != nil || v > maxCalls || v < -maxCalls {
 			return c.Usage()
 		}
-		n[2-len(rest)+i] = v
+		n = append(n, v)
 	}
-	for i := n[0]; i <= n[1]; i++ {
+	first, step := 1, 1
+	switch len(n) {
+	case 1:
+	case 2:
+		first = n[0]
+	case 3:
+		first, step = n[0], n[1]
+	default:
+		return c.Usage()
+	}
+	if step == 0 {
+		return c.Usage()
+	}
+	for i, last := first, n[len(n)-1]; step > 0 && i <= last || step < 0 && i >= last; i += step {
 		fmt.Fprintln(c.Out, i)
 	}
 	return nil

@@ -67,6 +67,13 @@ func (l *layer) run(ctx context.Context, r plan.Run) error {
 	if len(r.Command) == 0 {
 		return nil
 	}
+	if r.Configure {
+		return l.configure(ctx, r)
+	}
+	return l.command(ctx, r)
+}
+
+func (l *layer) command(ctx context.Context, r plan.Run) error {
 	if l.tools.Sandbox == nil {
 		return errors.New("no sandbox was given to run its command in")
 	}
@@ -94,13 +101,20 @@ func (l *layer) run(ctx context.Context, r plan.Run) error {
 			return err
 		}
 	}
-	return s.Rung.Diff(ctx, root, epoch(r.Created).Unix(), to)
+	at := epoch(r.Created).Unix()
+	if !r.Configure {
+		return s.Rung.Diff(ctx, root, at, to)
+	}
+	if s.Rung.OneID() {
+		l.report = append(l.report, "apt: "+oneOwner)
+	}
+	return s.Rung.Diff(ctx, root, at, lasting{Writer: to, epoch: at, gone: map[string]bool{}})
 }
 
 // command runs the command of r on root.
 func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, secrets *leak.Scanner) error {
 	network := Network{Refused: func() error { return nil }, Close: func() {}}
-	if s.Network != nil {
+	if s.Network != nil && !r.Configure {
 		var err error
 		if network, err = s.Network(ctx); err != nil {
 			return err
@@ -108,17 +122,11 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, se
 	}
 	defer network.Close()
 	env := surroundings(r, network.Env)
-	mounts := []sandbox.Mount{
-		{Target: "/etc/hosts", Content: []byte(hosts), Mode: 0o644},
-		{Target: path.Join("/", home(env), ".cache"), Tmpfs: true, Mode: 0o700},
-	}
-	for _, x := range s.Secrets {
-		mounts = append(mounts, sandbox.Mount{Target: path.Join("/run/secrets", x.ID), Content: x.Content, Mode: 0o400})
-	}
 	said := &tail{}
 	res, err := s.Rung.Run(ctx, sandbox.Command{
 		Path: r.Command[0], Args: r.Command[1:], Dir: r.Dir, Env: env,
-		Stdout: said, Stderr: said, Root: root, Ports: network.Ports, Limits: s.Limits, Mounts: mounts,
+		Stdout: said, Stderr: said, Root: root, Ports: network.Ports, Limits: s.Limits,
+		Mounts: s.mounts(r, env),
 	})
 	if s.Foreign != "" && cannotExecute(err) {
 		return &ForeignError{Setting: r.Setting, Platform: s.Foreign}
@@ -133,6 +141,22 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, se
 		Setting: r.Setting, Command: secrets.Hide(strings.Join(r.Command, " ")), Exit: res.Exit,
 		Output: secrets.Hide(said.String()), Err: errors.Join(err, network.Refused()),
 	}
+}
+
+// mounts are what r's command has in the place of the image's. The scripts of
+// packages get no secrets.
+func (s *Sandbox) mounts(r plan.Run, env []string) []sandbox.Mount {
+	all := []sandbox.Mount{
+		{Target: "/etc/hosts", Content: []byte(hosts), Mode: 0o644},
+		{Target: path.Join("/", home(env), ".cache"), Tmpfs: true, Mode: 0o700},
+	}
+	if r.Configure {
+		return append(all, sandbox.Mount{Target: "/usr/sbin/policy-rc.d", Content: []byte(noServices), Mode: 0o755})
+	}
+	for _, x := range s.Secrets {
+		all = append(all, sandbox.Mount{Target: path.Join("/run/secrets", x.ID), Content: x.Content, Mode: 0o400})
+	}
+	return all
 }
 
 // cannotExecute reports whether err is that of programs of another machine,

@@ -291,7 +291,7 @@ func (j *job) inventory(ctx context.Context, p plan.Plan) (*parent.Inventory, er
 	below := p.Image()
 	below.Steps, below.Config = below.Steps[:0:0], plan.Config{}
 	for _, s := range p.Image().Steps {
-		if s.Apt != nil {
+		if s.Apt != nil || s.Run != nil && s.Run.Configure {
 			below.Steps = append(below.Steps, s)
 		}
 	}

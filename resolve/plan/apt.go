@@ -10,7 +10,7 @@ import (
 
 // AptVersion is part of the key of an Apt step. It grows when installing the
 // same packages gives other files: a script that is understood, a database.
-const AptVersion = 4
+const AptVersion = 5
 
 // Apt installs Debian packages. One that does all of it stands before the other
 // steps of its stage; only its parts stand before it.
@@ -24,7 +24,7 @@ type Apt struct {
 	// it, and dpkg's database is a file of it that the layer replaces: so the
 	// layer belongs to this parent alone, unlike those of other steps.
 	Parent  string `json:"parent"`
-	Scripts string `json:"scripts"` // policy for maintainer scripts: "native", "none" or "require-all"
+	Scripts string `json:"scripts"` // policy for maintainer scripts: "native", "none", "require-all" or SandboxScripts
 	// Unconfigured are packages that count as configured even if their scripts
 	// did not run, sorted.
 	Unconfigured []string `json:"acceptUnconfigured,omitempty"`
@@ -33,8 +33,12 @@ type Apt struct {
 	Gone         []Gone   `json:"gone,omitempty"` // sorted by name
 }
 
-// NoScripts is the policy that runs no maintainer script.
-const NoScripts = "none"
+// The policies for maintainer scripts that plans are made by: NoScripts runs none,
+// SandboxScripts leaves those that can't be interpreted to a Run step.
+const (
+	NoScripts      = "none"
+	SandboxScripts = "sandbox"
+)
 
 // A Gone package is one of the parent that is removed.
 type Gone struct {

@@ -22,6 +22,10 @@ type Run struct {
 	// Own are the directories in which everything new belongs to somebody else
 	// than root.
 	Own []Owner `json:"own,omitempty"`
+	// Configure says that the command finishes what the Apt step before has left: if
+	// that left nothing, the command isn't run. What makes an image another every
+	// time and is of no use in it, such as logs, is not kept.
+	Configure bool `json:"configure,omitempty"`
 	// Setting names what asks for the command, for people.
 	Setting string `json:"setting"`
 }
@@ -50,7 +54,7 @@ func (s Step) over(before []Step, own Key) Key {
 // since returns nothing where it is what lies below that changed.
 func (r *Run) since(old Stage) []string {
 	for _, o := range old.Steps {
-		if o.Run == nil || o.Run.Setting != r.Setting {
+		if o.Run == nil || o.Run.Setting != r.Setting || o.Run.Configure != r.Configure {
 			continue
 		}
 		var out []string

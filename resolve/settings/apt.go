@@ -18,7 +18,7 @@ type Apt struct {
 	Sources      []AptSource
 	Recommends   bool     // also what packages recommend
 	AllowRemove  bool     // packages of the parent may go for others
-	Scripts      string   // "native", "none" or "require-all"; "" is native
+	Scripts      string   // "native", "sandbox", "none" or "require-all"; "" is native
 	Unconfigured []string // packages that count as configured even if their scripts did not run
 }
 
@@ -81,8 +81,8 @@ func aptFields() []field {
 		}, "", func(l *loader, s setting) (err error) { l.docker.Apt.AllowRemove, err = s.boolean(); return err }},
 		{
 			Field{
-				Name: "apt.scripts", Type: "string", Default: "native", Example: "require-all", Values: []string{"native", "none", "require-all"},
-				Doc: "What becomes of maintainer scripts: `native` interprets those that it knows in full and leaves the packages of others unpacked, `none` runs none, `require-all` fails where one can't be run.",
+				Name: "apt.scripts", Type: "string", Default: "native", Example: "require-all", Values: []string{"native", "sandbox", "none", "require-all"},
+				Doc: "What becomes of maintainer scripts: `native` interprets those that it knows in full and leaves the packages of others unpacked, `sandbox` has dpkg configure these in the sandbox, `none` runs none, `require-all` fails where one can't be run.",
 			},
 			"",
 			choiceOf(func(l *loader) *string { return &l.docker.Apt.Scripts }),

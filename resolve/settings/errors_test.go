@@ -166,7 +166,7 @@ func TestErrors(t *testing.T) {
 		},
 		{
 			docker("apt: {scripts: all}"),
-			"inlay.yaml:3: settings.docker.apt.scripts: want native or none or require-all, got \"all\"",
+			"inlay.yaml:3: settings.docker.apt.scripts: want native or sandbox or none or require-all, got \"all\"",
 			"write, for example, `scripts: require-all`",
 		},
 		{
