@@ -60,7 +60,7 @@ func earlier(p plan.Plan, img v1.Image) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading an image of an earlier build: %w", err)
 	}
-	r := &Result{Image: img, Digest: digest}
+	r := &Result{Image: img, Digest: digest, Platform: p.Platform}
 	steps := p.Image().Steps
 	if len(layers) < len(steps) {
 		return nil, fmt.Errorf("the image of an earlier build, %s, has fewer layers than its plan", digest)

@@ -62,6 +62,7 @@ type Options struct {
 type Result struct {
 	Image     v1.Image
 	Digest    v1.Hash // of its manifest
+	Platform  string
 	Layers    []Layer // one for each step of the plan
 	Delivered []output.Delivered
 }
@@ -108,6 +109,12 @@ func stack(parent v1.Image, made []Layer, p plan.Plan) (*Result, error) {
 	for i, l := range made {
 		ls[i] = image.Layer{Layer: l.Layer, CreatedBy: "inlay: " + l.Name, Comment: strings.Join(l.Report, "\n")}
 	}
+	if p.OCI {
+		var err error
+		if parent, err = image.InOCI(parent); err != nil {
+			return nil, fmt.Errorf("putting the image together: %w", err)
+		}
+	}
 	img, err := image.Stack(parent, ls, p.Image().Config, time.Unix(p.Created, 0).UTC())
 	if err != nil {
 		return nil, fmt.Errorf("putting the image together: %w", err)
@@ -116,5 +123,5 @@ func stack(parent v1.Image, made []Layer, p plan.Plan) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("putting the image together: %w", err)
 	}
-	return &Result{Image: img, Digest: digest, Layers: made}, nil
+	return &Result{Image: img, Digest: digest, Platform: p.Platform, Layers: made}, nil
 }

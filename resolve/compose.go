@@ -56,7 +56,7 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 		}
 	}
 	stage.Config = config(req, r.Parent, env)
-	return plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, Stages: []plan.Stage{stage}}, nil
+	return plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, OCI: req.OCI, Stages: []plan.Stage{stage}}, nil
 }
 
 // pythonSteps returns what is removed of the parent, and the wheels grouped

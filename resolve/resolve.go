@@ -36,6 +36,7 @@ type Request struct {
 	Own      []string  // paths in it of inlay's own files, such as the lock file; no part of the source either
 	Platform string    // of a parent for several, where the settings name none
 	Created  int64     // SOURCE_DATE_EPOCH, or 0: seconds since 1970
+	OCI      bool      // the image is to be part of an index for several platforms
 	Refresh  bool      // resolve requirements anew
 	Strict   bool      // requirements that later ones break are an error
 	Offline  bool      // no network

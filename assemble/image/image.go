@@ -56,6 +56,12 @@ func (e *LayerLimitError) Hint() string { return "name a parent image with fewer
 //
 // The layers of the result are those of parent.Layers and ls, under these names.
 func Stack(parent v1.Image, ls []Layer, c plan.Config, created time.Time) (v1.Image, error) {
+	if needsOCI(ls) {
+		var err error
+		if parent, err = InOCI(parent); err != nil {
+			return nil, err
+		}
+	}
 	mt, err := parent.MediaType()
 	if err != nil {
 		return nil, fmt.Errorf("reading the parent: %w", err)
@@ -78,14 +84,6 @@ func Stack(parent v1.Image, ls []Layer, c plan.Config, created time.Time) (v1.Im
 		Layers:        slices.Clone(m.Layers),
 		Annotations:   maps.Clone(c.Annotations),
 	}
-	if needsOCI(ls) && mt != types.OCIManifestSchema1 {
-		mt = types.OCIManifestSchema1
-		next.MediaType = mt
-		for i, d := range next.Layers {
-			next.Layers[i].MediaType = called(d.MediaType, mt)
-			s.layers[i] = retype(s.layers[i], next.Layers[i].MediaType)
-		}
-	}
 	var diffIDs []v1.Hash
 	for _, l := range ls {
 		d, err := describe(l, mt)
@@ -102,6 +100,36 @@ func Stack(parent v1.Image, ls []Layer, c plan.Config, created time.Time) (v1.Im
 	}
 	if s.config, err = configure(parent, ls, diffIDs, c, created); err != nil {
 		return nil, fmt.Errorf("writing the configuration: %w", err)
+	}
+	return s, s.finish(next)
+}
+
+// InOCI returns an image in OCI's format: the same configuration and layers under
+// OCI's names. One in that format is returned as it is.
+func InOCI(img v1.Image) (v1.Image, error) {
+	mt, err := img.MediaType()
+	if err != nil {
+		return nil, fmt.Errorf("reading the parent: %w", err)
+	}
+	if mt == types.OCIManifestSchema1 {
+		return img, nil
+	}
+	m, err := img.Manifest()
+	if err != nil {
+		return nil, fmt.Errorf("reading the parent's manifest: %w", err)
+	}
+	s := &stacked{}
+	if s.layers, err = img.Layers(); err != nil {
+		return nil, fmt.Errorf("reading the parent's layers: %w", err)
+	}
+	if s.config, err = img.RawConfigFile(); err != nil {
+		return nil, fmt.Errorf("reading the parent's configuration: %w", err)
+	}
+	next := v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: slices.Clone(m.Layers), Annotations: m.Annotations}
+	s.layers = slices.Clone(s.layers)
+	for i, d := range next.Layers {
+		next.Layers[i].MediaType = called(d.MediaType, next.MediaType)
+		s.layers[i] = retype(s.layers[i], next.Layers[i].MediaType)
 	}
 	return s, s.finish(next)
 }

@@ -178,7 +178,7 @@ func (w *wrapping) write(ctx context.Context, img v1.Image) error {
 		return err
 	}
 	add, done := w.progress.start("writing "+w.transport+":"+w.file, it.size())
-	err = it.fill(ctx, tar.NewWriter(w.pending), parts, add)
+	err = fill(ctx, tar.NewWriter(w.pending), it.all(), parts, add)
 	if done(err); err != nil {
 		return err
 	}
@@ -217,8 +217,7 @@ func (a archive) check() error {
 }
 
 // fill writes an archive of the blobs and then the parts.
-func (it *item) fill(ctx context.Context, w *tar.Writer, parts []part, add func(int64)) error {
-	blobs := append([]blob{it.manifest}, it.blobs...)
+func fill(ctx context.Context, w *tar.Writer, blobs []blob, parts []part, add func(int64)) error {
 	var dirs []string
 	for _, b := range blobs {
 		dirs = append(dirs, blobsDir+"/", path.Dir(b.file())+"/")

@@ -43,6 +43,21 @@ func write(ctx context.Context, begin func() (Delivery, error), img v1.Image) (D
 type ledger[T any] struct {
 	mu   sync.Mutex
 	seen map[string]func() (T, error)
+	told map[string]bool // by the name of a blob
+}
+
+// first reports whether it is asked about a blob for the first time.
+func (l *ledger[T]) first(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.told[name] {
+		return false
+	}
+	if l.told == nil {
+		l.told = map[string]bool{}
+	}
+	l.told[name] = true
+	return true
 }
 
 // bring returns what became of the blob of that name. It calls f if nobody did
@@ -58,7 +73,13 @@ func (l *ledger[T]) bring(name string, f func() (T, error)) (T, error) {
 		l.seen[name] = once
 	}
 	l.mu.Unlock()
-	return once()
+	result, err := once()
+	if err != nil && !ok {
+		l.mu.Lock()
+		delete(l.seen, name) // another attempt may bring it
+		l.mu.Unlock()
+	}
+	return result, err
 }
 
 // A slots channel bounds how many work at once.

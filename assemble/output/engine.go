@@ -285,7 +285,7 @@ func (l *loading) load(ctx context.Context, it *item, parts []part) (said string
 	r, w := io.Pipe()
 	filled := make(chan error, 1)
 	go func() {
-		err := it.fill(running, tar.NewWriter(w), parts, add)
+		err := fill(running, tar.NewWriter(w), it.all(), parts, add)
 		if err != nil {
 			kill()
 		}

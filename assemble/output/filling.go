@@ -18,6 +18,13 @@ import (
 // temporary names until the image is published, so that a build that ends early
 // leaves nothing.
 type filling struct {
+	*blobs
+	it   *item
+	done Delivered
+}
+
+// Blobs are on their way to a layout: those of an image, or of several.
+type blobs struct {
 	Layout
 	slots  slots
 	copied ledger[*disk.Pending] // by digest; nil if it was there
@@ -25,9 +32,6 @@ type filling struct {
 	mu      sync.Mutex
 	pending []pendingBlob
 	made    []string // directories that weren't there, the inner ones last
-
-	it   *item
-	done Delivered
 }
 
 // A pendingBlob is a blob that nobody sees yet.
@@ -77,9 +81,11 @@ func (f *filling) copyAll(ctx context.Context) (err error) {
 		return err
 	}
 	for i, b := range f.it.blobs {
-		if isNew[i] {
+		switch {
+		case !f.copied.first(b.Digest.String()): // of another image of the same index
+		case isNew[i]:
 			f.done.count(moved, b.Size)
-		} else {
+		default:
 			f.done.count(present, b.Size)
 		}
 	}
@@ -88,7 +94,7 @@ func (f *filling) copyAll(ctx context.Context) (err error) {
 
 // copy makes b ready to be part of the layout and reports whether it wasn't
 // one.
-func (f *filling) copy(ctx context.Context, b blob, add func(int64)) (moved bool, err error) {
+func (f *blobs) copy(ctx context.Context, b blob, add func(int64)) (moved bool, err error) {
 	told := false
 	pending, err := f.copied.bring(b.Digest.String(), func() (p *disk.Pending, err error) {
 		told = true
@@ -103,7 +109,7 @@ func (f *filling) copy(ctx context.Context, b blob, add func(int64)) (moved bool
 	return pending != nil, err
 }
 
-func (f *filling) copyBlob(ctx context.Context, b blob, add func(int64)) (*disk.Pending, error) {
+func (f *blobs) copyBlob(ctx context.Context, b blob, add func(int64)) (*disk.Pending, error) {
 	name := filepath.Join(f.Dir, filepath.FromSlash(b.file()))
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Size() == b.Size {
 		add(b.Size)
@@ -126,7 +132,7 @@ func (f *filling) copyBlob(ctx context.Context, b blob, add func(int64)) (*disk.
 }
 
 // note remembers which of dir and the directories above aren't there.
-func (f *filling) note(dir string) {
+func (f *blobs) note(dir string) {
 	if _, err := os.Lstat(dir); err == nil || filepath.Dir(dir) == dir {
 		return
 	}
@@ -136,21 +142,28 @@ func (f *filling) note(dir string) {
 
 // Publish gives the blobs their names and lists the image.
 func (f *filling) Publish(ctx context.Context) (Delivered, error) {
-	for _, p := range f.pending {
-		if _, err := p.Commit(p.name); err != nil {
-			return Delivered{}, f.delivering(err)
-		}
-	}
-	if err := f.list(ctx, f.it.entries(f.Tags)); err != nil {
+	if err := f.publish(ctx, f.it.entries(f.Tags)); err != nil {
 		return Delivered{}, f.delivering(err)
 	}
-	f.made = nil
 	return f.done, nil
+}
+
+func (f *blobs) publish(ctx context.Context, entries []v1.Descriptor) error {
+	for _, p := range f.pending {
+		if _, err := p.Commit(p.name); err != nil {
+			return err
+		}
+	}
+	if err := f.list(ctx, entries); err != nil {
+		return err
+	}
+	f.made = nil
+	return nil
 }
 
 // Close removes what was copied, and the directories that were made for it
 // unless another build uses them.
-func (f *filling) Close() {
+func (f *blobs) Close() {
 	for _, p := range f.pending {
 		p.Abort()
 	}

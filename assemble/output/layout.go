@@ -52,8 +52,10 @@ func (l Layout) Begin() (Delivery, error) {
 	if err := l.check(); err != nil {
 		return nil, l.delivering(err)
 	}
-	return &filling{Layout: l, slots: make(slots, jobs(l.Jobs))}, nil
+	return &filling{blobs: l.blobs()}, nil
 }
+
+func (l Layout) blobs() *blobs { return &blobs{Layout: l, slots: make(slots, jobs(l.Jobs))} }
 
 // Write adds img, in place of what has the same tags.
 func (l Layout) Write(ctx context.Context, img v1.Image) (Delivered, error) {
@@ -172,6 +174,11 @@ func (l Layout) replace(name string, b []byte) error {
 func (it *item) entries(tags []string) []v1.Descriptor {
 	d := it.manifest.Descriptor
 	d.Platform = it.platform
+	return tagged(d, tags)
+}
+
+// tagged returns d for each of the tags, or as it is.
+func tagged(d v1.Descriptor, tags []string) []v1.Descriptor {
 	if len(tags) == 0 {
 		return []v1.Descriptor{d}
 	}

@@ -215,6 +215,9 @@ func (it *item) describe(mt types.MediaType, raw []byte) (err error) {
 	return err
 }
 
+// all returns the manifest and the blobs.
+func (it *item) all() []blob { return append([]blob{it.manifest}, it.blobs...) }
+
 // size returns the bytes of all blobs.
 func (it *item) size() (n int64) {
 	for _, b := range it.blobs {

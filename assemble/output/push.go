@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
 
 	"inlay/cache/registry"
@@ -18,7 +19,7 @@ type push struct {
 	*connection
 	targets []target
 	slots   slots
-	sent    ledger[outcome] // by repository and digest
+	sent    *ledger[outcome] // by repository and digest
 
 	img     v1.Image
 	it      *item
@@ -63,7 +64,7 @@ func (p *push) Complete(ctx context.Context, img v1.Image) (err error) {
 		if there {
 			continue
 		}
-		if err := p.put(ctx, p.digestIn(i)); err != nil {
+		if err := p.put(ctx, p.digestIn(i), img); err != nil {
 			return p.pushing(i, err)
 		}
 	}
@@ -114,11 +115,20 @@ func (p *push) sendAll(ctx context.Context) error {
 		return err
 	}
 	for i, b := range p.it.blobs {
-		for _, result := range results[i] {
-			p.done.count(result, b.Size)
+		for j, result := range results[i] {
+			p.done.count(p.told(j, b, result), b.Size)
 		}
 	}
 	return nil
+}
+
+// told returns what is reported of b: nothing, if that was done of another image
+// of the same index.
+func (p *push) told(i int, b blob, o outcome) outcome {
+	if p.sent.first(p.targets[i].repo.String() + " " + b.Digest.String()) {
+		return o
+	}
+	return absent
 }
 
 func (d *Delivered) count(o outcome, size int64) {
@@ -158,21 +168,24 @@ func (p *push) send(ctx context.Context, b blob, there []bool) ([]outcome, error
 }
 
 // Publish puts the tags.
-func (p *push) Publish(ctx context.Context) (Delivered, error) {
+func (p *push) Publish(ctx context.Context) (Delivered, error) { return p.done, p.tag(ctx, p.img) }
+
+// tag makes the tags name what was sent.
+func (p *push) tag(ctx context.Context, what remote.Taggable) error {
 	for i, tags := range p.missing {
 		for _, tag := range tags {
-			if err := p.put(ctx, tag); err != nil {
-				return Delivered{}, p.pushing(i, err)
+			if err := p.put(ctx, tag, what); err != nil {
+				return p.pushing(i, err)
 			}
 		}
 	}
-	return p.done, nil
+	return nil
 }
 
 // Close does nothing: what has no tag is nothing to see, and registries remove
 // it in time.
 func (p *push) Close() {}
 
-func (p *push) put(ctx context.Context, ref name.Reference) error {
-	return registry.Explain(p.pusher.Put(ctx, ref, p.img), ref.Context(), ref.Name())
+func (p *push) put(ctx context.Context, ref name.Reference, what remote.Taggable) error {
+	return registry.Explain(p.pusher.Put(ctx, ref, what), ref.Context(), ref.Name())
 }

@@ -53,7 +53,7 @@ func (r Registry) Begin() (Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &push{connection: c, targets: r.repositories(), slots: make(slots, r.jobs())}, nil
+	return &push{connection: c, targets: r.repositories(), slots: make(slots, r.jobs()), sent: &ledger[outcome]{}}, nil
 }
 
 // Write sends img: the blobs that are not there, then the manifest, then the

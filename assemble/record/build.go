@@ -46,6 +46,7 @@ type Image struct {
 	Digest               string      `json:"digest"`
 	Plan                 string      `json:"plan"` // the plan's digest
 	Platform             string      `json:"platform"`
+	Index                string      `json:"index,omitempty"` // by digest, that lists it beside those for other platforms, in the first place that it went to
 	Parent               plan.Parent `json:"parent"`
 	ContainsCode         bool        `json:"contains_code"`
 	RequiresCodeDownload bool        `json:"requires_code_download"`
@@ -275,14 +276,14 @@ func Read(r io.Reader) (Build, error) {
 	return b, nil
 }
 
-// Image returns the image that a build has for one of the keys, else for the
-// pipeline as a whole: "orchestrator" for "train.orchestrator".
-func (b Build) Image(keys ...string) (Image, bool) {
+// Image returns the image that a build has for a platform and one of the keys,
+// else for the pipeline as a whole: "orchestrator" for "train.orchestrator".
+func (b Build) Image(platform string, keys ...string) (Image, bool) {
 	for _, key := range keys {
 		general := key[strings.LastIndexByte(key, '.')+1:]
 		for _, k := range []string{key, general} {
 			for _, im := range b.Images {
-				if k != "" && slices.Contains(im.Keys, k) {
+				if k != "" && im.Platform == platform && slices.Contains(im.Keys, k) {
 					return im, true
 				}
 			}

@@ -25,7 +25,7 @@ func built(t *testing.T, at int64, plans ...string) record.Build {
 	for i, p := range plans {
 		key := []string{"orchestrator", "train.orchestrator"}[i]
 		ref := fmt.Sprintf("reg.example/app@sha256:%s%d", p, at)
-		b.Images = append(b.Images, record.Image{Keys: []string{key}, Image: ref, References: []string{ref}, Digest: "sha256:" + p, Plan: p, ContainsCode: i == 1})
+		b.Images = append(b.Images, record.Image{Keys: []string{key}, Image: ref, References: []string{ref}, Digest: "sha256:" + p, Plan: p, Platform: "linux/amd64", ContainsCode: i == 1})
 	}
 	b, err := b.Complete()
 	if err != nil {
@@ -167,8 +167,11 @@ func TestRead(t *testing.T) {
 func TestImageOfKeys(t *testing.T) {
 	b := built(t, 1, "aa", "bb")
 	for key, want := range map[string]string{"orchestrator": "aa", "train.orchestrator": "bb", "eval.orchestrator": "aa", "a.b.orchestrator": "aa", "deployer": "", "eval.deployer": ""} {
-		if got, ok := b.Image(key); got.Plan != want || ok != (want != "") {
+		if got, ok := b.Image("linux/amd64", key); got.Plan != want || ok != (want != "") {
 			t.Errorf("Image(%s) = %q, %v, want %q", key, got.Plan, ok, want)
 		}
+	}
+	if got, ok := b.Image("linux/arm64", "orchestrator"); ok {
+		t.Errorf("for another platform it has %q", got.Plan)
 	}
 }

@@ -60,9 +60,14 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 			of: im, several: len(images) > 1, fresh: fresh, settings: im.Settings, context: context,
 			file: c.String("file"), metadata: c.String("metadata-file"), show: b.show,
 		}
-		b.all = append(b.all, j)
+		jobs, err := j.perPlatform(c)
+		if err != nil {
+			b.close()
+			return nil, err
+		}
+		b.all = append(b.all, jobs...)
 		if !im.Settings.SkipBuild {
-			b.jobs = append(b.jobs, j)
+			b.jobs = append(b.jobs, jobs...)
 		}
 	}
 	if err := b.ready(c); err != nil {
@@ -141,6 +146,9 @@ func (b *batch) ready(c *cli.Context) error {
 		if err := j.ready(c); err != nil {
 			return err
 		}
+		if !j.leads() {
+			continue // its names are the index's
+		}
 		for _, name := range j.names {
 			if other, ok := said[name]; ok {
 				b.show.Note(fmt.Sprintf("warning: %s and %s are both called %s: what is made last keeps the name", other, j.of.Name(), name))
@@ -153,6 +161,9 @@ func (b *batch) ready(c *cli.Context) error {
 
 func (b *batch) close() {
 	for _, j := range b.jobs {
+		if j.family != nil && j.leads() {
+			j.family.close()
+		}
 		j.close()
 	}
 	b.show.Close()
@@ -162,7 +173,7 @@ func (b *batch) close() {
 // there are several.
 func (b *batch) each(do func(*job) error) error {
 	for _, j := range b.jobs {
-		if j.several {
+		if j.titled() {
 			b.show.Note(j.heading())
 		}
 		if more := j.of.Packages; len(more) > 0 {
@@ -175,13 +186,28 @@ func (b *batch) each(do func(*job) error) error {
 	return nil
 }
 
-// heading says which image of the pipeline it is.
+// titled reports whether it has to be said which image something is about.
+func (j *job) titled() bool { return j.several || j.family != nil }
+
+// heading says which image of the pipeline it is, and for which platform if
+// there are several.
 func (j *job) heading() string {
-	line := "image " + j.of.Name()
-	if len(j.of.Steps) > 0 {
-		line += ", of " + plural(len(j.of.Steps), "step") + " " + strings.Join(j.of.Steps, ", ")
+	line := "image"
+	if j.several {
+		line += " " + j.of.Name()
 	}
-	return line
+	if j.family != nil {
+		line += " for " + j.settings.Platform
+	}
+	return line + j.ofSteps()
+}
+
+// ofSteps names the steps that run in the image.
+func (j *job) ofSteps() string {
+	if len(j.of.Steps) == 0 || !j.several {
+		return ""
+	}
+	return ", of " + plural(len(j.of.Steps), "step") + " " + strings.Join(j.of.Steps, ", ")
 }
 
 // plural writes a noun for so many.
@@ -194,15 +220,30 @@ func plural(n int, noun string) string {
 
 // told says of which of several images an error is, unless that stands there.
 func (j *job) told(err error) error {
+	name := ""
 	if j.several && !strings.Contains(err.Error(), "steps."+j.of.Step()+".") {
-		return fmt.Errorf("image %s: %w", j.of.Name(), err)
+		name = " " + j.of.Name()
 	}
-	return err
+	if j.family != nil {
+		name += " for " + j.settings.Platform
+	}
+	if name == "" {
+		return err
+	}
+	return fmt.Errorf("image%s: %w", name, err)
 }
 
 // tell prints what was made: the names on standard output.
 func (b *batch) tell(c *cli.Context) error {
-	return b.print(c, func(j *job) error { return j.tell(c, j.made) })
+	return b.print(c, func(j *job) error {
+		switch {
+		case j.family == nil:
+			return j.tell(c, j.made)
+		case j.leads():
+			return j.family.tell(c)
+		}
+		return nil
+	})
 }
 
 // print ends the display and prints something for each image: of those that

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -59,6 +60,9 @@ func bootstrap(c *cli.Context) error {
 	if _, ok := j.pushes(); ok && c.Bool("offline") {
 		return &usageError{"--offline leaves no network to push the image", "leave it out, or write a file: --output oci-archive:FILE"}
 	}
+	if all := j.settings.Platforms; len(all) > 0 {
+		return &usageError{"bootstrap makes an image for one platform, not for " + strings.Join(all, ", "), "build on `--parent-image apt:" + root.Suite + "` for several, or give --platform " + all[0]}
+	}
 	if root.Platform, err = source.Platform(cmp.Or(j.settings.Platform, "linux/"+runtime.GOARCH)); err != nil {
 		return err
 	}
@@ -68,7 +72,11 @@ func bootstrap(c *cli.Context) error {
 	}
 	tools := j.tools(b.Plan)
 	tools.Context = texts(b.Files)
-	img, err := assemble.Build(c.Context, b.Plan, j.options(c, tools))
+	o, err := j.options(c, tools)
+	if err != nil {
+		return err
+	}
+	img, err := assemble.Build(c.Context, b.Plan, o)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,7 @@ type job struct {
 	of         pipeline.Image
 	fresh      bool      // no image of an earlier build is taken
 	several    bool      // other images of the pipeline are made too
+	family     *family   // of an image for several platforms, of which this is one; else nil
 	context    string    // the directory of the source
 	file       string    // of the settings, "" for the context's own
 	source     *tree.Dir // its files
@@ -143,7 +144,9 @@ func (j *job) prepare(c *cli.Context) error {
 		return err
 	})
 	for _, t := range j.outputs {
-		g.Go(func() error { return t.output.Reach(ctx) })
+		if j.leads() {
+			g.Go(func() error { return t.output.Reach(ctx) })
+		}
 	}
 	if err := g.Wait(); err != nil {
 		return err
@@ -214,6 +217,11 @@ func (b *batch) make(c *cli.Context, from *record.Build) error {
 		if err := j.make(c); err != nil {
 			return j.told(err)
 		}
+		if j.family != nil && j.last() {
+			if err := j.family.finish(c); err != nil {
+				return j.told(err)
+			}
+		}
 	}
 	b.record()
 	return nil
@@ -224,7 +232,11 @@ func (j *job) make(c *cli.Context) (err error) {
 	if err := j.reuse(c); err != nil || j.made != nil {
 		return err
 	}
-	if j.made, err = assemble.Build(c.Context, j.plan, j.options(c, j.tools(j.plan))); err != nil {
+	o, err := j.options(c, j.tools(j.plan))
+	if err != nil {
+		return err
+	}
+	if j.made, err = assemble.Build(c.Context, j.plan, o); err != nil {
 		return err
 	}
 	if err := j.site.records.Save(j.recordName(), record.Record{Plan: j.plan, Digest: j.made.Digest.String()}); err != nil {
@@ -236,10 +248,16 @@ func (j *job) make(c *cli.Context) (err error) {
 }
 
 // options say how an image is made and where it goes.
-func (j *job) options(c *cli.Context, tools step.Tools) assemble.Options {
+func (j *job) options(c *cli.Context, tools step.Tools) (assemble.Options, error) {
 	outputs := make([]assemble.Output, len(j.outputs))
 	for i, t := range j.outputs {
 		outputs[i] = t.output
+	}
+	if j.family != nil {
+		var err error
+		if outputs, err = j.family.begin(); err != nil {
+			return assemble.Options{}, err
+		}
 	}
 	return assemble.Options{
 		Images:   j.parents(),
@@ -251,7 +269,7 @@ func (j *job) options(c *cli.Context, tools step.Tools) assemble.Options {
 		Outputs:  outputs,
 		Jobs:     c.Int("jobs"),
 		Progress: j.show.Start,
-	}
+	}, nil
 }
 
 // anew reports whether every layer is made, also those that the cache has.
@@ -270,6 +288,9 @@ func (j *job) recordName() string {
 	name := fmt.Sprintf("%q %q", absolute([]string{j.context, j.file}), slices.Compact(repositories))
 	if j.of.Step() != "" {
 		name += fmt.Sprintf(" %q", j.of.Name())
+	}
+	if j.family != nil {
+		name += fmt.Sprintf(" %q", j.settings.Platform)
 	}
 	return name
 }

@@ -181,6 +181,9 @@ func showImage(c *cli.Context, im record.Image) {
 	for _, ref := range im.References {
 		t.row("  at", ref)
 	}
+	if im.Index != "" {
+		t.row("  in", im.Index)
+	}
 	t.row("  parent", im.Parent.Image)
 	t.row("  plan", im.Plan)
 	for _, l := range im.Layers {

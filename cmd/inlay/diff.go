@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -42,6 +43,7 @@ type sideOf struct {
 	Reference string            `json:"reference"`
 	Digest    string            `json:"digest"`
 	Platform  string            `json:"platform"`
+	Platforms []string          `json:"platforms,omitempty"` // of the index that it was chosen from
 	holds     map[string]string // of layers, by digest
 }
 
@@ -56,7 +58,7 @@ func diff(c *cli.Context) error {
 		return err
 	}
 	defer s.close()
-	invs, err := s.both(c, show)
+	images, invs, err := s.both(c, show)
 	if err != nil {
 		return err
 	}
@@ -65,7 +67,8 @@ func diff(c *cli.Context) error {
 		return err
 	}
 	show.Close()
-	r := &diffReport{Equal: d.Equal(), A: newSide(invs[0]), B: newSide(invs[1]), Difference: d}
+	r := &diffReport{A: newSide(images[0], invs[0]), B: newSide(images[1], invs[1]), Difference: d}
+	r.Equal = d.Equal() && !r.otherPlatforms()
 	if c.String("format") == "json" {
 		err = printJSON(c.App.Writer, r)
 	} else {
@@ -78,24 +81,28 @@ func diff(c *cli.Context) error {
 }
 
 // both lists what the two images of the command line hold.
-func (s *site) both(c *cli.Context, show progress.Display) (invs [2]*parent.Inventory, err error) {
-	var images [2]namedImage
+func (s *site) both(c *cli.Context, show progress.Display) (images [2]namedImage, invs [2]*parent.Inventory, err error) {
 	for i, name := range c.Args().Slice() { // a name that is none is told before anything is read
 		if images[i], err = s.image(c, name); err != nil {
-			return invs, err
+			return images, invs, err
 		}
 	}
 	// One after the other: layers that both have are read once.
 	for i, img := range images {
 		if invs[i], err = s.look(c.Context, c, img, show); err != nil {
-			return invs, err
+			return images, invs, err
 		}
 	}
-	return invs, nil
+	return images, invs, nil
 }
 
-func newSide(inv *parent.Inventory) sideOf {
-	s := sideOf{inv.Reference, inv.Digest, inv.Platform, map[string]string{}}
+// otherPlatforms reports whether both are indexes, but not for the same platforms.
+func (r *diffReport) otherPlatforms() bool {
+	return len(r.A.Platforms) > 0 && len(r.B.Platforms) > 0 && !slices.Equal(r.A.Platforms, r.B.Platforms)
+}
+
+func newSide(img namedImage, inv *parent.Inventory) sideOf {
+	s := sideOf{inv.Reference, inv.Digest, inv.Platform, img.Platforms, map[string]string{}}
 	for _, l := range layerReports(inv) {
 		s.holds[l.Digest] = l.Holds
 	}

@@ -23,6 +23,9 @@ func (r *diffReport) print(w io.Writer, every bool) {
 	head.row("---", r.A.Reference)
 	head.row("+++", r.B.Reference)
 	head.print(w)
+	if r.otherPlatforms() {
+		fmt.Fprintf(w, "\nplatforms: A is for %s; B for %s\n", strings.Join(r.A.Platforms, ", "), strings.Join(r.B.Platforms, ", "))
+	}
 	printChanges(w, "config", r.Config)
 	printChanges(w, "python packages", r.Python)
 	printChanges(w, "system packages", r.System)

@@ -107,6 +107,7 @@ var fieldEffects = map[string]effect{
 	"apt.accept_unconfigured":                  {value: "[x]", script: "resolve/packages_test.go"},
 	"build_config.dockerignore":                {value: "own.ignore", changes: true},
 	"build_config.build_options.platform":      {value: "linux/arm64", says: "linux/arm64"},
+	"platforms":                                {value: "[linux/amd64, linux/arm64]", says: "--format json prints the plan for one platform, and there are 2", script: "build_platforms"},
 	"build_config.build_options.labels":        {value: "{a: b}", changes: true},
 	"build_config.build_options.pull":          {value: "true", script: "build_fields"},
 	"build_config.build_options.no_cache":      {value: "true", script: "build_fields"},

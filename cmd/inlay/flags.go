@@ -72,7 +72,7 @@ func settingFlags() []cli.Flag {
 }
 
 // settingFlag is a flag that may be given several times where the setting holds
-// several values. --platform may too, to be refused: the last is not all.
+// several values.
 func settingFlag(name string, f settings.Field) cli.Flag {
 	var aliases []string
 	if s := short[name]; s != "" {
@@ -114,6 +114,8 @@ func usage(name string, f settings.Field) string {
 		value, more = "`NAME=VALUE`", "; may be given several times"
 	case name == "apt-package":
 		value, more = "`NAME`", "; may be given several times"
+	case name == "platform":
+		value, more = "`OS/ARCH`", "; several with commas, or given several times"
 	case name == "apt-mirror":
 		value = "`URL`"
 	case name == "requirement":
@@ -188,9 +190,6 @@ func absolute(paths []string) []string {
 func checkFlags(c *cli.Context) error {
 	if n := c.Int("jobs"); n < 1 {
 		return &usageError{fmt.Sprintf("--jobs %d makes no layers", n), "give a number from 1"}
-	}
-	if p := c.StringSlice("platform"); len(p) > 1 {
-		return &usageError{"an image for several platforms is not supported yet", "build once for each, as in --platform " + p[0]}
 	}
 	if c.Bool("refresh") && c.Bool("offline") {
 		return &usageError{"--refresh asks anew, and --offline leaves nobody to ask", "leave one of them out"}

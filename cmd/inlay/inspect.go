@@ -47,6 +47,8 @@ type imageReport struct {
 	Reference  string            `json:"reference"`
 	Digest     string            `json:"digest"`
 	Platform   string            `json:"platform"`
+	Index      string            `json:"index,omitempty"`     // by digest, that the image was chosen from
+	Platforms  []string          `json:"platforms,omitempty"` // of the index
 	Base       baseReport        `json:"base"`
 	Created    string            `json:"created"` // RFC 3339
 	User       string            `json:"user"`
@@ -154,7 +156,7 @@ func newReport(ctx context.Context, img namedImage, inv *parent.Inventory) (*ima
 	}
 	c := inv.Config.Config
 	r := &imageReport{
-		Reference: inv.Reference, Digest: inv.Digest, Platform: inv.Platform,
+		Reference: inv.Reference, Digest: inv.Digest, Platform: inv.Platform, Index: img.Index, Platforms: img.Platforms,
 		Base: baseReport{m.Annotations["org.opencontainers.image.base.name"], m.Annotations["org.opencontainers.image.base.digest"]},
 		User: c.User, WorkDir: c.WorkingDir, Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, Labels: c.Labels,
 		Layers: layerReports(inv), Packages: []packageReport{}, System: []packageReport{},

@@ -38,7 +38,8 @@ func (r *imageReport) print(w io.Writer) {
 func (r *imageReport) printAbout(w io.Writer) {
 	var about table
 	rows := [][2]string{
-		{"platform", r.Platform},
+		{"platform", ofIndex(r.Platform, r.Platforms)},
+		{"index", r.Index},
 		{"base", r.Base.Name},
 		{"base digest", r.Base.Digest},
 		{"created", r.Created},
@@ -60,6 +61,14 @@ func (r *imageReport) printAbout(w io.Writer) {
 		}
 	}
 	about.print(w)
+}
+
+// ofIndex tells a platform and those of the index that it was chosen from.
+func ofIndex(platform string, all []string) string {
+	if len(all) < 2 {
+		return platform
+	}
+	return platform + " of " + strings.Join(all, ", ")
 }
 
 func printPackages(w io.Writer, head string, list []packageReport) {

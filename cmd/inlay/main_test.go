@@ -120,7 +120,7 @@ func scripts(t *testing.T) testscript.Params {
 			return newArchiveKey(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"archive": archiveCommand, "debian": debianCommand, "parent": parentCommand, "sanitize": sanitizeCommand,
+			"archive": archiveCommand, "debian": debianCommand, "parent": parentCommand, "platforms": platformsCommand, "sanitize": sanitizeCommand,
 		},
 	}
 }

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"inlay/assemble"
+	"inlay/assemble/output"
 	"inlay/cache/disk"
 	"inlay/resolve/plan"
 )
@@ -77,14 +78,11 @@ func (b *batch) writeMetadata() error {
 	if len(b.jobs) == 0 || b.jobs[0].metadata == "" {
 		return nil
 	}
-	all := make([]*metadata, len(b.jobs))
-	for i, j := range b.jobs {
-		var err error
-		if all[i], err = j.describe(j.plan, j.made, j.planned); err != nil {
-			return err
-		}
+	all, err := b.metadata()
+	if err != nil {
+		return err
 	}
-	var text any = all[0]
+	text := all[0]
 	if b.jobs[0].several {
 		text = map[string]any{"images": all}
 	}
@@ -103,6 +101,91 @@ func (b *batch) writeMetadata() error {
 		return fmt.Errorf("writing the metadata: %w", err)
 	}
 	return nil
+}
+
+// metadata describes each image, or the index of one for several platforms.
+func (b *batch) metadata() (all []any, err error) {
+	for _, j := range b.jobs {
+		var one any
+		switch {
+		case j.family == nil:
+			one, err = j.describe(j.plan, j.made, j.planned)
+		case j.leads():
+			one, err = j.family.describe()
+		default:
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// indexData is what --metadata-file holds of an image for several platforms.
+type indexData struct {
+	BuildxDigest     string        `json:"containerimage.digest"`
+	BuildxDescriptor v1.Descriptor `json:"containerimage.descriptor"`
+	BuildxName       string        `json:"image.name,omitempty"`
+
+	Image     string           `json:"image,omitempty"`
+	Steps     []string         `json:"steps,omitempty"`
+	Digest    string           `json:"digest"` // of the index
+	Names     []string         `json:"names"`
+	Outputs   []outputData     `json:"outputs"`
+	Inlay     string           `json:"inlay"`
+	Seconds   map[string]phase `json:"seconds"`
+	Platforms []*metadata      `json:"platforms"` // the images, in the order of the index
+}
+
+// describe gathers what is known of the index and of its images.
+func (f *family) describe() (*indexData, error) {
+	mt, err := f.made.Index.MediaType()
+	if err != nil {
+		return nil, err
+	}
+	size, err := f.made.Index.Size()
+	if err != nil {
+		return nil, err
+	}
+	lead, last := f.jobs[0], f.jobs[len(f.jobs)-1]
+	m := &indexData{
+		BuildxDigest:     f.made.Digest.String(),
+		BuildxDescriptor: v1.Descriptor{MediaType: mt, Digest: f.made.Digest, Size: size},
+		BuildxName:       strings.Join(lead.names, ","),
+		Digest:           f.made.Digest.String(),
+		Names:            append([]string{}, lead.names...),
+		Outputs:          outputsData(f.made.Delivered),
+		Inlay:            version,
+		Seconds:          phases(lead.begun, last.planned),
+	}
+	if lead.several {
+		m.Image, m.Steps = lead.of.Name(), lead.of.Steps
+	}
+	for _, j := range f.jobs {
+		one, err := j.describe(j.plan, j.made, j.planned)
+		if err != nil {
+			return nil, err
+		}
+		m.Platforms = append(m.Platforms, one)
+	}
+	return m, nil
+}
+
+// outputsData describes where something went.
+func outputsData(delivered []output.Delivered) []outputData {
+	all := []outputData{}
+	for i, e := range deliveredEvents(delivered) {
+		all = append(all, outputData{e, delivered[i].Digest.String(), delivered[i].Engine})
+	}
+	return all
+}
+
+// phases are how long a build took that was planned at a time.
+func phases(begun, planned time.Time) map[string]phase {
+	now := time.Now()
+	return map[string]phase{"plan": seconds(planned.Sub(begun)), "build": seconds(now.Sub(planned)), "total": seconds(now.Sub(begun))}
 }
 
 func replaceFile(name string, b []byte) error {
@@ -129,7 +212,6 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 		return nil, err
 	}
 	key := p.Digest()
-	now := time.Now()
 	m := &metadata{
 		BuildxDigest:     img.Digest.String(),
 		BuildxConfig:     manifest.Config.Digest.String(),
@@ -143,9 +225,8 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 		Plan:             hex.EncodeToString(key[:]),
 		Inlay:            version,
 		Installer:        j.site.installer.Load(),
-		Seconds: map[string]phase{
-			"plan": seconds(planned.Sub(j.begun)), "build": seconds(now.Sub(planned)), "total": seconds(now.Sub(j.begun)),
-		},
+		Outputs:          outputsData(img.Delivered),
+		Seconds:          phases(j.begun, planned),
 	}
 	if j.several {
 		m.Image, m.Steps = j.of.Name(), j.of.Steps
@@ -153,9 +234,6 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 	e, err := newResultEvent(img)
 	if err != nil {
 		return nil, err
-	}
-	for i, d := range e.Delivered {
-		m.Outputs = append(m.Outputs, outputData{d, img.Delivered[i].Digest.String(), img.Delivered[i].Engine})
 	}
 	m.Layers, err = layersData(e, img, manifest)
 	return m, err

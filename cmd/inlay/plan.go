@@ -59,7 +59,7 @@ func explain(c *cli.Context) error {
 		}
 	}
 	return b.print(c, func(j *job) error {
-		if j.several {
+		if j.titled() {
 			fmt.Fprintln(c.App.Writer, j.heading())
 		}
 		_, err := j.said.WriteTo(c.App.Writer)

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"inlay/assemble"
+	"inlay/assemble/output"
 )
 
 // tell prints what a build made: its name on standard output, and to whoever
@@ -36,18 +37,74 @@ func (j *job) tell(c *cli.Context, img *assemble.Result) error {
 	return nil
 }
 
+// tell prints what a build made for several platforms: the names of the index on
+// standard output.
+func (f *family) tell(c *cli.Context) error {
+	lead := f.jobs[0]
+	switch {
+	case lead.show.Event != nil:
+		e, err := f.event()
+		if err != nil {
+			return err
+		}
+		lead.show.Event(e)
+	case !c.Bool("quiet"):
+		f.summary(c.App.ErrWriter)
+	}
+	for _, d := range f.made.Delivered {
+		fmt.Fprintln(c.App.Writer, d.Reference)
+	}
+	return nil
+}
+
+// summary says in a few lines what a build did.
+func (f *family) summary(w io.Writer) {
+	for _, j := range f.jobs {
+		made := made(j.made)
+		all := len(j.made.Layers)
+		fmt.Fprintf(w, "%s: %s: %d made, %d reused\n", j.heading(), count(all, "layer"), made, all-made)
+	}
+	lead := f.jobs[0]
+	fmt.Fprintf(w, "an index of %s%s\n", count(len(f.jobs), "image"), lead.show.Took())
+	for i, d := range f.made.Delivered {
+		fmt.Fprintln(w, lead.outputs[i].said(d))
+	}
+}
+
+// event gathers what programs are told.
+func (f *family) event() (resultEvent, error) {
+	lead := f.jobs[0]
+	e := resultEvent{Event: "result", Digest: f.made.Digest.String(), Layers: []layerEvent{}, Delivered: deliveredEvents(f.made.Delivered)}
+	if lead.several {
+		e.Image, e.Steps = lead.of.Name(), lead.of.Steps
+	}
+	for _, j := range f.jobs {
+		one, err := newResultEvent(j.made)
+		if err != nil {
+			return e, err
+		}
+		e.Platforms = append(e.Platforms, platformEvent{j.plan.Platform, one.Digest, one.Layers})
+	}
+	return e, nil
+}
+
 // summary says in a few lines what a build did.
 func summary(w io.Writer, img *assemble.Result, j *job) {
-	made := 0
-	for _, l := range img.Layers {
-		if !l.Reused {
-			made++
-		}
-	}
+	made := made(img)
 	fmt.Fprintf(w, "%s: %d made, %d reused%s\n", count(len(img.Layers), "layer"), made, len(img.Layers)-made, j.show.Took())
 	for i, d := range img.Delivered {
 		fmt.Fprintln(w, j.outputs[i].said(d))
 	}
+}
+
+// made counts the layers that were not there.
+func made(img *assemble.Result) (n int) {
+	for _, l := range img.Layers {
+		if !l.Reused {
+			n++
+		}
+	}
+	return n
 }
 
 // A resultEvent is what a build tells programs in the end: docs/progress.md.
@@ -56,8 +113,16 @@ type resultEvent struct {
 	Image     string           `json:"image,omitempty"` // the key of one of several: "train.orchestrator"
 	Steps     []string         `json:"steps,omitempty"` // of the pipeline that run in it
 	Digest    string           `json:"digest"`
-	Layers    []layerEvent     `json:"layers"`    // those on top of the parent, lowest first
-	Delivered []deliveredEvent `json:"delivered"` // one for each output
+	Layers    []layerEvent     `json:"layers"`              // those on top of the parent, lowest first
+	Delivered []deliveredEvent `json:"delivered"`           // one for each output
+	Platforms []platformEvent  `json:"platforms,omitempty"` // of an index, which has no layers itself
+}
+
+// A platformEvent tells of one image of an index.
+type platformEvent struct {
+	Platform string       `json:"platform"`
+	Digest   string       `json:"digest"`
+	Layers   []layerEvent `json:"layers"`
 }
 
 type layerEvent struct {
@@ -78,7 +143,7 @@ type deliveredEvent struct {
 }
 
 func newResultEvent(img *assemble.Result) (resultEvent, error) {
-	e := resultEvent{Event: "result", Digest: img.Digest.String(), Layers: []layerEvent{}, Delivered: []deliveredEvent{}}
+	e := resultEvent{Event: "result", Digest: img.Digest.String(), Layers: []layerEvent{}, Delivered: deliveredEvents(img.Delivered)}
 	for _, l := range img.Layers {
 		digest, err := l.Digest()
 		if err != nil {
@@ -90,8 +155,13 @@ func newResultEvent(img *assemble.Result) (resultEvent, error) {
 		}
 		e.Layers = append(e.Layers, layerEvent{l.Name, digest.String(), size, l.Reused, l.Report})
 	}
-	for _, d := range img.Delivered {
-		e.Delivered = append(e.Delivered, deliveredEvent{d.Reference, d.Bytes, d.Moved, d.Mounted, d.Present})
-	}
 	return e, nil
+}
+
+func deliveredEvents(delivered []output.Delivered) []deliveredEvent {
+	all := []deliveredEvent{}
+	for _, d := range delivered {
+		all = append(all, deliveredEvent{d.Reference, d.Bytes, d.Moved, d.Mounted, d.Present})
+	}
+	return all
 }

@@ -81,7 +81,11 @@ func (j *job) reuse(c *cli.Context) error {
 		return nil
 	}
 	j.show.Note(fmt.Sprintf("reusing the image of build %s: %s", e.build, e.reference))
-	j.made, err = assemble.Again(c.Context, j.plan, img, j.options(c, j.tools(j.plan)))
+	o, err := j.options(c, j.tools(j.plan))
+	if err != nil {
+		return err
+	}
+	j.made, err = assemble.Again(c.Context, j.plan, img, o)
 	return err
 }
 
@@ -146,9 +150,9 @@ func (b *batch) check(from *record.Build) error {
 		b.show.Note(fmt.Sprintf("warning: the images of build %s are in no registry: other machines don't have them", from.ID))
 	}
 	for _, j := range b.jobs {
-		im, ok := from.Image(j.of.Keys...)
+		im, ok := from.Image(j.plan.Platform, j.of.Keys...)
 		if !ok {
-			return &usageError{fmt.Sprintf("build %s has no image %s", from.ID, j.of.Name()), "name another build, or leave `--build` out"}
+			return &usageError{fmt.Sprintf("build %s has no image %s for %s", from.ID, j.of.Name(), j.plan.Platform), "name another build, or leave `--build` out"}
 		}
 		if im.Plan != planID(j.plan) {
 			b.show.Note(fmt.Sprintf("warning: the image %s of build %s was made of another plan: the settings, the source or what names stand for changed since", j.of.Name(), from.ID))
@@ -164,9 +168,18 @@ func (b *batch) take(c *cli.Context, from *record.Build) error {
 		return err
 	}
 	for _, j := range b.jobs {
-		im, _ := from.Image(j.of.Keys...)
+		im, _ := from.Image(j.plan.Platform, j.of.Keys...)
 		if err := j.take(c, from, im); err != nil {
 			return j.told(err)
+		}
+		if j.family == nil || !j.last() {
+			continue
+		}
+		if err := j.family.finish(c); err != nil {
+			return j.told(err)
+		}
+		if len(j.family.made.Delivered) == 0 {
+			j.family.taken(from, im)
 		}
 	}
 	return nil
@@ -178,9 +191,12 @@ func (j *job) take(c *cli.Context, from *record.Build, im record.Image) error {
 	if err != nil {
 		return fmt.Errorf("taking the image of build %s: %w", from.ID, err)
 	}
-	o := j.options(c, j.tools(j.plan))
-	if !c.IsSet("output") && !c.Bool("push") {
-		o.Outputs = nil
+	o := assemble.Options{Tools: j.tools(j.plan)}
+	if c.IsSet("output") || c.Bool("push") {
+		o, err = j.options(c, o.Tools)
+		if err != nil {
+			return err
+		}
 	}
 	p := j.plan
 	if im.Plan != planID(p) {
@@ -244,6 +260,9 @@ func (j *job) record() (record.Image, error) {
 	}
 	if len(im.References) > 0 {
 		im.Image = im.References[0]
+	}
+	if j.family != nil && len(j.family.made.Delivered) > 0 {
+		im.Index = j.family.made.Delivered[0].Reference
 	}
 	for _, s := range stage.Steps {
 		im.Wheels, im.Debs = append(im.Wheels, wheelFiles(s)...), append(im.Debs, debFiles(s)...)

@@ -31,10 +31,11 @@ type opener struct {
 
 // Open does what source.Remembered does, and more.
 func (o opener) Open(ctx context.Context, ref source.Reference, platform string) (*source.Image, error) {
-	key := ref.String() + " " + platform
-	img, err := o.open(ctx, o.job.opened.pinned(key, ref), platform)
+	key, index := ref.String()+" "+platform, ref.String()
+	img, err := o.open(ctx, o.job.opened.pinned(ref, key, index), platform)
 	if err == nil {
 		o.job.opened.pin(key, img.Reference)
+		o.job.opened.pin(index, img.Index)
 	}
 	return img, err
 }
@@ -76,21 +77,24 @@ type openedImages struct {
 	all map[string]string // by digest
 }
 
-// pinned returns ref by the digest that it had when it was opened first.
-func (o *openedImages) pinned(key string, ref source.Reference) source.Reference {
+// pinned returns ref by the digest that one of keys had when it was opened
+// first.
+func (o *openedImages) pinned(ref source.Reference, keys ...string) source.Reference {
 	if o == nil {
 		return ref
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if p, err := source.Parse(o.all[key]); err == nil {
-		return p
+	for _, key := range keys {
+		if p, err := source.Parse(o.all[key]); err == nil {
+			return p
+		}
 	}
 	return ref
 }
 
 func (o *openedImages) pin(key, reference string) {
-	if o == nil {
+	if o == nil || reference == "" {
 		return
 	}
 	o.mu.Lock()

@@ -197,6 +197,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Lock:     j.locked,
 		Digests:  &tree.Cache{Store: values(j.site.cache, cache.Inventories), Name: j.treeName(), Now: j.begun},
 		Created:  date,
+		OCI:      j.family != nil,
 		Refresh:  c.Bool("refresh"),
 		Strict:   c.Bool("strict"),
 		Offline:  c.Bool("offline"),

@@ -57,6 +57,9 @@ func Around(old, now Plan) []string {
 	if old.Platform != now.Platform {
 		out = append(out, "platform "+old.Platform+" → "+now.Platform)
 	}
+	if old.OCI != now.OCI {
+		out = append(out, "the format, which is OCI's only for several platforms")
+	}
 	if old.Created != now.Created {
 		out = append(out, "the time of the image (SOURCE_DATE_EPOCH)")
 	}

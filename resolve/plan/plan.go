@@ -24,9 +24,10 @@ const MaxSize = 256 << 20
 // A Plan describes one image.
 type Plan struct {
 	Version  int     `json:"version"`
-	Platform string  `json:"platform"` // "linux/amd64"
-	Created  int64   `json:"created"`  // of the image, in seconds since 1970: SOURCE_DATE_EPOCH or 0
-	Stages   []Stage `json:"stages"`   // the last one becomes the image
+	Platform string  `json:"platform"`      // "linux/amd64"
+	Created  int64   `json:"created"`       // of the image, in seconds since 1970: SOURCE_DATE_EPOCH or 0
+	OCI      bool    `json:"oci,omitempty"` // its formats are OCI's, whatever the parent's are: it is to be part of an index
+	Stages   []Stage `json:"stages"`        // the last one becomes the image
 }
 
 // A Stage is a parent, the steps on top of it and the configuration.

@@ -385,6 +385,26 @@ func TestErrors(t *testing.T) {
 			"write, for example, `platform: linux/amd64`",
 		},
 		{
+			docker("platforms: linux/amd64"),
+			`inlay.yaml:3: settings.docker.platforms: want a list of strings, got a string`,
+			"write, for example, `platforms: [linux/amd64, linux/arm64]`",
+		},
+		{
+			docker("platforms: [linux/amd64, {}]"),
+			`inlay.yaml:3: settings.docker.platforms[1]: want a string, got a mapping`,
+			"write, for example, `platforms: [linux/amd64, linux/arm64]`",
+		},
+		{
+			docker("platforms: [linux/amd64, arm64]"),
+			`inlay.yaml:3: settings.docker.platforms[1]: "arm64" is not a platform: linux/ARCHITECTURE, perhaps with /VARIANT`,
+			"write, for example, `platforms: [linux/amd64, linux/arm64]`",
+		},
+		{
+			docker("{platforms: [linux/amd64, linux/arm64], build_config: {build_options: {platform: linux/arm64}}}"),
+			`inlay.yaml:3: settings.docker.platforms: linux/amd64, linux/arm64, and build_config.build_options.platform says linux/arm64`,
+			"remove one of them",
+		},
+		{
 			docker("image_tag: a/b"),
 			`inlay.yaml:3: settings.docker.image_tag: "a/b" is not a tag: letters, digits, _ . - and at most 128 of them`,
 			"write, for example, `image_tag: \"1.0\"`",
@@ -753,4 +773,4 @@ func TestErrors(t *testing.T) {
 
 const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, allow_including_files_in_images, annotations, apt, apt_packages, build_config, " +
 	"bytecode, cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, exposed_ports, healthcheck, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
-	"local_project_install_command, parent_image, prevent_build_reuse, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"
+	"local_project_install_command, parent_image, platforms, prevent_build_reuse, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"

@@ -64,8 +64,7 @@ func TestOwnFields(t *testing.T) {
 		settings.Supported: `name registry lock stack catalog zenml_version build settings.docker.python settings.docker.cmd settings.docker.entrypoint
 			settings.docker.workdir settings.docker.indexes settings.docker.keep_secrets_in_env settings.docker.labels settings.docker.annotations
 			settings.docker.exposed_ports settings.docker.volumes settings.docker.healthcheck settings.docker.stop_signal
-			settings.docker.compression settings.docker.bytecode steps.*.settings.docker steps.*.step_operator`,
-		settings.NotYet: `settings.docker.platforms`,
+			settings.docker.compression settings.docker.bytecode settings.docker.platforms steps.*.settings.docker steps.*.step_operator`,
 		settings.LeftAlone: `parameters enable_cache model schedule tags run_name retry extra environment secrets
 			steps.*.parameters steps.*.enable_cache steps.*.experiment_tracker`,
 	}

@@ -75,7 +75,7 @@ func literal(o Override, f field) (*value, error) {
 	switch {
 	case !utf8.ValidString(strings.Join(o.Values, "")):
 		return nil, v.fault(f.Name, "not UTF-8", fmt.Sprintf("write `%s` with text in UTF-8", o.Flag))
-	case o.Flag == "--requirement", o.Flag == "--apt-package":
+	case o.Flag == "--requirement", o.Flag == "--apt-package", o.Flag == "--platform":
 		v.kind = list
 		for _, text := range o.Values {
 			v.items = append(v.items, str(text))

@@ -80,6 +80,16 @@ func TestOverrides(t *testing.T) {
 			func(d *settings.Docker) { d.Platform, d.Dockerignore = "linux/arm64", "i" },
 		},
 		{
+			"several platforms",
+			[]settings.Override{flag("--platform", "linux/arm64,linux/x86_64", "linux/arm/v7", "linux/arm64")},
+			func(d *settings.Docker) { d.Platforms = []string{"linux/arm64", "linux/amd64", "linux/arm/v7"} },
+		},
+		{
+			"docker's option, with commas",
+			[]settings.Override{flag("--set", "build_config.build_options.platform=linux/arm64, linux/amd64")},
+			func(d *settings.Docker) { d.Platforms = []string{"linux/arm64", "linux/amd64"} },
+		},
+		{
 			"set, as in the file",
 			[]settings.Override{flag("--set", "image_tag=${TAG}", "cmd=[a, b]", "environment={B: 5, D: ~x}", "name=n")},
 			func(d *settings.Docker) {
@@ -225,7 +235,7 @@ func TestFlags(t *testing.T) {
 		"--parent-image": "parent_image", "--requirement": "requirements", "--requirements": "requirements",
 		"--env": "environment", "--runtime-env": "runtime_environment", "--user": "user", "--label": "labels",
 		"--annotation": "annotations", "--dockerignore": "build_config.dockerignore",
-		"--platform": "build_config.build_options.platform", "--pyproject": "pyproject_path",
+		"--platform": "platforms", "--pyproject": "pyproject_path",
 		"--lock":        "lock",
 		"--build":       "build",
 		"--installer":   "python_package_installer",

@@ -137,18 +137,6 @@ func cleanPath(dst func(*loader) *string) func(*loader, setting) error {
 	}
 }
 
-// platform reads a platform and spells the machine as Go does.
-func platform(l *loader, s setting) error {
-	d := l.docker
-	err := text(func(l *loader) *string { return &d.Platform }, isPlatform)(l, s)
-	words := strings.Split(d.Platform, "/")
-	for i, word := range words {
-		words[i] = cmp.Or(map[string]string{"x86_64": "amd64", "aarch64": "arm64"}[word], word)
-	}
-	d.Platform = strings.Join(words, "/")
-	return err
-}
-
 // requirements reads a list of requirements or the path of a file of them.
 func requirements(l *loader, s setting) (err error) {
 	d := l.docker

@@ -69,14 +69,15 @@ type Docker struct {
 
 	InstallCommand string // of the shell, that installs the source in the image; "" is none
 
-	Dockerignore string // path of an ignore file that must exist
-	Platform     string // "linux/arch" or "linux/arch/variant"
-	Target       Target // zero if the settings name none
-	Compression  string // of new layers: "gzip" or "zstd"; "" is gzip
-	Bytecode     bool   // the modules of wheels are compiled, as unchecked-hash
-	SkipBuild    bool   // the image is ParentImage as it is
-	Lock         string // path of the lock file; "" is inlay.lock, if there is one
-	NoLock       bool   // no lock file counts
+	Dockerignore string   // path of an ignore file that must exist
+	Platform     string   // "linux/arch" or "linux/arch/variant"
+	Platforms    []string // several of them, in the order of the settings, for an index of images; Platform is "" then
+	Target       Target   // zero if the settings name none
+	Bytecode     bool     // the modules of wheels are compiled, as unchecked-hash
+	Compression  string   // of new layers: "gzip" or "zstd"; "" is gzip
+	SkipBuild    bool     // the image is ParentImage as it is
+	Lock         string   // path of the lock file; "" is inlay.lock, if there is one
+	NoLock       bool     // no lock file counts
 
 	file string
 	at   map[string]position
@@ -173,11 +174,12 @@ func Load(name string, r io.Reader, o Options) (*Docker, []Warning, error) {
 
 // A loader fills in a Docker, one field after the other.
 type loader struct {
-	docker      *Docker
-	warnings    []Warning
-	buildLabels map[string]string // of build_options
-	oldIgnore   string            // the deprecated dockerignore
-	step        string            // whose image it is, "" for the pipeline's own
+	docker                     *Docker
+	warnings                   []Warning
+	buildLabels                map[string]string // of build_options
+	oldIgnore                  string            // the deprecated dockerignore
+	platforms, dockerPlatforms []string          // of the two fields that name them
+	step                       string            // whose image it is, "" for the pipeline's own
 }
 
 func newLoader(file string) *loader {
@@ -247,6 +249,9 @@ func (l *loader) finish() error {
 	if d.InstallCommand != "" && d.NoSource {
 		return d.FieldError("local_project_install_command", "allow_including_files_in_images is false, so there is no source in the image that it could install",
 			"remove one of them")
+	}
+	if err := l.choosePlatforms(); err != nil {
+		return err
 	}
 	l.target()
 	return l.skipBuild()

@@ -103,6 +103,7 @@ settings:
     build_config:
       dockerignore: train.dockerignore
       build_options: {platform: linux/aarch64/v8, labels: {team: one, from: zenml}, pull: true, no_cache: on, build_args: {TOKEN: "x${TAG}"}}
+    platforms: [linux/aarch64/v8]
     target_repository: team/train
     image_tag: 1.10
     skip_build: "False"

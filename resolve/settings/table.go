@@ -24,7 +24,7 @@ func sections() []field {
 }
 
 func supported() []field {
-	all := slices.Concat(contents(), groupFields(), projects(), indexFields(), aptFields(), naming(), running(), code(), optionFields())
+	all := slices.Concat(contents(), groupFields(), projects(), indexFields(), aptFields(), platformFields(), naming(), running(), code(), optionFields())
 	for i := range all {
 		all[i].Name = join(dockerPath, all[i].Name)
 	}
@@ -166,6 +166,20 @@ func contents() []field { //nolint:revive // a table is as long as it has rows
 	}
 }
 
+// platformFields say what the image is for.
+func platformFields() []field {
+	return []field{
+		{Field{
+			Name: "build_config.build_options.platform", Type: "string", Example: "linux/amd64",
+			Doc: "The platform of the image, or several with commas: as `platforms`.",
+		}, "", dockerPlatform},
+		{Field{
+			Name: "platforms", Type: "list of strings", Default: "[]", Example: "[linux/amd64, linux/arm64]", Flags: []string{"--platform"},
+			Doc: "The platforms of the image. For several, an image for each is made, and an index that lists them.",
+		}, "", platforms},
+	}
+}
+
 // naming are the fields that say how the image is made and what it is called.
 func naming() []field {
 	return []field{
@@ -176,14 +190,6 @@ func naming() []field {
 			},
 			"",
 			text(func(l *loader) *string { return &l.docker.Dockerignore }, nil),
-		},
-		{
-			Field{
-				Name: "build_config.build_options.platform", Type: "string", Example: "linux/amd64", Flags: []string{"--platform"},
-				Doc: "The platform of the image.",
-			},
-			"",
-			platform,
 		},
 		{
 			Field{
@@ -264,7 +270,6 @@ func notYet() []field {
 	add(d+"dockerfile", "string", "", "A Dockerfile that makes the parent.", "build it first and name it in `parent_image`")
 	add(d+"build_context_root", "string", "", "The context of `dockerfile`.", "")
 	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
-	add(d+"platforms", "list of strings", "[]", "Platforms of an image index.", "name one in `build_config.build_options.platform`")
 	return all
 }
 

@@ -40,6 +40,8 @@ type memory struct {
 	MediaType types.MediaType `json:"mediaType"`
 	Manifest  []byte          `json:"manifest"`
 	Config    []byte          `json:"config"`
+	Index     string          `json:"index,omitempty"`
+	Platforms []string        `json:"platforms,omitempty"` // of the index
 }
 
 // An OfflineError reports an image of a registry that was never opened before,
@@ -80,7 +82,7 @@ func (r Remembered) name(ref Reference, platform string) string {
 }
 
 func (r Remembered) remember(name string, img *Image) error {
-	m := memory{Reference: img.Reference, Platform: img.Platform}
+	m := memory{Reference: img.Reference, Platform: img.Platform, Index: img.Index, Platforms: img.Platforms}
 	var err error
 	if m.MediaType, err = img.MediaType(); err != nil {
 		return err
@@ -120,7 +122,7 @@ func (r Remembered) recall(name string, ref Reference) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening %s offline: %w", ref, err)
 	}
-	return &Image{Image: img, Reference: m.Reference, Platform: m.Platform}, nil
+	return &Image{Image: img, Reference: m.Reference, Platform: m.Platform, Index: m.Index, Platforms: m.Platforms}, nil
 }
 
 // recalled is the image of a memory; it implements partial.CompressedImageCore.

@@ -55,6 +55,10 @@ type Image struct {
 	Reference string
 	// Platform is what the image is for, such as "linux/arm/v7".
 	Platform string
+	// Index names by its digest the index that the image was chosen from, "" if
+	// it was none, and Platforms those of its images, sorted.
+	Index     string
+	Platforms []string
 }
 
 // Open finds the image that ref names for platform, "OS/ARCH[/VARIANT]". A
@@ -150,6 +154,7 @@ func (f finder) choose(ctx context.Context, n *node) (*Image, error) {
 	if n.MediaType.IsImage() {
 		return f.single(n)
 	}
+	index := n.Digest
 	all, err := f.candidates(ctx, n, 0)
 	if err != nil {
 		return nil, err
@@ -171,7 +176,12 @@ func (f finder) choose(ctx context.Context, n *node) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.result(img, n.Digest, best.platform), nil
+	result := f.result(img, n.Digest, best.platform)
+	result.Platforms = platformsOf(all)
+	if index != (v1.Hash{}) { // else what a layout lists without an index of its own
+		result.Index = f.ref.pinned(index)
+	}
+	return result, nil
 }
 
 // single returns the image n if it is for the platform that was asked for. One
@@ -200,13 +210,16 @@ func (f finder) result(img v1.Image, h v1.Hash, p v1.Platform) *Image {
 }
 
 func (f finder) misfit(all []candidate) error {
-	e := &PlatformError{Reference: f.ref.String(), Want: f.platform.String()}
+	return &PlatformError{Reference: f.ref.String(), Want: f.platform.String(), Have: platformsOf(all)}
+}
+
+// platformsOf lists the platforms of candidates, each once.
+func platformsOf(all []candidate) (names []string) {
 	for _, c := range all {
-		e.Have = append(e.Have, c.platform.String())
+		names = append(names, c.platform.String())
 	}
-	slices.Sort(e.Have)
-	e.Have = slices.Compact(e.Have)
-	return e
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // maxNested bounds how deep indexes may stand in indexes.
