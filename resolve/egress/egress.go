@@ -38,6 +38,9 @@ type Options struct {
 	// http.ProxyFromEnvironment does; nil knows none. Where there is one it looks
 	// up names, not the Exit.
 	Upstream func(*http.Request) (*url.URL, error)
+	// Ranges lets gateways ask a server for a part of a file that isn't kept,
+	// which can't be checked, in place of fetching all of it.
+	Ranges bool
 	// Lookup finds the addresses of a host; nil is the system's way.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 }
@@ -46,6 +49,7 @@ type Options struct {
 type Exit struct {
 	bytes    int64
 	time     time.Duration
+	ranges   bool
 	upstream func(*http.Request) (*url.URL, error)
 	lookup   func(ctx context.Context, host string) ([]netip.Addr, error)
 	direct   *http.Transport
@@ -91,7 +95,7 @@ type tally struct {
 // New returns an Exit. A host that can't be read is a *HostError.
 func New(o Options) (*Exit, error) {
 	x := &Exit{
-		bytes: cmp.Or(o.Bytes, maxBytes), time: cmp.Or(o.Time, maxTime), upstream: o.Upstream, lookup: o.Lookup,
+		bytes: cmp.Or(o.Bytes, maxBytes), time: cmp.Or(o.Time, maxTime), ranges: o.Ranges, upstream: o.Upstream, lookup: o.Lookup,
 		hosts: map[string]bool{}, names: map[string]bool{}, requests: map[Request]*tally{},
 	}
 	if x.lookup == nil {

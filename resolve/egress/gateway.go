@@ -36,8 +36,9 @@ type Gateway struct {
 	web   http.RoundTripper
 	files *fetch.Store // nil keeps none
 
-	mu    sync.Mutex
-	links map[string]string // the files that pages link to, by URL: their sha256 in hex, "" if that isn't known
+	mu     sync.Mutex
+	links  map[string]string // the files that pages link to, by URL: their sha256 in hex, "" if that isn't known
+	sought map[string]bool   // projects whose pages were read for their links
 }
 
 // GatewayOptions describe an index.
@@ -58,18 +59,30 @@ func (x *Exit) Gateway(o GatewayOptions) (*Gateway, error) {
 		return nil, fmt.Errorf("%q is no URL of an index", o.Index)
 	}
 	u.Path = strings.TrimRight(u.Path, "/") + "/"
-	g := &Gateway{exit: x, index: u, links: map[string]string{}, web: x}
+	g := x.gateway(o)
+	g.index = u
+	x.named(u)
+	return g, nil
+}
+
+// gateway returns a gateway to nothing yet.
+func (x *Exit) gateway(o GatewayOptions) *Gateway {
+	g := &Gateway{exit: x, links: map[string]string{}, sought: map[string]bool{}, web: x}
 	if o.Authorize != nil {
 		g.web = o.Authorize(x)
 	}
 	if o.Files != "" {
 		g.files = &fetch.Store{Dir: o.Files, Transport: g.web}
 	}
+	return g
+}
+
+// named lets the host of u be reached, which the user named.
+func (x *Exit) named(u *url.URL) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.names[canonical(u.Hostname())] = true
 	x.hosts[hostPort(u)] = true
-	return g, nil
 }
 
 // URL returns the URL of the index for programs that reach the gateway at
@@ -106,6 +119,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	digest, file := g.linked(u)
 	if !file && !g.below(u) {
+		digest, file = g.seek(r.Context(), u)
+	}
+	if !file && !g.below(u) {
 		g.exit.note(Request{Host: hostPort(u), Method: r.Method})
 		http.Error(w, "no page of the index links to this", http.StatusForbidden)
 		return
@@ -113,7 +129,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), g.exit.time)
 	defer cancel()
 	r = r.WithContext(ctx)
-	if digest != "" && g.files != nil {
+	if digest != "" && g.files != nil && (!g.exit.ranges || r.Header.Get("Range") == "" || g.has(digest)) {
 		err = g.kept(w, r, u, digest)
 	} else {
 		err = g.pass(w, r, u, file)
@@ -127,6 +143,10 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func outside(in *url.URL) (*url.URL, error) {
 	scheme, rest, _ := strings.Cut(strings.TrimPrefix(in.EscapedPath(), "/"), "/")
 	host, rest, _ := strings.Cut(rest, "/")
+	host, err := url.PathUnescape(host) // pip writes a port as "%3A443"
+	if err != nil || strings.ContainsAny(host, "/?#") {
+		host = ""
+	}
 	u, err := url.Parse(scheme + "://" + host + "/" + rest)
 	if err != nil || scheme != "http" && scheme != "https" || u.Host == "" || u.User != nil {
 		return nil, errors.New("this is a gateway to a package index: want /https/HOST/PATH")
@@ -138,7 +158,7 @@ func outside(in *url.URL) (*url.URL, error) {
 // below reports whether u lies below the index. One that leads out of it by
 // "..", however that is written, does not.
 func (g *Gateway) below(u *url.URL) bool {
-	return u.Scheme == g.index.Scheme && hostPort(u) == hostPort(g.index) &&
+	return g.index != nil && u.Scheme == g.index.Scheme && hostPort(u) == hostPort(g.index) &&
 		strings.HasPrefix(path.Clean(u.Path)+"/", g.index.Path) && !strings.Contains(u.Path+"/", "/../")
 }
 
@@ -190,6 +210,10 @@ func (g *Gateway) learn(u *url.URL) {
 // some hundred each, a few of them thousands.
 const maxLinks = 1 << 19
 
+func (g *Gateway) has(digest string) bool {
+	return g.files.Has(v1.Hash{Algorithm: "sha256", Hex: digest})
+}
+
 // kept answers with a file of a known sha256, as it was kept or fetched now.
 func (g *Gateway) kept(w http.ResponseWriter, r *http.Request, u *url.URL, digest string) error {
 	name := path.Base(u.Path)
@@ -209,10 +233,12 @@ func (g *Gateway) kept(w http.ResponseWriter, r *http.Request, u *url.URL, diges
 }
 
 var (
-	// asks are the fields of a request that decide about the answer, and partly
-	// those of them that ask for a part of a file.
+	// asks are the fields of a request that decide about the answer, partly those
+	// that ask for a part of a file, and anew those that ask for a page if it isn't
+	// what it was.
 	asks   = []string{"Accept", "User-Agent"}
 	partly = []string{"Range", "If-Range"}
+	anew   = []string{"If-None-Match", "If-Modified-Since"}
 	// tells are the fields of an answer that say what it is.
 	tells = []string{"Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Cache-Control"}
 )
@@ -224,7 +250,7 @@ func (g *Gateway) pass(w http.ResponseWriter, r *http.Request, u *url.URL, file 
 	if err != nil {
 		return err
 	}
-	fields := asks
+	fields := slices.Concat(asks, anew)
 	if file {
 		fields = slices.Concat(asks, partly)
 		req.Header.Set("Accept-Encoding", "identity") // the bytes that a digest is of

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -315,4 +316,114 @@ func TestGatewayLearns(t *testing.T) {
 	if got := get(c, other.URL+"/up"); !strings.Contains(got, "Forbidden") {
 		t.Errorf("the host of a project's page: %q, want it refused", got)
 	}
+}
+
+// A program that kept a page which an earlier gateway served gets the files that
+// it links to all the same, after a look at the page; it can ask whether a page
+// is what it was. What no page links to stays closed.
+func TestGatewaySeeks(t *testing.T) {
+	ix := newIndexServer(t)
+	ix.content["/simple/six-x/"] = fmt.Sprintf(`<a href="%s/packages/Six.x-1.0-py3-none-any.whl">w</a> <a href="%[1]s/packages/six_x-1.0.tar.gz">s</a>`, ix.files.URL)
+	_, address, _ := ix.open(t, "")
+	c := http.DefaultClient
+	in := "http://" + address + "/https/" + host(ix.files) + "/packages/"
+	for file, want := range map[string]string{
+		"Six.x-1.0-py3-none-any.whl.metadata": "200 content of /packages/Six.x-1.0-py3-none-any.whl.metadata",
+		"six_x-1.0.tar.gz":                    "200 content of /packages/six_x-1.0.tar.gz",
+		"six_x-2.0.tar.gz":                    "403 no page of the index links to this",
+		"other-1.0.tar.gz":                    "403 no page of the index links to this",
+		"passwd":                              "403 no page of the index links to this",
+	} {
+		if got := get(c, in+file); got != want {
+			t.Errorf("%s: %q, want %q", file, got, want)
+		}
+	}
+	if got := get(c, strings.Replace(in, ":"+port(host(ix.files)), "%3A"+port(host(ix.files)), 1)+"six_x-1.0.tar.gz"); !strings.HasPrefix(got, "200 ") {
+		t.Errorf("with its colon escaped: %q", got)
+	}
+	pages := slices.DeleteFunc(ix.asked, func(a string) bool { return !strings.Contains(a, "/simple/six-x/") })
+	if len(pages) != 1 {
+		t.Errorf("the page was asked for %d times: %q, want once", len(pages), ix.asked)
+	}
+}
+
+func port(address string) string {
+	_, p, _ := net.SplitHostPort(address)
+	return p
+}
+
+// A page tells how long it is what it is, and is asked for anew as the program
+// does.
+func TestGatewayAsksAnew(t *testing.T) {
+	s := serveTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("Cache-Control", "max-age=600")
+		w.Header().Set("Content-Type", "text/html")
+		if r.Header.Get("If-None-Match") == `"1"` {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		io.WriteString(w, "<a href=x-1.0.tar.gz>x</a>")
+	})
+	x := newExit(t, egress.Options{})
+	g, err := x.Gateway(egress.GatewayOptions{Index: s.URL + "/simple"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := g.URL(listen(t, g.Serve)) + "/x/"
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.Header.Get("ETag") != `"1"` || resp.Header.Get("Cache-Control") != "max-age=600" {
+		t.Errorf("the page comes with %v", resp.Header)
+	}
+	req, _ := http.NewRequest(http.MethodGet, url, nil)
+	req.Header.Set("If-None-Match", `"1"`)
+	if resp, err = http.DefaultClient.Do(req); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNotModified {
+		t.Errorf("asked anew: %d, want 304", resp.StatusCode)
+	}
+}
+
+// With Ranges a part of a file that isn't kept is asked of the server.
+func TestGatewayRanges(t *testing.T) {
+	ix := newIndexServer(t)
+	sum := sha256.Sum256([]byte("content of /packages/d.whl"))
+	ix.content["/simple/d/"] = fmt.Sprintf("<a href='%s/packages/d.whl#sha256=%s'>d</a>", ix.files.URL, hex.EncodeToString(sum[:]))
+	set, err := (*index.Set)(nil).With("a test", index.Index{URL: strings.Replace(ix.URL, "://", "://ann:s3cr3t%2Fp%40ss@", 1) + "/simple"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	n, err := egress.Open(t.Context(), egress.Options{Ranges: true, Hosts: []string{host(ix.files)}}, set, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { n.Ports[1].Serve(l); close(done) }()
+	at := "http://" + l.Addr().String() + "/https/"
+	get(http.DefaultClient, at+host(ix.Server)+"/simple/d/")
+	req, _ := http.NewRequest(http.MethodGet, at+host(ix.files)+"/packages/d.whl", nil)
+	req.Header.Set("Range", "bytes=11-13")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if kept, _ := os.ReadDir(dir); resp.StatusCode != http.StatusPartialContent || string(b) != "/pa" || len(kept) != 0 {
+		t.Errorf("a range = %d %q, and %d files are kept, want none", resp.StatusCode, b, len(kept))
+	}
+	_ = l.Close()
+	<-done
 }

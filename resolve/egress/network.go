@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/index"
 )
 
@@ -17,6 +19,12 @@ type Network struct {
 	*Exit
 	Ports []Port
 	Env   []string // that tells uv, pip and others of them, NAME=VALUE
+
+	set    *index.Set
+	files  string
+	serve  func(*Gateway) func(net.Listener)
+	direct *Gateway // to single files
+	at     string   // where that is
 }
 
 // A Port is where a Network is served inside.
@@ -39,7 +47,8 @@ func Open(ctx context.Context, o Options, set *index.Set, files string) (*Networ
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{Exit: x, Ports: []Port{{proxyAt, func(l net.Listener) { _ = x.Serve(ctx, l) }}}}
+	n := &Network{Exit: x, Ports: []Port{{proxyAt, func(l net.Listener) { _ = x.Serve(ctx, l) }}}, set: set, files: files}
+	n.serve = func(g *Gateway) func(net.Listener) { return func(l net.Listener) { _ = g.Serve(ctx, l) } }
 	var inside []string
 	for i, e := range set.Indexes() {
 		g, err := x.Gateway(GatewayOptions{Index: e.URL, Authorize: set.Transport, Files: files})
@@ -47,7 +56,7 @@ func Open(ctx context.Context, o Options, set *index.Set, files string) (*Networ
 			return nil, err
 		}
 		at := fmt.Sprintf("127.0.0.1:%d", firstIndex+i)
-		n.Ports = append(n.Ports, Port{at, func(l net.Listener) { _ = g.Serve(ctx, l) }})
+		n.Ports = append(n.Ports, Port{at, n.serve(g)})
 		inside = append(inside, g.URL(at))
 	}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
@@ -56,4 +65,52 @@ func Open(ctx context.Context, o Options, set *index.Set, files string) (*Networ
 	there := set.At(inside)
 	n.Env = slices.Concat(n.Env, []string{"NO_PROXY=127.0.0.1,localhost", "no_proxy=127.0.0.1,localhost"}, there.UVEnv(), there.PipEnv())
 	return n, nil
+}
+
+// File lets a file be reached that the user names by its URL, wherever that
+// redirects to, and returns its URL inside, without credentials.
+func (n *Network) File(raw string) (string, error) {
+	u, err := url.Parse(n.set.Public(raw))
+	if err != nil {
+		return "", err
+	}
+	if n.direct == nil {
+		n.direct = n.gateway(GatewayOptions{Authorize: n.set.Transport, Files: n.files})
+		n.at = fmt.Sprintf("127.0.0.1:%d", firstIndex+len(n.set.Indexes()))
+		n.Ports = append(n.Ports, Port{n.at, n.serve(n.direct)})
+	}
+	n.named(u)
+	if with, err := url.Parse(raw); err == nil {
+		u.Fragment, u.RawFragment = with.Fragment, with.RawFragment
+	}
+	n.direct.learn(u)
+	return inside(n.at, u), nil
+}
+
+// Study lets the files be reached that an index lists for a project, without
+// serving it: for programs that know of an index that nobody tells them.
+func (n *Network) Study(ctx context.Context, raw, project string) error {
+	g, err := n.Gateway(GatewayOptions{Index: raw})
+	if err != nil {
+		return err
+	}
+	g.study(ctx, project)
+	return nil
+}
+
+var insideURL = pattern.New(`http://127\.0\.0\.1:4\d\d\d/(https?)/([^/\s'"<>()]+)`)
+
+// Outside returns text with the URLs that gateways serve as they are outside.
+func Outside(text string) string {
+	return insideURL().ReplaceAllStringFunc(text, func(at string) string {
+		m := insideURL().FindStringSubmatch(at)
+		return m[1] + "://" + unescaped(m[2])
+	})
+}
+
+func unescaped(host string) string {
+	if plain, err := url.PathUnescape(host); err == nil {
+		return plain
+	}
+	return host
 }

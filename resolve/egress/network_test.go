@@ -65,3 +65,43 @@ func TestOpen(t *testing.T) {
 	_ = l.Close() // as the sandbox does when the programs have ended
 	<-done
 }
+
+// A file that the user names by its URL is reached, wherever that redirects to;
+// user, password and the tokens of its query stay outside.
+func TestFile(t *testing.T) {
+	ix := newIndexServer(t)
+	ix.content["/own/app-1.0.whl"] = "-> " + ix.files.URL + "/packages/app-1.0.whl"
+	named := strings.Replace(ix.URL, "://", "://ann:s3cr3t%2Fp%40ss@", 1) + "/own/app-1.0.whl"
+	set := (*index.Set)(nil).WithFiles(named)
+	n, err := egress.Open(t.Context(), egress.Options{Hosts: []string{host(ix.files)}}, set, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	in, err := n.File(named + "?signature=hush#sha256=00")
+	if want := "http://127.0.0.1:4000/https/" + host(ix.Server) + "/own/app-1.0.whl#sha256=00"; err != nil || in != want {
+		t.Fatalf("File = %q, %v, want %q", in, err, want)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { n.Ports[len(n.Ports)-1].Serve(l); close(done) }()
+	at := strings.Replace(in, "127.0.0.1:4000", l.Addr().String(), 1)
+	if got := get(http.DefaultClient, at); got != "200 content of /packages/app-1.0.whl" {
+		t.Errorf("the file = %q", got)
+	}
+	if asked := strings.Join(ix.asked, " "); !strings.Contains(asked, "signature=hush") {
+		t.Errorf("the server was asked %q, want the token", asked)
+	}
+	if got := get(http.DefaultClient, strings.Replace(at, "app-1.0", "app-2.0", 1)); !strings.HasPrefix(got, "403 ") {
+		t.Errorf("another file = %q, want 403", got)
+	}
+	_ = l.Close()
+	<-done
+	const text = "see http://127.0.0.1:4000/https/h%3A8443/a/b, http://127.0.0.1:4001/http/h/c and http://127.0.0.1:8080/https/h/d"
+	if got, want := egress.Outside(text), "see https://h:8443/a/b, http://h/c and http://127.0.0.1:8080/https/h/d"; got != want {
+		t.Errorf("Outside(%q) = %q, want %q", text, got, want)
+	}
+}

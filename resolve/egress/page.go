@@ -22,26 +22,40 @@ const maxPage = 128 << 20
 
 // page hands a page of the index on, with its links as they are inside.
 func (g *Gateway) page(w http.ResponseWriter, address string, resp *http.Response) error {
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
+	body, err := g.read(address, resp)
 	if err != nil {
 		return err
 	}
-	if len(body) > maxPage {
-		return fmt.Errorf("the page is longer than %d bytes", maxPage)
+	for _, name := range []string{"Content-Type", "ETag", "Last-Modified", "Cache-Control"} {
+		if v := resp.Header.Get(name); v != "" {
+			w.Header().Set(name, v)
+		}
 	}
-	kind, base := resp.Header.Get("Content-Type"), resp.Request.URL
-	if strings.Contains(kind, "json") {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	_, err = w.Write(body)
+	return err
+}
+
+// read reads a page of the index, and learns its links. It returns the page with
+// these as they are at address inside.
+func (g *Gateway) read(address string, resp *http.Response) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxPage {
+		return nil, fmt.Errorf("the page is longer than %d bytes", maxPage)
+	}
+	base := resp.Request.URL
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
 		body, err = rewriteJSON(body, func(raw string) string { return g.link(address, base, raw) })
 	} else {
 		body = rewriteHTML(body, base, func(base *url.URL, raw string) string { return g.link(address, base, raw) })
 	}
 	if err != nil {
-		return fmt.Errorf("reading a page of the index: %w", err)
+		return nil, fmt.Errorf("reading a page of the index: %w", err)
 	}
-	w.Header().Set("Content-Type", kind)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	_, err = w.Write(body)
-	return err
+	return body, nil
 }
 
 // link returns what a link of the page at base is inside, and learns it. What
