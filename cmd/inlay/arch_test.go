@@ -96,6 +96,7 @@ cmd/inlay -> resolve/apt
 cmd/inlay -> resolve/apt/archive
 cmd/inlay -> resolve/apt/setup
 cmd/inlay -> resolve/catalog
+cmd/inlay -> resolve/cell
 cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/egress
 cmd/inlay -> resolve/index
@@ -113,6 +114,7 @@ cmd/inlay -> resolve/tree
 cmd/inlay/complete -> nothing
 cmd/inlay/doctor -> cache
 cmd/inlay/doctor -> cache/disk
+cmd/inlay/doctor -> resolve/cell
 cmd/inlay/doctor -> resolve/sandbox
 cmd/inlay/launch -> resolve/sandbox
 cmd/inlay/login -> cache/registry
@@ -153,6 +155,11 @@ resolve/apt/archive/archivetest -> nothing
 resolve/apt/deb822 -> nothing
 resolve/apt/setup -> resolve/apt/deb822
 resolve/catalog -> layers/pattern
+resolve/cell -> layers/pattern
+resolve/cell -> resolve/egress
+resolve/cell -> resolve/index
+resolve/cell -> resolve/python
+resolve/cell -> resolve/sandbox
 resolve/compare -> layers
 resolve/compare -> resolve/parent
 resolve/egress -> cache/fetch

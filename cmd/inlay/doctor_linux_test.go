@@ -79,7 +79,7 @@ exec setpriv --reuid %d --regid %d --clear-groups %s/inlay doctor --offline --fo
 				Mounts: append(sandbox.HostTools(), sandbox.Mount{Target: "/inlay", Source: filepath.Join(dir, "inlay")}, sandbox.Mount{Target: "/tmp", Tmpfs: true}),
 			})
 			return out.String(), err
-		}, []string{"note no command can be isolated, and so none is run: not root: making namespaces: "}},
+		}, []string{"note no command can be isolated, and so none is run but uv and pip, as this user: not root: making namespaces: "}},
 	}
 	for _, tt := range tests {
 		out, err := tt.run()

@@ -105,6 +105,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 		return nil, err
 	}
 	s.python = s.resolver(dir, show, set, env)
+	s.python.Isolation = s.isolation(c, show)
 	s.apt = &apt.Resolver{Archives: &archive.Client{
 		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline,
 	}}
@@ -139,7 +140,7 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, e
 	find := s.find
 	return &python.Resolver{
 		UV: func(ctx context.Context) (python.UV, error) {
-			uv, err := python.FindUV(ctx, find)
+			uv, err := s.uv(ctx)
 			s.installer.Store(&installer{"uv", uv.Version})
 			return uv, err
 		},

@@ -228,7 +228,7 @@ func TestFailures(t *testing.T) {
 			t.Parallel()
 			run := &script{install: said{exit: 1, stderr: tt.stderr}, look: func(c python.Command) {
 				dirs := "/c/sdists-v9/pypi/pyspark/3.5.0/x/src\n/c/sdists-v9/index/0af/docopt/0.6.2/x/src\n/c/builds-v0/x\n"
-				if err := os.WriteFile(filepath.Join(c.Dir, "builds"), []byte(dirs), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(c.Dir, "out", "builds"), []byte(dirs), 0o600); err != nil {
 					t.Error(err)
 				}
 			}}

@@ -95,8 +95,8 @@ func installed(dists []parent.Dist, p Package) (found []parent.Dist) {
 // An installer is a session with uv or pip, which is shown the parent and what
 // groups changed of it.
 type installer interface {
-	// ask makes what follows ask the indexes of set.
-	ask(set *index.Set)
+	// ask makes what follows ask the indexes of set, for what g names.
+	ask(ctx context.Context, set *index.Set, g Group) error
 	// decide says what installing g would change.
 	decide(ctx context.Context, g Group, refresh bool) (*delta, error)
 	// check says which requirements don't hold, in the words of `pip check`:
@@ -129,7 +129,9 @@ func (r *Resolver) install(ctx context.Context, req Request, s installer, groups
 	groups = slices.Clone(groups)
 	for i, g := range groups {
 		s.hide(g.Secrets)
-		s.ask(req.indexes[i])
+		if err := s.ask(ctx, req.indexes[i], g); err != nil {
+			return err
+		}
 		g, err := in.buildLines(ctx, req, req.indexes[i], g)
 		if err != nil {
 			return err

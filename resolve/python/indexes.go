@@ -3,6 +3,7 @@
 package python
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -64,18 +65,22 @@ func public(set *index.Set, lines []Line) []string {
 }
 
 // ask makes what follows ask the indexes of set. They stand in uv's environment
-// and never in argv, where others can read them. Each realm has a cache of its
-// own, for uv knows answers by URLs, not by whom they were given to.
-func (s *session) ask(set *index.Set) {
+// and never in argv, where others can read them.
+func (s *session) ask(ctx context.Context, set *index.Set, g Group) error {
 	s.index = set
-	s.env = slices.Clone(s.common)
-	for i, kv := range s.env {
-		if realm := set.Realm(); realm != "" && strings.HasPrefix(kv, "UV_CACHE_DIR=") {
-			s.env[i] = kv + "-" + realm
-		}
+	s.hide(set.Hidden())
+	cache := cacheOf(s.cache, set)
+	return s.enter(ctx, set, g, cache, append(slices.Clone(s.common), "UV_CACHE_DIR="+cache), set.UVEnv())
+}
+
+// cacheOf is the cache of an installer for a set of indexes. Each realm has one
+// of its own, for an installer knows answers by URLs, not by whom they were given
+// to.
+func cacheOf(cache string, set *index.Set) string {
+	if realm := set.Realm(); realm != "" {
+		cache += "-" + realm
 	}
-	s.env = append(s.env, set.UVEnv()...)
-	s.secrets = append(s.secrets, set.Hidden()...)
+	return cache
 }
 
 var (

@@ -40,3 +40,23 @@ func (e *OwnIndexError) Error() string {
 
 // Hint says how to name one.
 func (e *OwnIndexError) Hint() string { return "name the index with `--index-url URL`" }
+
+// torchPage matches what uv says of the page of torch that it asks for first.
+var torchPage = pattern.New(`(?m)(https?://\S+)/torch/$`)
+
+// torchIndex returns the index that uv knows of for a build of torch, "" if it
+// doesn't say. It is asked without a network.
+func (r *Resolver) torchIndex(ctx context.Context, uv UV, s *session, build string) (string, error) {
+	file, err := s.write("torch.txt", []string{"torch"})
+	if err != nil {
+		return "", err
+	}
+	log := &logWriter{keep: torchPage().Match}
+	args := []string{
+		"pip", "compile", "--verbose", "--offline", "--no-cache", "--no-deps", "--python", s.skeleton.python, "--torch-backend=" + build, file,
+	}
+	if _, err := r.Runner.Run(ctx, Command{Path: uv.Path, Args: args, Dir: s.dir, Env: s.common, Stdout: log, Stderr: log}); err != nil {
+		return "", err
+	}
+	return first(torchPage(), log.String()), nil
+}

@@ -7,7 +7,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -42,10 +41,9 @@ type target struct {
 
 // A pipSession is one resolution with pip.
 type pipSession struct {
+	*cells
 	pip       Pip
-	runner    Runner
 	common    []string // of the environment of all calls
-	env       []string // of the next call: ask says
 	cache     string
 	arguments []string // of the user, for the call that decides
 	index     *index.Set
@@ -80,11 +78,11 @@ func (r *Resolver) pipSession(ctx context.Context, req Request) (s *pipSession, 
 	}
 	defer func() {
 		if err != nil {
-			at.remove()
+			at.leave()
 		}
 	}()
 	s = &pipSession{
-		pip: pip, runner: r.Runner, dir: at.dir, remove: at.remove, cache: at.cache, fits: req.target(), locals: req.locals,
+		cells: at.cells, pip: pip, dir: at.dir, remove: at.leave, cache: at.cache, fits: req.target(), locals: req.locals,
 		skeleton: &skeleton{root: filepath.Join(at.dir, "root"), purelib: req.Inventory.Python.Scheme.Purelib},
 		dists:    slices.Clone(req.Inventory.Python.Dists),
 		offered:  offered{dir: filepath.Join(at.dir, "built"), hashes: true},
@@ -92,8 +90,13 @@ func (r *Resolver) pipSession(ctx context.Context, req Request) (s *pipSession, 
 	if err := s.lay(req.Inventory, at.parent); err != nil {
 		return nil, err
 	}
+	if s.isolation != nil {
+		if err := s.settle(ctx, r.Runner); err != nil {
+			return nil, err
+		}
+	}
 	s.arguments = slices.Concat(req.Arguments.Flags, req.Arguments.Both)
-	s.common = pick(r.Env, hostPythonEnv(), append(slices.Clone(req.Arguments.Env), "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(at.dir, "tmp"), "NO_COLOR=1")...)
+	s.common = pick(r.Env, hostPythonEnv(), append(slices.Clone(req.Arguments.Env), "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(at.dir, tempDir), "NO_COLOR=1")...)
 	return s, nil
 }
 
@@ -142,16 +145,12 @@ func (s *pipSession) decide(ctx context.Context, g Group, _ bool) (*delta, error
 	return d, nil
 }
 
-// ask makes what follows ask the indexes of set, by pip's environment. Each
-// realm has a cache of its own, as uv's have.
-func (s *pipSession) ask(set *index.Set) {
+// ask makes what follows ask the indexes of set, by pip's environment.
+func (s *pipSession) ask(ctx context.Context, set *index.Set, g Group) error {
 	s.index = set
-	cache := s.cache
-	if realm := set.Realm(); realm != "" {
-		cache += "-" + realm
-	}
-	s.env = slices.Concat(s.common, set.PipEnv(), []string{"PIP_CACHE_DIR=" + cache})
 	s.hide(set.Hidden())
+	cache := cacheOf(s.cache, set)
+	return s.enter(ctx, set, g, cache, append(slices.Clone(s.common), "PIP_CACHE_DIR="+cache), set.PipEnv())
 }
 
 // lay writes what pip is to see of the parent.
@@ -159,7 +158,7 @@ func (s *pipSession) lay(inv *parent.Inventory, view *layers.View) error {
 	py := *inv.Python
 	s.target = target{
 		Pip: s.pip.Wheel, Markers: markers(&py), Version: versionInfo(py.Version), Tags: ranked(wheelTags(&py, inv.Libc)),
-		Report: filepath.Join(s.dir, "report.json"), Builds: filepath.Join(s.dir, "builds.json"),
+		Report: filepath.Join(s.dir, outDir, reportName), Builds: filepath.Join(s.dir, outDir, buildsName),
 	}
 	libs := []string{py.Scheme.Purelib, py.Scheme.Platlib}
 	if py.Kind == "debian" {
@@ -175,7 +174,7 @@ func (s *pipSession) lay(inv *parent.Inventory, view *layers.View) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(root.Close(), os.Mkdir(filepath.Join(s.dir, "tmp"), 0o700)); err != nil {
+	if err := root.Close(); err != nil {
 		return err
 	}
 	content, err := json.Marshal(s.target)
@@ -234,6 +233,9 @@ const needsBuild = 86
 
 // install asks pip what `pip install` of g would do.
 func (s *pipSession) install(ctx context.Context, g Group) (*pipReport, string, error) {
+	if err := s.tell(s.skeleton, s.index, slices.Concat(g.Lines, g.Constraints)); err != nil {
+		return nil, "", err
+	}
 	args := []string{
 		"install", "--dry-run", "--report", s.target.Report, "--no-user", "--progress-bar", "off",
 	}
@@ -244,7 +246,7 @@ func (s *pipSession) install(ctx context.Context, g Group) (*pipReport, string, 
 		if len(f.lines) == 0 {
 			continue
 		}
-		file, err := writeLines(s.dir, f.name, texts(s.offered.allow(f.lines)))
+		file, err := writeLines(s.dir, f.name, s.inside(s.offered.allow(f.lines)))
 		if err != nil {
 			return nil, "", err
 		}
@@ -262,7 +264,7 @@ func (s *pipSession) install(ctx context.Context, g Group) (*pipReport, string, 
 	if exit != 0 {
 		return nil, "", s.failure(s.clean(out.String()), said, g)
 	}
-	report, err := readPipReport(s.target.Report)
+	report, err := s.readReport()
 	if err != nil {
 		return nil, "", fmt.Errorf("reading what pip %s reports: %w", s.pip.Version, err)
 	}
@@ -273,8 +275,8 @@ func (s *pipSession) install(ctx context.Context, g Group) (*pipReport, string, 
 func (s *pipSession) run(ctx context.Context, stdout, stderr io.Writer, args ...string) (int, error) {
 	python := []string{"-I", "-B", filepath.Join(s.dir, "target.py"), filepath.Join(s.dir, "target.json")}
 	pip := []string{"--no-input", "--no-color", "--disable-pip-version-check"}
-	return s.runner.Run(ctx, Command{
-		Path: s.pip.Python, Args: slices.Concat(python, args[:1], pip, args[1:]), Dir: s.dir, Env: s.env, Stdout: stdout, Stderr: stderr,
+	return s.Run(ctx, Command{
+		Path: s.pip.Python, Args: slices.Concat(python, args[:1], pip, args[1:]), Dir: s.dir, Env: s.Env(), Stdout: stdout, Stderr: stderr,
 	})
 }
 

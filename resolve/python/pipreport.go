@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"os"
 	"path"
 	"regexp"
 	"strconv"
@@ -42,13 +41,16 @@ type pipItem struct {
 	Size   int64 `json:"size"`
 }
 
-func readPipReport(name string) (*pipReport, error) {
-	b, err := os.ReadFile(name)
+// reportName is the file that has it, in outDir.
+const reportName = "report.json"
+
+func (s *pipSession) readReport() (*pipReport, error) {
+	b, err := left(s.dir, reportName)
 	if err != nil {
 		return nil, err
 	}
 	r := new(pipReport)
-	if err := json.Unmarshal(b, r); err != nil {
+	if err := json.Unmarshal([]byte(s.Outside(string(b))), r); err != nil {
 		return nil, err
 	}
 	if r.Version != "1" {
@@ -107,12 +109,12 @@ func (i pipItem) wheel() plan.Wheel {
 
 // unbuilt names what pip wanted to build. It gives up at the first.
 func (s *pipSession) unbuilt() error {
-	b, err := os.ReadFile(s.target.Builds)
+	b, err := left(s.dir, buildsName)
 	if err != nil {
 		return fmt.Errorf("pip %s wants to build a package: %w", s.pip.Version, err)
 	}
 	var told struct{ Name, File, URL, SHA256 string }
-	if err := json.Unmarshal(b, &told); err != nil {
+	if err := json.Unmarshal([]byte(s.Outside(string(b))), &told); err != nil {
 		return fmt.Errorf("pip %s wants to build a package: %w", s.pip.Version, err)
 	}
 	p := sdistPackage(told.Name, told.File)
@@ -178,7 +180,7 @@ func pipWarnings(log string) (warnings []string) {
 
 // failure turns what pip says when it fails into an error.
 func (s *pipSession) failure(out, log string, g Group) error {
-	return denied(s.index, log, s.explain(out, log, g))
+	return s.refused(denied(s.index, log, s.explain(out, log, g)))
 }
 
 // explain is failure without what credentials have to do with it.

@@ -31,7 +31,7 @@ type skeleton struct {
 func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers.View) (*skeleton, error) {
 	s := &skeleton{
 		root:    filepath.Join(dir, "root"),
-		builds:  filepath.Join(dir, "builds"),
+		builds:  filepath.Join(dir, outDir, buildsName),
 		purelib: py.Scheme.Purelib,
 	}
 	s.python = filepath.Join(s.root, filepath.FromSlash(py.Interpreter))
@@ -49,6 +49,9 @@ func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers
 	}
 	return s, writeScript(root, relative(py.Interpreter), fmt.Sprintf(script, quote(s.builds), answer))
 }
+
+// buildsName is the file that tells what uv wanted to build, in outDir.
+const buildsName = "builds"
 
 // writeMetadata makes the directory dir, with what the parent says of its
 // packages at the paths that they have in the image.

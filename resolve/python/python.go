@@ -40,8 +40,10 @@ type Resolver struct {
 	UV func(context.Context) (UV, error)
 	// Pip finds the pip to ask where that is the installer; FindPip does.
 	Pip func(context.Context) (Pip, error)
-	// Runner runs them.
+	// Runner runs them, where nothing isolates them.
 	Runner Runner
+	// Isolation isolates them, where it works; nil isolates nothing.
+	Isolation Isolation
 	// Env is the user's environment as KEY=VALUE. uv sees those that say how to
 	// reach the network and where the user's files are, and no others.
 	Env []string
@@ -249,21 +251,54 @@ func (r *Resolver) askOnce(ctx context.Context, req Request, groups []Group) (*a
 
 // A room is where an installer works.
 type room struct {
+	*cells
 	parent *layers.View
 	cache  string // the installer's own; absolute
 	dir    string // holds what lives as long as the resolution
-	remove func() // removes it
+	leave  func() // closes the cell, and removes the directory
 }
 
+// What an installer may write in a room is in these directories. Of the second
+// this program reads, and doesn't follow links there.
+const (
+	tempDir = "tmp"
+	outDir  = "out"
+)
+
 func (r *Resolver) room(ctx context.Context, req Request, cache string) (at room, err error) {
+	if at.cells, err = r.cells(ctx, req.Offline); err != nil {
+		return room{}, err
+	}
 	if at.parent, err = req.View(ctx); err != nil {
 		return room{}, err
 	}
 	if at.cache, err = filepath.Abs(cache); err != nil {
 		return room{}, err
 	}
-	at.dir, at.remove, err = disk.Scratch(ctx, r.Temp)
-	return at, err
+	dir, remove, err := disk.Scratch(ctx, r.Temp)
+	if err != nil {
+		return room{}, err
+	}
+	at.dir, at.leave = dir, func() { at.cells.leave(); remove() }
+	at.needs.Read = []string{dir}
+	for _, name := range []string{tempDir, outDir} {
+		at.needs.Write = append(at.needs.Write, filepath.Join(dir, name))
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			remove()
+			return room{}, err
+		}
+	}
+	return at, nil
+}
+
+// left returns what an installer left in the second of these.
+func left(dir, name string) ([]byte, error) {
+	root, err := os.OpenRoot(filepath.Join(dir, outDir))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = root.Close() }()
+	return root.ReadFile(name)
 }
 
 // session prepares a resolution: it finds uv and lays out the skeleton.
@@ -278,27 +313,32 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	}
 	defer func() {
 		if err != nil {
-			at.remove()
+			at.leave()
 		}
 	}()
 	s := &session{
-		uv: uv, runner: r.Runner, dir: at.dir, remove: at.remove, offline: req.Offline, target: req.target(),
+		uv: uv, cells: at.cells, dir: at.dir, remove: at.leave, cache: at.cache, offline: req.Offline, target: req.target(),
 		offered: offered{dir: filepath.Join(at.dir, "built")},
 		tags:    wheelTags(req.Inventory.Python, req.Inventory.Libc), locals: req.locals,
 	}
 	if s.skeleton, err = writeSkeleton(at.dir, req.Inventory.Python, req.Inventory.Libc, at.parent); err != nil {
 		return nil, err
 	}
-	temp := filepath.Join(at.dir, "tmp")
-	if err := os.Mkdir(temp, 0o700); err != nil {
-		return nil, err
+	s.needs.Read = append(s.needs.Read, uv.Path)
+	s.own = func(ctx context.Context, set *index.Set) (*index.Set, error) {
+		return WithOwnIndex(ctx, r.Runner, uv, set)
 	}
 	s.common = pick(r.Env, uvEnv(), slices.Concat(req.Arguments.Env, []string{
-		"UV_CACHE_DIR=" + at.cache, "TMPDIR=" + temp, "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
+		"TMPDIR=" + filepath.Join(at.dir, tempDir), "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
 	})...)
 	s.decides, s.both, s.overrides = req.Arguments.Flags, slices.Clone(req.Arguments.Both), req.Arguments.Overrides
 	if req.torch != "" {
 		s.both = append(s.both, "--torch-backend="+req.torch)
+		if s.isolation != nil {
+			if s.needs.Torch, err = r.torchIndex(ctx, uv, s, req.torch); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if req.torch != "" && !atLeast(uv.Version, stableTorch) {
 		s.both = append(s.both, "--preview")

@@ -269,7 +269,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	want := []string{
 		"PATH=/bin", "HOME=/home/u", "https_proxy=http://127.0.0.1:1", "NO_PROXY=example.com", "SSL_CERT_FILE=/ca.pem", "UV_HTTP_TIMEOUT=5",
-		"UV_CACHE_DIR=/cache/uv", "TMPDIR=DIR/tmp", "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never",
+		"TMPDIR=DIR/tmp", "NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never", "UV_CACHE_DIR=/cache/uv",
 		"UV_DEFAULT_INDEX=https://example.com/simple", "UV_INDEX=https://a.example.com https://b.example.com",
 	}
 	if diff := cmp.Diff(want, env); diff != "" {

@@ -45,12 +45,12 @@ func texts(lines []Line) []string {
 	return texts
 }
 
-// direct returns the lines of g that give a URL for name. They can differ in
+// direct returns the lines of g that give a URL. Those for one name can differ in
 // their markers.
-func direct(g Group, name string) (lines []string) {
+func direct(g Group) (lines []Line) {
 	for _, l := range slices.Concat(g.Lines, g.Constraints) {
-		if l.Name == name && l.URL != "" {
-			lines = append(lines, l.Text)
+		if l.URL != "" {
+			lines = append(lines, l)
 		}
 	}
 	return lines
@@ -70,9 +70,9 @@ const fixSyntax = "write it as PEP 508 does, as in `numpy>=2; python_version < \
 
 // syntaxError names the line that uv can't parse. uv counts the bytes of what
 // it was given, where each requirement is a line.
-func syntaxError(g Group, position int, problem string) error {
-	for _, l := range g.Lines {
-		if position -= len(l.Text) + 1; position < 0 {
+func syntaxError(g Group, given []string, position int, problem string) error {
+	for i, l := range g.Lines {
+		if position -= len(given[i]) + 1; position < 0 {
 			return l.Refuse(problem, fixSyntax)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"inlay/cache/disk"
+	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python/reqfile"
@@ -84,7 +85,7 @@ func (st Staging) lay(dir string) (python string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, name := range []string{"root", "tmp", "bin", "wheel"} {
+	for _, name := range stageDirs {
 		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
 			return "", err
 		}
@@ -95,7 +96,7 @@ func (st Staging) lay(dir string) (python string, err error) {
 	}
 	defer func() { _ = bin.Close() }()
 	python = filepath.Join(dir, "bin", "python")
-	return python, writeScript(bin, "python", fmt.Sprintf(script, quote(filepath.Join(dir, "builds")), answer))
+	return python, writeScript(bin, "python", fmt.Sprintf(script, quote(filepath.Join(dir, outDir, buildsName)), answer))
 }
 
 // copyWheel copies the wheel, for uv wants it under its own name.
@@ -115,19 +116,35 @@ func (st Staging) copyWheel(dir string) (path string, err error) {
 	return path, errors.Join(err, f.Close())
 }
 
+// stageDirs are what a directory has in which a wheel is installed.
+var stageDirs = []string{"root", tempDir, "cache", outDir, "bin", "wheel"}
+
 // installInto runs uv.
 func (r *Resolver) installInto(ctx context.Context, uv UV, dir, python, wheel string) error {
+	at, err := r.cells(ctx, true)
+	if err != nil {
+		return err
+	}
+	at.needs.Read = []string{dir, uv.Path}
+	for _, name := range []string{"root", tempDir, outDir} {
+		at.needs.Write = append(at.needs.Write, filepath.Join(dir, name))
+	}
+	at.own = func(context.Context, *index.Set) (*index.Set, error) { return nil, nil }
+	cache := filepath.Join(dir, "cache")
+	env := pick(r.Env, uvEnv(), "UV_CACHE_DIR="+cache, "TMPDIR="+filepath.Join(dir, tempDir),
+		"NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never", "UV_NO_INSTALLER_METADATA=1")
+	if err := at.enter(ctx, nil, Group{}, cache, env, nil); err != nil {
+		return err
+	}
+	defer at.leave()
 	log := &logWriter{keep: relevant}
-	exit, err := r.Runner.Run(ctx, Command{
+	exit, err := at.Run(ctx, Command{
 		Path: uv.Path,
 		Args: []string{
 			"pip", "install", "--quiet", "--offline", "--no-index", "--no-deps", "--no-build", "--break-system-packages",
 			"--link-mode", "copy", "--python", python, wheel,
 		},
-		Dir: dir,
-		Env: pick(r.Env, uvEnv(), "UV_CACHE_DIR="+filepath.Join(dir, "cache"), "TMPDIR="+filepath.Join(dir, "tmp"),
-			"NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never", "UV_NO_INSTALLER_METADATA=1"),
-		Stdout: log, Stderr: log,
+		Dir: dir, Env: at.Env(), Stdout: log, Stderr: log,
 	})
 	if err != nil {
 		return err

@@ -22,14 +22,14 @@ import (
 
 // A session is one resolution with uv.
 type session struct {
+	*cells
 	uv        UV
-	runner    Runner
 	common    []string // of the environment of all calls
-	env       []string // of the next call: ask says
 	flags     []string // of all calls
 	decides   []string // arguments of the user for the call that decides
 	both      []string // and for that and the one that looks files up
 	overrides []Line
+	cache     string // uv's
 	dir       string // holds what lives as long as the session
 	remove    func() // removes it
 	skeleton  *skeleton
@@ -103,20 +103,23 @@ func (s *session) hide(secrets []string) { s.secrets = append(s.secrets, secrets
 
 // install asks uv what `uv pip install` of g would do to the skeleton.
 func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, error) {
-	file, err := s.write("requirements.txt", texts(s.offered.allow(g.Lines)))
+	if err := s.tell(s.skeleton, s.index, slices.Concat(g.Lines, g.Constraints)); err != nil {
+		return nil, err
+	}
+	file, err := s.write("requirements.txt", s.inside(s.offered.allow(g.Lines)))
 	if err != nil {
 		return nil, err
 	}
 	args := []string{"pip", "install", "--verbose", "--dry-run", "--break-system-packages", "--requirements", file}
 	if len(g.Constraints) > 0 {
-		bounds, err := s.write("constraints.txt", texts(s.offered.allow(g.Constraints)))
+		bounds, err := s.write("constraints.txt", s.inside(s.offered.allow(g.Constraints)))
 		if err != nil {
 			return nil, err
 		}
 		args = append(args, "--constraint", bounds)
 	}
 	if len(s.overrides) > 0 {
-		file, err := s.write("overrides.txt", texts(s.overrides))
+		file, err := s.write("overrides.txt", s.inside(s.overrides))
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +138,7 @@ func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, 
 		return nil, s.failure(log.String(), g)
 	}
 	if text := log.String(); !log.full {
-		if c := readChoice(g, s.clean(text)); c.counted {
+		if c := readChoice(s.inside(direct(g)), s.clean(text)); c.counted {
 			return c, nil
 		}
 	}
@@ -191,9 +194,9 @@ func writeLines(dir, name string, lines []string) (string, error) {
 
 // run runs uv with args, the interpreter and the flags of every call.
 func (s *session) run(ctx context.Context, stdout, stderr io.Writer, args ...string) (int, error) {
-	return s.runner.Run(ctx, Command{
+	return s.Run(ctx, Command{
 		Path: s.uv.Path, Args: slices.Concat(args, []string{"--python", s.skeleton.python}, s.flags),
-		Dir: s.dir, Env: s.env, Stdout: stdout, Stderr: stderr,
+		Dir: s.dir, Env: s.Env(), Stdout: stdout, Stderr: stderr,
 	})
 }
 
@@ -220,9 +223,10 @@ var (
 	selectLine  = pattern.New(`(?m)^DEBUG Selecting: (\S+==\S+) (?:\[[\w-]+\] )?\((\S+)\)$`)
 )
 
-// choice reads the log of a dry run. Builds within it print what they choose
-// too, so a file is looked up by what is to be installed, not taken in turn.
-func readChoice(g Group, log string) *choice {
+// choice reads the log of a dry run; direct are the requirements that give a URL.
+// Builds within it print what they choose too, so a file is looked up by what is
+// to be installed, not taken in turn.
+func readChoice(direct []string, log string) *choice {
 	out := &choice{files: map[string]string{}}
 	for _, m := range selectLine().FindAllStringSubmatch(log, -1) {
 		out.files[m[1]] = m[2]
@@ -240,7 +244,7 @@ func readChoice(g Group, log string) *choice {
 		}
 		a := change{Package: p, pin: p.String(), direct: m[4]+m[5] != "", from: m[4] + m[5]}
 		if a.direct {
-			a.pin = strings.Join(direct(g, p.Name), "\n") // as written: uv masks what it prints
+			a.pin = strings.Join(slices.DeleteFunc(slices.Clone(direct), func(l string) bool { return nameOf(l) != p.Name }), "\n") // as written: uv masks what it prints
 		}
 		out.add = append(out.add, a)
 	}
@@ -262,7 +266,7 @@ func (c *choice) agrees(log string) bool {
 // failure turns what uv says when it fails into an error.
 func (s *session) failure(log string, g Group) error {
 	r := parseReport(s.clean(log))
-	return denied(s.index, strings.Join(slices.Concat([]string{r.headline}, r.causes, r.hints), " "), s.explain(r, g))
+	return s.refused(denied(s.index, strings.Join(slices.Concat([]string{r.headline}, r.causes, r.hints), " "), s.explain(r, g)))
 }
 
 // explain is failure without what credentials have to do with it.
@@ -278,7 +282,7 @@ func (s *session) explain(r report, g Group) error {
 		return &SdistError{Packages: s.unbuilt(r.headline), Target: s.target}
 	case parseFailed().MatchString(r.headline):
 		at, _ := strconv.Atoi(parseFailed().FindStringSubmatch(r.headline)[1]) // digits; too many are a position beyond the end
-		return syntaxError(g, at, sentence(r.detail))
+		return syntaxError(g, s.inside(g.Lines), at, sentence(r.detail))
 	case unreachable().MatchString(all):
 		return &IndexError{Message: sentence(all)}
 	default:
@@ -296,7 +300,7 @@ var (
 // unbuilt names what uv wanted to build: what it says, and before that where
 // the script was called. It gives up at the first that fails.
 func (s *session) unbuilt(headline string) []Package {
-	dirs, err := os.ReadFile(s.skeleton.builds)
+	dirs, err := left(s.dir, buildsName)
 	if err != nil {
 		dirs = nil // uv failed before it got that far
 	}

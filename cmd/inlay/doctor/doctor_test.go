@@ -232,7 +232,7 @@ func TestRungs(t *testing.T) {
 			Status: "note", Found: "commands are isolated as one-id: one id (not root: this user is not root; not subids: no ids)", Fix: "add some",
 		}},
 		{"none", []sandbox.Rung{notRoot, {Name: "copy", Why: "denied", Fix: "run as root"}}, doctor.Finding{
-			Status: "note", Found: "no command can be isolated, and so none is run: not root: this user is not root; not copy: denied", Fix: "run as root",
+			Status: "note", Found: "no command can be isolated, and so none is run but uv and pip, as this user: not root: this user is not root; not copy: denied", Fix: "run as root",
 		}},
 	}
 	for _, tt := range tests {

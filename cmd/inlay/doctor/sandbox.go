@@ -4,16 +4,19 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"inlay/cache"
 	"inlay/cache/disk"
+	"inlay/resolve/cell"
 	"inlay/resolve/sandbox"
 )
 
 // Sandbox checks how commands are isolated, with the cache in root, by running
-// one. A plain build runs none.
+// one, and whether uv and pip can be.
 func Sandbox(root string) Check {
 	return Check{"sandbox", func(ctx context.Context) []Finding {
 		dir, err := cache.Open(root)
@@ -25,7 +28,22 @@ func Sandbox(root string) Check {
 			return broken(err, "name another with --cache-dir DIR")
 		}
 		defer remove()
-		return Rungs(sandbox.Probe(ctx, scratch))
+		rungs := sandbox.Probe(ctx, scratch)
+		found := Rungs(rungs)
+		if i := slices.IndexFunc(rungs, func(r sandbox.Rung) bool { return r.Works }); i >= 0 {
+			if err := cell.Try(ctx, &rungs[i], scratch); err != nil {
+				fix := "keep the cache on a disk, with --cache-dir DIR"
+				var h interface {
+					error
+					Hint() string
+				}
+				if errors.As(err, &h) {
+					fix = h.Hint()
+				}
+				found = append(found, One(Note, fmt.Sprintf("uv and pip run as this user, without a sandbox: %v", err), fix)...)
+			}
+		}
+		return found
 	}}
 }
 
@@ -51,5 +69,5 @@ func Rungs(rungs []sandbox.Rung) []Finding {
 		}
 		return One(Note, found, fix)
 	}
-	return One(Note, "no command can be isolated, and so none is run: "+strings.Join(why, "; "), fix)
+	return One(Note, "no command can be isolated, and so none is run but uv and pip, as this user: "+strings.Join(why, "; "), fix)
 }

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"inlay/cache"
+	"inlay/cmd/inlay/progress"
+	"inlay/resolve/cell"
+	"inlay/resolve/parent"
+	"inlay/resolve/python"
+	"inlay/resolve/sandbox"
+)
+
+// isolation returns what isolates uv and pip: the sandbox, or where there is none
+// and none was asked for, nothing, which the build says.
+func (s *site) isolation(c *cli.Context, show progress.Display) python.Isolation {
+	mode := c.String("sandbox")
+	box := sync.OnceValues(func() (cell.Sandbox, error) {
+		r, err := s.rung()
+		if err != nil {
+			return nil, err
+		}
+		return r, s.tryCells(c.Context, r, mode)
+	})
+	i := &cell.Isolation{
+		Open:    func(context.Context) (cell.Sandbox, error) { return box() },
+		Files:   s.cache.Path(cache.Wheels),
+		Outside: s.outside,
+	}
+	if mode == "" || mode == "auto" {
+		var once sync.Once
+		i.Without = func(err error) {
+			once.Do(func() {
+				show.Note("uv and pip run as this user, without a sandbox (nothing of a package is run): " + strings.ReplaceAll(err.Error(), "\n ", ";"))
+			})
+		}
+	}
+	return i
+}
+
+// tryCells returns a *sandbox.NoRungError if a cell can't be made on a rung.
+func (s *site) tryCells(ctx context.Context, r *sandbox.Rung, mode string) error {
+	dir := s.cache.Scratch()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	err := cell.Try(ctx, r, dir)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	tried := sandbox.Rung{Name: r.Name, Why: err.Error()}
+	var h interface {
+		error
+		Hint() string
+	}
+	if errors.As(err, &h) {
+		tried.Fix = h.Hint()
+	}
+	if mode == "auto" {
+		mode = ""
+	}
+	return &sandbox.NoRungError{Asked: mode, Tried: []sandbox.Rung{tried}}
+}
+
+// uv finds the uv that resolves: in the sandbox a program, not a script that
+// looks for one on this machine.
+func (s *site) uv(ctx context.Context) (python.UV, error) {
+	isolated, err := s.python.Isolation.Works(ctx)
+	if err != nil || !isolated {
+		return python.FindUV(ctx, s.find)
+	}
+	return python.FindBuildUV(ctx, s.find, parent.Libc{Family: "glibc"})
+}
