@@ -74,6 +74,7 @@ type Layer struct {
 	Key    cache.Key // that the cache knows it by
 	Reused bool      // it was in the cache
 	Report []string  // what a user should know of it; the image's history tells it too
+	Asked  []string  // what the command that made it asked of the network, as far as that is known
 }
 
 // Build makes the image that p describes and delivers it to every output.

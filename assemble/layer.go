@@ -66,7 +66,8 @@ func (w *work) beneath(ctx context.Context, i int) ([]v1.Layer, error) {
 	}
 	steps := w.plan.Image().Steps
 	for j := range i {
-		if steps[i].Bytecode != nil && steps[j].Apt == nil {
+		configures := steps[j].Run != nil && steps[j].Run.Configure
+		if steps[i].Bytecode != nil && steps[j].Apt == nil && !configures {
 			continue
 		}
 		select {
@@ -118,7 +119,7 @@ func (w *work) makeLayer(ctx context.Context, i int, tools step.Tools) (_ Layer,
 	if err != nil {
 		return Layer{}, err
 	}
-	return Layer{Layer: l, Name: s.Name, Key: key, Report: made.Report}, remember(s, key, made, w.o.Dirs)
+	return Layer{Layer: l, Name: s.Name, Key: key, Report: made.Report, Asked: made.Asked}, remember(s, key, made, w.o.Dirs)
 }
 
 // below returns the tree of the parent, for steps that change it. It is read once.

@@ -66,6 +66,11 @@ func find(ctx context.Context, stage plan.Stage, i int, c Cache, dirs Values) (L
 			return Layer{}, err
 		}
 	}
+	if s.Run != nil {
+		if err := recall(dirs, askedName(key), &out.Asked); err != nil && !errors.Is(err, cache.ErrMiss) {
+			return Layer{}, err
+		}
+	}
 	return out, nil
 }
 
@@ -106,6 +111,8 @@ func remember(s plan.Step, key cache.Key, made step.Made, dirs Values) error {
 		name, value = dirsName(s), made.Dirs
 	case reports(s):
 		name, value = reportName(key), append(value, made.Report...)
+	case s.Run != nil:
+		name, value = askedName(key), append(value, made.Asked...)
 	default:
 		return nil
 	}
@@ -123,5 +130,7 @@ func remember(s plan.Step, key cache.Key, made step.Made, dirs Values) error {
 func reports(s plan.Step) bool { return s.Apt != nil || s.Run != nil && s.Run.Configure }
 
 func dirsName(s plan.Step) string { return fmt.Sprintf("dirs-%x", s.Contents()) }
+
+func askedName(k cache.Key) string { return fmt.Sprintf("asked-%x", k) }
 
 func reportName(k cache.Key) string { return fmt.Sprintf("report-%x", k) }

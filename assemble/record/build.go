@@ -61,13 +61,25 @@ type Layer struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest"`
 	Size   int64  `json:"size"`
+	// Asked is what the command that made the layer asked of the network:
+	// "host.example:443 (CONNECT, 2×, 9 kB)".
+	Asked []string `json:"asked,omitempty"`
 }
 
 // A File is a package that is in an image.
 type File struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
+	Name    string  `json:"name"`
+	Version string  `json:"version"`
+	Digest  string  `json:"digest"`
+	Source  *Source `json:"source,omitempty"` // of a wheel that was built
+}
+
+// A Source is what a wheel was built of.
+type Source struct {
+	File    string `json:"file"`
 	Digest  string `json:"digest"`
+	Command string `json:"command"`
+	Asked   string `json:"asked,omitempty"` // of the network, by the build
 }
 
 // BuildValues keeps records by name; *disk.Values is one. A value appears whole,

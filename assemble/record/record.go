@@ -105,7 +105,7 @@ func withoutURLs(p plan.Plan) plan.Plan {
 func wheelsWithoutURLs(all []plan.Wheel) []plan.Wheel {
 	all = slices.Clone(all)
 	for i := range all {
-		all[i].URL = ""
+		all[i].URL, all[i].Source.URL = "", ""
 	}
 	return all
 }

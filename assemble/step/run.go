@@ -48,7 +48,8 @@ type Secret struct {
 type Network struct {
 	Env     []string // that tells programs of it
 	Ports   []sandbox.Port
-	Refused func() error // what was asked for and not had, nil if nothing was
+	Refused func() error    // what was asked for and not had, nil if nothing was
+	Asked   func() []string // what was asked for, in words, once the command has ended; nil knows nothing
 	Close   func()
 }
 
@@ -92,8 +93,14 @@ func (l *layer) command(ctx context.Context, r plan.Run) error {
 	defer remove()
 	root := sandbox.Root{Lower: tree.Dirs, Scratch: filepath.Join(dir, "root")}
 	defer s.Rung.Remove(context.WithoutCancel(ctx), root.Scratch) //nolint:errcheck // if not now, then with the next build
-	if err := s.command(ctx, r, root, l.tools.Secrets); err != nil {
+	if l.asked, err = s.command(ctx, r, root, l.tools.Secrets); err != nil {
 		return err
+	}
+	for i, a := range l.asked {
+		l.asked[i] = l.tools.Secrets.Hide(a) // a name that was asked for may be anything
+	}
+	if len(l.asked) > 0 {
+		l.note("%s asked %s", r.Setting, strings.Join(l.asked, ", "))
 	}
 	to := owned{named: named{l}, own: r.Own}
 	if s.Rung.OneID() { // nobody knows any more whose the files of the layers are
@@ -111,13 +118,12 @@ func (l *layer) command(ctx context.Context, r plan.Run) error {
 	return s.Rung.Diff(ctx, root, at, lasting{Writer: to, epoch: at, gone: map[string]bool{}})
 }
 
-// command runs the command of r on root.
-func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, secrets *leak.Scanner) error {
+// command runs the command of r on root, and returns what it asked of the network.
+func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, secrets *leak.Scanner) (asked []string, err error) {
 	network := Network{Refused: func() error { return nil }, Close: func() {}}
 	if s.Network != nil && !r.Configure {
-		var err error
 		if network, err = s.Network(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	defer network.Close()
@@ -128,18 +134,20 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, se
 		Stdout: said, Stderr: said, Root: root, Ports: network.Ports, Limits: s.Limits,
 		Mounts: s.mounts(r, env),
 	})
-	if s.Foreign != "" && cannotExecute(err) {
-		return &ForeignError{Setting: r.Setting, Platform: s.Foreign}
-	}
-	if err == nil && res.Exit == 0 {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return &CommandError{
-		Setting: r.Setting, Command: secrets.Hide(strings.Join(r.Command, " ")), Exit: res.Exit,
-		Output: secrets.Hide(said.String()), Err: errors.Join(err, network.Refused()),
+	switch {
+	case s.Foreign != "" && cannotExecute(err):
+		return nil, &ForeignError{Setting: r.Setting, Platform: s.Foreign}
+	case ctx.Err() != nil && (err != nil || res.Exit != 0):
+		return nil, ctx.Err()
+	case err != nil || res.Exit != 0:
+		return nil, &CommandError{
+			Setting: r.Setting, Command: secrets.Hide(strings.Join(r.Command, " ")), Exit: res.Exit,
+			Output: secrets.Hide(said.String()), Err: errors.Join(err, network.Refused()),
+		}
+	case network.Asked == nil:
+		return nil, nil
+	default:
+		return network.Asked(), nil
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"inlay/assemble/rootfs"
 	"inlay/assemble/step"
 	"inlay/layers"
+	"inlay/layers/leak"
 	"inlay/resolve/plan"
 	"inlay/resolve/sandbox"
 )
@@ -325,14 +326,21 @@ func TestRunNetwork(t *testing.T) {
 	closed := false
 	refused := errors.New("a host was refused")
 	s.Network = func(context.Context) (step.Network, error) {
-		return step.Network{Env: []string{"HTTP_PROXY=there"}, Refused: func() error { return refused }, Close: func() { closed = true }}, nil
+		return step.Network{Env: []string{"HTTP_PROXY=there"}, Refused: func() error { return refused }, Close: func() { closed = true }, Asked: func() []string { return []string{"one", "s3cr3t-t0k3n.example"} }}, nil
 	}
 	tools.Sandbox = func(context.Context) (*step.Sandbox, error) { return s, nil }
 	var b bytes.Buffer
 	r := runStep("env /env")
 	r.Env = append(r.Env, "http_proxy=elsewhere", "UV_INDEX_URL=elsewhere")
-	if _, err := step.Write(t.Context(), &b, plan.Step{Name: "run", Run: &r}, tools); err != nil {
+	tools.Secrets = leak.New([]leak.Secret{{Value: "s3cr3t-t0k3n"}})
+	var said []string
+	tools.Note = func(s string) { said = append(said, s) }
+	made, err := step.Write(t.Context(), &b, plan.Step{Name: "run", Run: &r}, tools)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if want := []string{"one", "****.example"}; !slices.Equal(made.Asked, want) || !slices.Equal(said, []string{"the_setting asked one, ****.example"}) || made.Report != nil {
+		t.Errorf("what was asked is %q, said %q, in the history %q", made.Asked, said, made.Report)
 	}
 	if got := strings.Join(entries(t, b.Bytes()), "\n"); !strings.Contains(got, "HTTP_PROXY=there") || strings.Contains(got, "elsewhere") || !closed {
 		t.Errorf("the command saw %s, and the network was closed: %v", got, closed)

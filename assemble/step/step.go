@@ -67,6 +67,8 @@ type Made struct {
 	Dirs []string
 	// Report tells what a user of the layer should know, whenever it was made.
 	Report []string
+	// Asked tells what the command that made the layer asked of the network.
+	Asked []string
 }
 
 // Write writes s as a layer to dst and describes it. A secret in one of its
@@ -107,7 +109,7 @@ func Write(ctx context.Context, dst io.Writer, s plan.Step, t Tools) (Made, erro
 		return Made{}, fmt.Errorf("making layer %q: %w", s.Name, err)
 	}
 	sum, err := l.w.Close()
-	return Made{Summary: sum, Dirs: append([]string{}, slices.Sorted(maps.Keys(l.outside))...), Report: l.report}, err
+	return Made{Summary: sum, Dirs: append([]string{}, slices.Sorted(maps.Keys(l.outside))...), Report: l.report, Asked: l.asked}, err
 }
 
 // A layer is one that is being written.
@@ -122,6 +124,7 @@ type layer struct {
 	// or platlib.
 	outside map[string]bool
 	report  []string
+	asked   []string
 	// staged removes the trees that wheels were installed into.
 	staged []func()
 }

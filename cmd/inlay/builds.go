@@ -188,6 +188,14 @@ func showImage(c *cli.Context, im record.Image) {
 	t.row("  plan", im.Plan)
 	for _, l := range im.Layers {
 		t.row("  layer", l.Name+" ("+inBytes(l.Size)+")")
+		for _, a := range l.Asked {
+			t.row("    asked", a)
+		}
+	}
+	for _, w := range im.Wheels {
+		if w.Source != nil {
+			t.row("  built", w.Name+" "+w.Version+" of "+w.Source.File+"; asked "+w.Source.Asked)
+		}
 	}
 	for _, r := range im.Requirements {
 		t.row("  requirement", r)

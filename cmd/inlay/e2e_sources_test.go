@@ -117,6 +117,14 @@ func TestE2ESources(t *testing.T) {
 	if again.stdout != first.stdout || strings.Contains(again.stderr, "was built") || again.wall > first.wall/4 {
 		t.Errorf("a build with no change took %v of %v and says %s", again.wall, first.wall, again.stderr)
 	}
+	host := strings.TrimPrefix(ix.URL, "https://")
+	id := strings.TrimSpace(must(t, env, "sh", "-c", e.program+" builds list | sed -n '2s/ .*//p'").stdout)
+	shown := strings.Join(strings.Fields(must(t, env, e.program, "builds", "show", id).stdout), " ")
+	for _, want := range []string{"built quick 1.0 of quick-1.0.tar.gz; asked " + host, "asked " + host + " (GET, "} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("of build %s is shown %s, want %q", id, shown, want)
+		}
+	}
 	e.report(t, "two packages built from sources, with gcc of apt packages: the first build %.1f s, with no change %.2f s", first.wall.Seconds(), again.wall.Seconds())
 	// The trees are those of layers, which are searched, and nothing else.
 	trees, err := filepath.Glob(made + "/cache/trees/*")

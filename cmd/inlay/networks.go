@@ -54,7 +54,13 @@ func (j *job) network(ctx context.Context) (step.Network, error) {
 	for i, p := range n.Ports {
 		ports[i] = sandbox.Port(p)
 	}
-	return step.Network{Env: n.Env, Ports: ports, Refused: n.Refused, Close: n.Close}, nil
+	asked := func() (all []string) {
+		for _, r := range n.Requests() {
+			all = append(all, r.String())
+		}
+		return all
+	}
+	return step.Network{Env: n.Env, Ports: ports, Refused: n.Refused, Asked: asked, Close: n.Close}, nil
 }
 
 // allIndexes returns the indexes of the build with uv's own, if no other is the

@@ -288,7 +288,7 @@ func recordLayers(layers []assemble.Layer) ([]record.Layer, error) {
 		if err != nil {
 			return nil, fmt.Errorf("recording the build: %w", err)
 		}
-		all[i] = record.Layer{Name: l.Name, Digest: digest.String(), Size: size}
+		all[i] = record.Layer{Name: l.Name, Digest: digest.String(), Size: size, Asked: l.Asked}
 	}
 	return all, nil
 }
@@ -299,7 +299,11 @@ func wheelFiles(s plan.Step) (files []record.File) {
 		return nil
 	}
 	for _, w := range s.Python.Wheels {
-		files = append(files, record.File{Name: w.Name, Version: w.Version, Digest: w.Digest})
+		f := record.File{Name: w.Name, Version: w.Version, Digest: w.Digest}
+		if s := w.Source; s != (plan.Source{}) {
+			f.Source = &record.Source{File: s.File, Digest: s.Digest, Command: s.Command, Asked: s.Asked}
+		}
+		files = append(files, f)
 	}
 	return files
 }

@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"debug/elf"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -379,5 +380,31 @@ func TestProject(t *testing.T) {
 	if _, said = inlay(1, network...); !strings.Contains(said, "403 Forbidden") || !strings.Contains(said, "--allow-host "+address) {
 		t.Errorf("a command that is refused a host gives %q", said)
 	}
-	inlay(0, append(network, "--allow-host", address)...)
+	if _, said = inlay(0, append(network, "--allow-host", address)...); !strings.Contains(said, "local_project_install_command asked "+address+" (CONNECT, 1×, ") {
+		t.Errorf("the build doesn't say what was asked: %s", said)
+	}
+	inlay(0, append(network, "--label", "again=yes")...)
+	for i, id := range strings.Fields(strings.TrimSpace(ids(t)))[:2] { // the layer's command, and the layer used again
+		if shown, _ := inlay(0, "builds", "show", id); !strings.Contains(shown, "    asked  "+address+" (CONNECT, 1×, ") {
+			t.Errorf("of build %d is shown %s", i, shown)
+		}
+	}
+}
+
+// ids returns the builds that there are, the newest first.
+func ids(t *testing.T) string {
+	t.Helper()
+	var o, e bytes.Buffer
+	if got := run(t.Context(), []string{"inlay", "builds", "list", "--format", "json"}, &o, &e); got != 0 {
+		t.Fatal(e.String())
+	}
+	var all []struct{ ID string }
+	if err := json.Unmarshal(o.Bytes(), &all); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, b := range all {
+		ids = append(ids, b.ID)
+	}
+	return strings.Join(ids, " ")
 }

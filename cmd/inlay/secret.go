@@ -143,7 +143,7 @@ func searched(s step.Secret) []leak.Secret {
 
 // unread warns of secrets that nothing in p reads.
 func (j *job) unread(p plan.Plan) {
-	if len(j.given) > 0 && !slices.ContainsFunc(p.Image().Steps, func(s plan.Step) bool { return s.Run != nil }) {
+	if len(j.given) > 0 && !slices.ContainsFunc(p.Image().Steps, func(s plan.Step) bool { return s.Run != nil && !s.Run.Configure }) {
 		j.show.Note("warning: --secret: this build has no `local_project_install_command` that could read it")
 	}
 }

@@ -204,6 +204,14 @@ func (x *Exit) Requests() []Record {
 	return all
 }
 
+// String says for people what was asked for.
+func (r Record) String() string {
+	if !r.Allowed {
+		return fmt.Sprintf("%s (%s, refused)", r.Host, r.Method)
+	}
+	return fmt.Sprintf("%s (%s, %d×, %d kB)", r.Host, r.Method, r.Count, (r.Bytes+999)/1000)
+}
+
 func btoi(b bool) int {
 	if b {
 		return 1

@@ -125,8 +125,9 @@ type Wheel struct {
 type Source struct {
 	File    string `json:"file"`
 	URL     string `json:"url"`
-	Digest  string `json:"digest"`  // "sha256:…"
-	Command string `json:"command"` // that built it, isolated, over the parent
+	Digest  string `json:"digest"`          // "sha256:…"
+	Command string `json:"command"`         // that built it, isolated, over the parent
+	Asked   string `json:"asked,omitempty"` // for people: which hosts that asked, "host.example:443 (CONNECT, 2×, 9 kB)"
 }
 
 // Files are copied from the build context.

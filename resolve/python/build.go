@@ -273,6 +273,7 @@ func (r *Resolver) buildAnew(ctx context.Context, req Request, set *index.Set, s
 	if w.Wheel, err = r.take(ctx, req, s, out); err != nil {
 		return w, r.unbuilt(s, err)
 	}
+	w.Wheel.Source.Asked = asked
 	w.Note = fmt.Sprintf("%s was built from %s, in the sandbox; the build asked %s", s.Package, s.File, asked)
 	b, err := json.Marshal(w)
 	if err != nil {

@@ -142,11 +142,7 @@ func foreign(inv *parent.Inventory, err error) error {
 func told(all []egress.Record) string {
 	var hosts []string
 	for _, r := range all {
-		text := fmt.Sprintf("%s (%s, %d×, %d kB)", r.Host, r.Method, r.Count, (r.Bytes+999)/1000)
-		if !r.Allowed {
-			text = fmt.Sprintf("%s (%s, refused)", r.Host, r.Method)
-		}
-		hosts = append(hosts, text)
+		hosts = append(hosts, r.String())
 	}
 	if len(hosts) == 0 {
 		return "no host"
