@@ -45,6 +45,11 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 			stage.Steps = append(stage.Steps, compiled...)
 		}
 	}
+	fetch, err := fetchSteps(req, r)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	stage.Steps = append(stage.Steps, fetch...)
 	if source != nil {
 		stage.Steps = append(stage.Steps, *source)
 	}
@@ -56,6 +61,9 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 		}
 	}
 	stage.Config = config(req, r.Parent, env)
+	if req.Code.downloads() {
+		stage.Config = fetching(stage.Config, r)
+	}
 	return plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, OCI: req.OCI, Stages: []plan.Stage{stage}}, nil
 }
 
@@ -128,7 +136,10 @@ func sourceStep(req Request, inv *parent.Inventory, files *plan.Files) (*plan.St
 			return nil, req.Settings.FieldError("user", err.Error(), hint(err))
 		}
 	}
-	if len(files.Files) == 0 && req.Settings.User == "" {
+	switch {
+	case req.Code.downloads():
+		return &plan.Step{Name: "directory of the source", Files: files}, nil // for containers to write to
+	case len(files.Files) == 0 && req.Settings.User == "":
 		return nil, nil // engines make the working directory, but as root's
 	}
 	return &plan.Step{Name: "source", Files: files}, nil

@@ -17,6 +17,7 @@ import (
 	"inlay/ignore"
 	"inlay/resolve/apt"
 	"inlay/resolve/apt/setup"
+	"inlay/resolve/code"
 	"inlay/resolve/index"
 	"inlay/resolve/lock"
 	"inlay/resolve/parent"
@@ -42,6 +43,9 @@ type Request struct {
 	Offline  bool      // no network
 	Lock     Lock      // the lock file
 	Now      time.Time // decides which indexes of packages are too old
+
+	// Code says how the source gets into containers.
+	Code Code
 
 	// Groups are requirements that nobody wrote: what the stack, a deployer and
 	// integrations need. They come before those of the project.
@@ -127,9 +131,13 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 	}
 	r := &Result{}
 	var files *plan.Files
+	var fetched *plan.Code
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		files, err = snapshot(ctx, req, rules)
+		if files, err = snapshot(ctx, req, rules); err != nil {
+			return err
+		}
+		fetched, err = req.fetched(ctx)
 		return err
 	})
 	g.Go(func() (err error) {
@@ -146,6 +154,7 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 	if r.Plan, err = compose(req, r, files); err != nil {
 		return nil, err
 	}
+	r.Plan.Code = fetched
 	if r.Locked.Platform == "" { // a question yet
 		r.Locked = locked(req, r, r.Locked, groups)
 	}
@@ -303,8 +312,10 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 }
 
 func snapshot(ctx context.Context, req Request, rules *ignore.Rules) (*plan.Files, error) {
-	if req.Settings.NoSource {
+	if req.Code.Way == code.Nothing {
 		req.note("warning: the source is not in the image (`allow_including_files_in_images: false`), and nothing fetches it: what runs the image has to bring it")
+	}
+	if req.Code.Way != code.Include {
 		return &plan.Files{Target: target, Mode: everybody, ModTime: req.Created}, nil
 	}
 	files, err := tree.Snapshot(ctx, tree.Options{

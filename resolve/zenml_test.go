@@ -19,6 +19,7 @@ import (
 	"inlay/resolve"
 	"inlay/resolve/apt"
 	"inlay/resolve/catalog"
+	"inlay/resolve/code"
 	"inlay/resolve/pipeline"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
@@ -98,7 +99,9 @@ func plans(t *testing.T, name string) string {
 	for _, w := range warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
-	images, err := pipeline.Images(run, onStack(t, run.Pipeline))
+	o := onStack(t, run.Pipeline)
+	o.Downloads = func(s *settings.Docker) bool { return codeOf(t, s, o.Stack).Way == code.Repository }
+	images, err := pipeline.Images(run, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +111,7 @@ func plans(t *testing.T, name string) string {
 			fmt.Fprintf(&b, "as it is: %s\n", im.Settings.ParentImage)
 			continue
 		}
-		if err := planOf(t, im).Encode(&b); err != nil {
+		if err := planOf(t, im, o.Stack).Encode(&b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -136,12 +139,28 @@ func onStack(t *testing.T, s *settings.Docker) (o pipeline.Options) {
 	return o
 }
 
+// codeOf decides how the source gets into containers, from a checkout that is clean
+// and pushed.
+func codeOf(t *testing.T, s *settings.Docker, stack *catalog.Stack) (c resolve.Code) {
+	t.Helper()
+	var o code.Offers
+	c.Store, o.Store = code.StoreOf(stack, "/project")
+	c.Commit.URL, o.Repository = code.RepositoryOf(stack)
+	c.Commit.ID, c.Commit.Subdirectory = strings.Repeat("c0ffee", 7)[:40], "training"
+	c.Files = func(context.Context) ([]string, error) { return []string{"main.py", "lost.py", "a/.zen/x"}, nil }
+	var err error
+	if c.Way, err = code.Decide(s, o); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
 // planOf resolves an image on a parent with Python and dpkg.
-func planOf(t *testing.T, im pipeline.Image) plan.Plan {
+func planOf(t *testing.T, im pipeline.Image, stack *catalog.Stack) plan.Plan {
 	t.Helper()
 	req, parent := request(t, "")
 	parent.files = append([]string{dpkgStatus, "etc/apt/sources.list=deb x"}, append(parent.files, "usr/bin/python3.11="+minimalELF, "usr/bin/python3->python3.11", "usr/lib/python3.11/os.py=")...)
-	req.Settings = im.Settings
+	req.Settings, req.Code = im.Settings, codeOf(t, im.Settings, stack)
 	for _, g := range im.Groups {
 		req.Groups = append(req.Groups, resolve.Group(g))
 	}
@@ -155,6 +174,11 @@ func planOf(t *testing.T, im pipeline.Image) plan.Plan {
 	r, err := resolve.Resolve(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, s := range r.Plan.Image().Steps {
+		for i := 0; s.Files != nil && i < len(s.Files.Files); i++ {
+			s.Files.Files[i].Text = "" // the digest stands for it
+		}
 	}
 	return r.Plan
 }

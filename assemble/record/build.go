@@ -31,7 +31,7 @@ type Build struct {
 	ContainsCode  bool      `json:"contains_code"`
 	ZenMLVersion  string    `json:"zenml_version,omitempty"`
 	PythonVersion string    `json:"python_version,omitempty"`
-	Checksum      string    `json:"checksum"` // of the images' keys and plans
+	Checksum      string    `json:"checksum"` // of the images' keys and plans, and the code that they download
 	StackChecksum string    `json:"stack_checksum,omitempty"`
 	Duration      float64   `json:"duration"` // in seconds
 	Inlay         string    `json:"inlay"`    // the version of the program
@@ -50,10 +50,19 @@ type Image struct {
 	Parent               plan.Parent `json:"parent"`
 	ContainsCode         bool        `json:"contains_code"`
 	RequiresCodeDownload bool        `json:"requires_code_download"`
+	Code                 *Code       `json:"code,omitempty"`         // what containers download
 	Requirements         []string    `json:"requirements,omitempty"` // without credentials
 	Layers               []Layer     `json:"layers"`                 // those on top of the parent, lowest first
 	Wheels               []File      `json:"wheels,omitempty"`
 	Debs                 []File      `json:"debs,omitempty"`
+}
+
+// A Code is the source that an image doesn't hold.
+type Code struct {
+	Location     string `json:"location"` // what containers are told
+	Repository   string `json:"repository,omitempty"`
+	Commit       string `json:"commit,omitempty"`
+	Subdirectory string `json:"subdirectory,omitempty"`
 }
 
 // A Layer is one that a build put on top of the parent.
@@ -112,6 +121,9 @@ func (b Build) Complete() (Build, error) {
 	b.IsLocal, b.ContainsCode = true, false
 	for _, im := range b.Images {
 		fmt.Fprintf(sum, "%q %s\n", im.Keys, im.Plan)
+		if im.Code != nil {
+			fmt.Fprintf(sum, "%q\n", im.Code.Location)
+		}
 		b.ContainsCode = b.ContainsCode || im.ContainsCode
 		b.IsLocal = b.IsLocal && !slices.ContainsFunc(im.References, Remote)
 	}

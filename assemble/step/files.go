@@ -117,6 +117,9 @@ func (l *layer) file(e placed, f plan.Files) error {
 	if !e.file.Mode.IsRegular() {
 		return l.w.Add(entry, nil)
 	}
+	if e.file.Text != "" {
+		return l.w.Add(entry, strings.NewReader(e.file.Text))
+	}
 	src, err := l.tools.Context.Open(e.file.Path)
 	if err != nil {
 		return &ChangedError{Path: e.file.Path, Err: err}

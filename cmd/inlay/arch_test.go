@@ -23,6 +23,7 @@ var folders = []string{"cmd", "assemble", "resolve", "cache", "layers", "ignore"
 // arrows lists what each package imports of ours, sorted, an arrow a line. A
 // change here is a change of the architecture: say why in the commit.
 const arrows = `
+assemble -> assemble/artifact
 assemble -> assemble/image
 assemble -> assemble/output
 assemble -> assemble/step
@@ -30,6 +31,7 @@ assemble -> cache
 assemble -> layers
 assemble -> layers/leak
 assemble -> resolve/plan
+assemble/artifact -> cache/disk
 assemble/deb -> cache/disk
 assemble/deb/debtest -> nothing
 assemble/debian -> assemble/overlay
@@ -74,6 +76,7 @@ cache/registry -> layers/pattern
 cmd/bench -> cache/fetch
 cmd/bench -> resolve/plan
 cmd/inlay -> assemble
+cmd/inlay -> assemble/artifact
 cmd/inlay -> assemble/deb
 cmd/inlay -> assemble/output
 cmd/inlay -> assemble/record
@@ -97,6 +100,7 @@ cmd/inlay -> resolve/apt/archive
 cmd/inlay -> resolve/apt/setup
 cmd/inlay -> resolve/catalog
 cmd/inlay -> resolve/cell
+cmd/inlay -> resolve/code
 cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/egress
 cmd/inlay -> resolve/index
@@ -132,6 +136,7 @@ resolve -> layers
 resolve -> layers/pattern
 resolve -> resolve/apt
 resolve -> resolve/apt/setup
+resolve -> resolve/code
 resolve -> resolve/index
 resolve -> resolve/lock
 resolve -> resolve/parent
@@ -160,6 +165,11 @@ resolve/cell -> resolve/egress
 resolve/cell -> resolve/index
 resolve/cell -> resolve/python
 resolve/cell -> resolve/sandbox
+resolve/code -> layers/pattern
+resolve/code -> resolve/catalog
+resolve/code -> resolve/plan
+resolve/code -> resolve/python
+resolve/code -> resolve/settings
 resolve/compare -> layers
 resolve/compare -> resolve/parent
 resolve/egress -> cache/fetch

@@ -43,6 +43,11 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 	if err != nil {
 		return nil, err
 	}
+	from, err := findOrigin(c, run, o.Stack, context)
+	if err != nil {
+		return nil, err
+	}
+	o.Downloads = from.downloads
 	images, err := imagesOf(c, run, o)
 	if err != nil {
 		return nil, err
@@ -69,6 +74,10 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 		if !im.Settings.SkipBuild {
 			b.jobs = append(b.jobs, jobs...)
 		}
+	}
+	if err := b.decideCode(from, o.Stack); err != nil {
+		b.close()
+		return nil, err
 	}
 	if err := b.ready(c); err != nil {
 		b.close()

@@ -20,6 +20,7 @@ import (
 	"inlay/cache"
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve"
+	"inlay/resolve/code"
 	"inlay/resolve/index"
 	"inlay/resolve/pipeline"
 	"inlay/resolve/plan"
@@ -75,6 +76,9 @@ type job struct {
 	unrecorded bool         // it was made, and the cache can't be written to
 	said       bytes.Buffer // what `inlay plan` says of it
 	opened     *openedImages
+	way        code.Way // how the source gets into containers
+	origin     *origin
+	fetched    *codePlace // where the source is, if containers fetch it; nil until then
 }
 
 // ready completes j, whose settings are known, and opens what it needs.
@@ -229,6 +233,9 @@ func (b *batch) make(c *cli.Context, from *record.Build) error {
 
 // make makes the image and delivers it.
 func (j *job) make(c *cli.Context) (err error) {
+	if err := j.deliverCode(c); err != nil {
+		return err
+	}
 	if err := j.reuse(c); err != nil || j.made != nil {
 		return err
 	}

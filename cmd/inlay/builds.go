@@ -186,6 +186,9 @@ func showImage(c *cli.Context, im record.Image) {
 	}
 	t.row("  parent", im.Parent.Image)
 	t.row("  plan", im.Plan)
+	if im.Code != nil {
+		t.row("  code", im.Code.Location)
+	}
 	for _, l := range im.Layers {
 		t.row("  layer", l.Name+" ("+inBytes(l.Size)+")")
 		for _, a := range l.Asked {

@@ -68,7 +68,7 @@ func (s *scene) sees(r outcome) string {
 		line = strings.ReplaceAll(line, s.dir, "DIR")
 		line = digests.ReplaceAllString(loopback.ReplaceAllString(line, "HOST"), "…")
 		line = uploads.ReplaceAllString(line, "/uploads/ID")
-		cells = append(cells, code(line))
+		cells = append(cells, inCode(line))
 	}
 	if r.err == nil && len(cells) == 0 {
 		return "nothing: the build succeeds"
@@ -79,8 +79,8 @@ func (s *scene) sees(r outcome) string {
 	return strings.Join(cells, "<br>") + fmt.Sprintf("<br>exit status %d", r.status())
 }
 
-// code quotes text for a table in Markdown.
-func code(text string) string {
+// inCode quotes text for a table in Markdown.
+func inCode(text string) string {
 	text = strings.ReplaceAll(text, "|", `\|`)
 	if strings.Contains(text, "`") {
 		return "`` " + text + " ``"

@@ -35,9 +35,10 @@ type metadata struct {
 	Names     []string         `json:"names"`   // what the image is called
 	Outputs   []outputData     `json:"outputs"` // in the order of the command line
 	Parent    plan.Parent      `json:"parent"`
-	Layers    []layerData      `json:"layers"` // those on top of the parent, lowest first
-	Plan      string           `json:"plan"`   // the plan's digest
-	Inlay     string           `json:"inlay"`  // the version of the program
+	Layers    []layerData      `json:"layers"`         // those on top of the parent, lowest first
+	Plan      string           `json:"plan"`           // the plan's digest
+	Code      *codePlace       `json:"code,omitempty"` // where the source is, if containers fetch it
+	Inlay     string           `json:"inlay"`          // the version of the program
 	Installer *installer       `json:"installer,omitempty"`
 	Seconds   map[string]phase `json:"seconds"`
 }
@@ -134,6 +135,7 @@ type indexData struct {
 	Digest    string           `json:"digest"` // of the index
 	Names     []string         `json:"names"`
 	Outputs   []outputData     `json:"outputs"`
+	Code      *codePlace       `json:"code,omitempty"` // where the source is, if containers fetch it
 	Inlay     string           `json:"inlay"`
 	Seconds   map[string]phase `json:"seconds"`
 	Platforms []*metadata      `json:"platforms"` // the images, in the order of the index
@@ -157,6 +159,7 @@ func (f *family) describe() (*indexData, error) {
 		Digest:           f.made.Digest.String(),
 		Names:            append([]string{}, lead.names...),
 		Outputs:          outputsData(f.made.Delivered),
+		Code:             lead.fetched,
 		Inlay:            version,
 		Seconds:          phases(lead.begun, last.planned),
 	}
@@ -223,6 +226,7 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 		Names:            append([]string{}, j.names...),
 		Parent:           p.Image().Parent,
 		Plan:             hex.EncodeToString(key[:]),
+		Code:             j.fetched,
 		Inlay:            version,
 		Installer:        j.site.installer.Load(),
 		Outputs:          outputsData(img.Delivered),

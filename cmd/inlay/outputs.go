@@ -163,11 +163,14 @@ func (j *job) shortTags() []string {
 }
 
 // written returns the paths in the context that the build writes to: those of
-// the outputs, of the metadata and of the cache.
+// the outputs, of the metadata, of the cache and of an artifact store.
 func (j *job) written() []string {
 	paths := []string{j.site.root}
 	if j.metadata != "" {
 		paths = append(paths, j.metadata)
+	}
+	if j.origin != nil {
+		paths = append(paths, j.origin.directory()...)
 	}
 	for _, t := range j.outputs {
 		if t.path != "" {
@@ -177,9 +180,12 @@ func (j *job) written() []string {
 	return j.inContext(paths)
 }
 
-// inContext returns those of paths that lie in the context, as from there.
-func (j *job) inContext(paths []string) (inside []string) {
-	root := realPath(j.context)
+// inContext returns those of paths that lie in the context.
+func (j *job) inContext(paths []string) []string { return inDir(j.context, paths) }
+
+// inDir returns those of paths that lie in a directory, as from there.
+func inDir(dir string, paths []string) (inside []string) {
+	root := realPath(dir)
 	for _, p := range paths {
 		if rel, err := filepath.Rel(root, realPath(p)); err == nil && rel != "." && filepath.IsLocal(rel) {
 			inside = append(inside, filepath.ToSlash(rel))

@@ -81,6 +81,8 @@ var variables = [][2]string{
 	{"HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "proxies for registries and indexes"},
 	{"UV_DEFAULT_INDEX, UV_INDEX, UV_INDEX_URL, UV_EXTRA_INDEX_URL, PIP_INDEX_URL, PIP_EXTRA_INDEX_URL", "package indexes, as uv and pip read them: [indexes](indexes.md)"},
 	{"UV_INDEX_NAME_USERNAME, UV_INDEX_NAME_PASSWORD", "credentials for the index that is called `NAME`"},
+	{"AWS_*, AZURE_*, GOOGLE_APPLICATION_CREDENTIALS, STORAGE_EMULATOR_HOST", "logins to clouds, for registries and [artifact stores](code.md)"},
+	{"ZENML_CODE_REPOSITORY_IGNORE_UNTRACKED_FILES", "`true`: files that git doesn't know are no local changes ([code](code.md))"},
 	{"NETRC", "a file of credentials, in place of `~/.netrc`"},
 	{"UV_KEYRING_PROVIDER, PIP_KEYRING_PROVIDER", "`subprocess` lets the program `keyring` be asked for users that the URLs of indexes name"},
 	{"SSL_CERT_FILE, SSL_CERT_DIR", "certificates of authorities, in place of the system's"},

@@ -24,6 +24,7 @@ func (j *job) tell(c *cli.Context, img *assemble.Result) error {
 		if j.several {
 			e.Image, e.Steps = j.of.Name(), j.of.Steps
 		}
+		e.Code = j.fetched
 		j.show.Event(e)
 	case !c.Bool("quiet"):
 		if j.several {
@@ -69,12 +70,13 @@ func (f *family) summary(w io.Writer) {
 	for i, d := range f.made.Delivered {
 		fmt.Fprintln(w, lead.outputs[i].said(d))
 	}
+	lead.tellCode(w)
 }
 
 // event gathers what programs are told.
 func (f *family) event() (resultEvent, error) {
 	lead := f.jobs[0]
-	e := resultEvent{Event: "result", Digest: f.made.Digest.String(), Layers: []layerEvent{}, Delivered: deliveredEvents(f.made.Delivered)}
+	e := resultEvent{Event: "result", Digest: f.made.Digest.String(), Layers: []layerEvent{}, Delivered: deliveredEvents(f.made.Delivered), Code: lead.fetched}
 	if lead.several {
 		e.Image, e.Steps = lead.of.Name(), lead.of.Steps
 	}
@@ -95,6 +97,7 @@ func summary(w io.Writer, img *assemble.Result, j *job) {
 	for i, d := range img.Delivered {
 		fmt.Fprintln(w, j.outputs[i].said(d))
 	}
+	j.tellCode(w)
 }
 
 // made counts the layers that were not there.
@@ -116,6 +119,7 @@ type resultEvent struct {
 	Layers    []layerEvent     `json:"layers"`              // those on top of the parent, lowest first
 	Delivered []deliveredEvent `json:"delivered"`           // one for each output
 	Platforms []platformEvent  `json:"platforms,omitempty"` // of an index, which has no layers itself
+	Code      *codePlace       `json:"code,omitempty"`
 }
 
 // A platformEvent tells of one image of an index.

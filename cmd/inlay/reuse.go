@@ -154,6 +154,9 @@ func (b *batch) check(from *record.Build) error {
 		if !ok {
 			return &usageError{fmt.Sprintf("build %s has no image %s for %s", from.ID, j.of.Name(), j.plan.Platform), "name another build, or leave `--build` out"}
 		}
+		if err := j.checkCode(from, im); err != nil {
+			return err
+		}
 		if im.Plan != planID(j.plan) {
 			b.show.Note(fmt.Sprintf("warning: the image %s of build %s was made of another plan: the settings, the source or what names stand for changed since", j.of.Name(), from.ID))
 		}
@@ -169,6 +172,11 @@ func (b *batch) take(c *cli.Context, from *record.Build) error {
 	}
 	for _, j := range b.jobs {
 		im, _ := from.Image(j.plan.Platform, j.of.Keys...)
+		if im.RequiresCodeDownload {
+			if err := j.deliverCode(c); err != nil {
+				return j.told(err)
+			}
+		}
 		if err := j.take(c, from, im); err != nil {
 			return j.told(err)
 		}
@@ -253,7 +261,7 @@ func (j *job) record() (record.Image, error) {
 	stage := j.plan.Image()
 	im := record.Image{
 		Keys: j.of.Keys, Steps: j.of.Steps, Digest: j.made.Digest.String(), Plan: planID(j.plan), Platform: j.plan.Platform,
-		Parent: stage.Parent, ContainsCode: slices.ContainsFunc(stage.Steps, func(s plan.Step) bool { return s.Files != nil && len(s.Files.Files) > 0 }),
+		Parent: stage.Parent, ContainsCode: slices.ContainsFunc(stage.Steps, holdsSource), RequiresCodeDownload: j.plan.Code != nil, Code: j.recordCode(),
 	}
 	for _, d := range j.made.Delivered {
 		im.References = append(im.References, d.Reference)
@@ -275,6 +283,11 @@ func (j *job) record() (record.Image, error) {
 	var err error
 	im.Layers, err = recordLayers(j.made.Layers)
 	return im, err
+}
+
+// holdsSource reports whether a step copies the source, and not what fetches it.
+func holdsSource(s plan.Step) bool {
+	return s.Files != nil && slices.ContainsFunc(s.Files.Files, func(f plan.File) bool { return f.Text == "" })
 }
 
 func recordLayers(layers []assemble.Layer) ([]record.Layer, error) {

@@ -196,6 +196,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Written:  j.written(),
 		Own:      j.inContext([]string{j.lockPath()}),
 		Lock:     j.locked,
+		Code:     j.code(),
 		Digests:  &tree.Cache{Store: values(j.site.cache, cache.Inventories), Name: j.treeName(), Now: j.begun},
 		Created:  date,
 		OCI:      j.family != nil,

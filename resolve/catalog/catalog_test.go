@@ -128,6 +128,7 @@ const stack = `components:
 - {type: alerter, flavor: other}
 - {type: data_validator, flavor: custom, integration: lightgbm, is_local: true}
 - {type: image_builder, flavor: local}
+- {type: code_repository, flavor: github, config: {owner: o, repository: r}}
 `
 
 func TestStack(t *testing.T) {
@@ -136,9 +137,12 @@ func TestStack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.Needs(c)
+	got, err := s.Needs(c, false)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if more, err := s.Needs(c, true); err != nil || !slices.Contains(more.Requirements, "pygithub") || slices.Contains(got.Requirements, "pygithub") {
+		t.Errorf("pygithub is not what is required only where the source comes from the repository: %v with, %v without, %v", more, got, err)
 	}
 	want := catalog.Needs{
 		Requirements: []string{

@@ -27,9 +27,13 @@ type Component struct {
 	Config       map[string]any `yaml:"config"`
 }
 
+// CodeRepository is the type of what only those images require something for
+// whose source comes from it.
+const CodeRepository = "code_repository"
+
 // Types are those of components.
 var types = []string{
-	"alerter", "annotator", "artifact_store", "container_registry", "data_validator", "deployer", "experiment_tracker",
+	"alerter", "annotator", "artifact_store", CodeRepository, "container_registry", "data_validator", "deployer", "experiment_tracker",
 	"feature_store", "image_builder", "log_store", "model_deployer", "model_registry", "orchestrator", "sandbox", "step_operator",
 }
 
@@ -92,9 +96,13 @@ func (s *Stack) Unknown(c *Catalog) (all []string) {
 	return all
 }
 
-// Needs returns what the components require: of each integration all of it.
-func (s *Stack) Needs(c *Catalog) (n Needs, err error) {
+// Needs returns what the components require: of each integration all of it. What
+// code repositories do is among it if download is true.
+func (s *Stack) Needs(c *Catalog, download bool) (n Needs, err error) {
 	for _, x := range s.Components {
+		if x.Type == CodeRepository && !download {
+			continue
+		}
 		if x.Integration != "" {
 			i, err := c.Find(x.Integration)
 			if err != nil {
@@ -115,7 +123,9 @@ func (s *Stack) Checksum() string {
 	}
 	var names []string
 	for _, x := range s.Components {
-		names = append(names, x.Integration)
+		if x.Type != CodeRepository { // ZenML has them beside the stack
+			names = append(names, x.Integration)
+		}
 	}
 	slices.Sort(names)
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(slices.Compact(names), "\n"))))

@@ -42,6 +42,9 @@ type Options struct {
 	Only    []string         // steps: only the images that these run in
 	Catalog *catalog.Catalog // may be nil where there is no stack and the settings require no integration
 	Stack   *catalog.Stack   // nil for one that runs steps in containers and needs nothing
+	// Downloads reports whether the source of an image comes from the stack's code
+	// repository; nil is never.
+	Downloads func(*settings.Docker) bool
 }
 
 // Name is the first key: what an image goes by among those of its pipeline.
@@ -154,7 +157,7 @@ func (o Options) complete(im *Image) error {
 		}
 	}
 	if o.Stack != nil && !im.Settings.NoStack {
-		n, err := o.Stack.Needs(o.Catalog)
+		n, err := o.Stack.Needs(o.Catalog, o.Downloads != nil && o.Downloads(im.Settings))
 		if err != nil {
 			return err
 		}

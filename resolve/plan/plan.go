@@ -28,6 +28,7 @@ type Plan struct {
 	Created  int64   `json:"created"`       // of the image, in seconds since 1970: SOURCE_DATE_EPOCH or 0
 	OCI      bool    `json:"oci,omitempty"` // its formats are OCI's, whatever the parent's are: it is to be part of an index
 	Stages   []Stage `json:"stages"`        // the last one becomes the image
+	Code     *Code   `json:"code,omitempty"`
 }
 
 // A Stage is a parent, the steps on top of it and the configuration.
@@ -148,6 +149,7 @@ type File struct {
 	Link   string      `json:"link,omitempty"`
 	Size   int64       `json:"size,omitempty"`
 	Digest string      `json:"digest,omitempty"` // of a regular file's content: "sha256:…"
+	Text   string      `json:"text,omitempty"`   // the content of a file that is not the context's
 }
 
 // Config holds the changes to the parent's configuration.
@@ -229,6 +231,9 @@ func (p Plan) check() error {
 	}
 	if len(p.Stages) == 0 {
 		return errors.New("it has no stages")
+	}
+	if err := p.Code.check(); err != nil {
+		return err
 	}
 	for i, stage := range p.Stages {
 		for j, s := range stage.Steps {

@@ -9,16 +9,16 @@ func code() []field {
 	return []field{
 		{Field{
 			Name: "allow_including_files_in_images", Type: "boolean", Default: "true", Example: "true",
-			Doc: "Put the source into the image; with `false`, what runs it has to bring it.",
+			Doc: "Put the source into the image, where containers download it from nowhere; with `false`, what runs it has to bring it.",
 		}, "", unless(func(d *Docker) *bool { return &d.NoSource })},
 		{Field{
 			Name: "allow_download_from_code_repository", Type: "boolean", Default: "true", Example: "true",
-			Doc: "Whether ZenML may download the source at run time in place of that; inlay itself prepares no download.",
-		}, "", either},
+			Doc: "Let containers download the source from the stack's code repository, where the checkout is clean and pushed, in place of having it.",
+		}, "", unless(func(d *Docker) *bool { return &d.NoRepository })},
 		{Field{
 			Name: "allow_download_from_artifact_store", Type: "boolean", Default: "true", Example: "true",
-			Doc: "Whether ZenML may download the source at run time in place of that; inlay itself prepares no download.",
-		}, "", either},
+			Doc: "Upload the source to the stack's artifact store, for containers to download, in place of having it.",
+		}, "", unless(func(d *Docker) *bool { return &d.NoStore })},
 	}
 }
 

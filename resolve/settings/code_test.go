@@ -17,19 +17,20 @@ func TestSourceFiles(t *testing.T) {
 		name, yaml string
 		flags      []settings.Override
 		noSource   bool // of the step train
+		noRepo     bool
 		warning    string
 	}{
-		{"download", docker("source_files: download") + step("{}"), nil, true, "deprecated: write allow_"},
-		{"ignore", docker("source_files: ignore") + step("{}"), nil, true, "deprecated: write allow_"},
-		{"include", docker("source_files: include") + step("{}"), nil, false, "deprecated: write allow_"},
-		{"either", docker("source_files: download_or_include") + step("{}"), nil, false, "deprecated: write allow_"},
+		{"download", docker("source_files: download") + step("{}"), nil, true, false, "deprecated: write allow_"},
+		{"ignore", docker("source_files: ignore") + step("{}"), nil, true, true, "deprecated: write allow_"},
+		{"include", docker("source_files: include") + step("{}"), nil, false, true, "deprecated: write allow_"},
+		{"either", docker("source_files: download_or_include") + step("{}"), nil, false, false, "deprecated: write allow_"},
 		{
-			"beside a new field", docker("source_files: download\nallow_including_files_in_images: true") + step("{}"), nil, false,
+			"beside a new field", docker("source_files: download\nallow_including_files_in_images: true") + step("{}"), nil, false, false,
 			"ignored: it is deprecated, and allow_including_files_in_images is given",
 		},
-		{"of a step over the pipeline's", docker("allow_including_files_in_images: true") + step("{source_files: ignore}"), nil, true, "steps.train.settings.docker.source_files: deprecated"},
-		{"of a step over the pipeline's old one", docker("source_files: ignore") + step("{source_files: include}"), nil, false, "steps.train.settings.docker.source_files: deprecated"},
-		{"by a flag", step("{source_files: include}"), []settings.Override{flag("--set", "source_files=ignore")}, true, "--set: settings.docker.source_files: deprecated"},
+		{"of a step over the pipeline's", docker("allow_including_files_in_images: true") + step("{source_files: ignore}"), nil, true, true, "steps.train.settings.docker.source_files: deprecated"},
+		{"of a step over the pipeline's old one", docker("source_files: ignore") + step("{source_files: include}"), nil, false, true, "steps.train.settings.docker.source_files: deprecated"},
+		{"by a flag", step("{source_files: include}"), []settings.Override{flag("--set", "source_files=ignore")}, true, true, "--set: settings.docker.source_files: deprecated"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -37,8 +38,12 @@ func TestSourceFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := run.Steps[0].Docker.NoSource; got != tt.noSource {
-				t.Errorf("NoSource = %v, want %v", got, tt.noSource)
+			d := run.Steps[0].Docker
+			if d.NoSource != tt.noSource || d.NoRepository != tt.noRepo {
+				t.Errorf("NoSource, NoRepository = %v, %v, want %v, %v", d.NoSource, d.NoRepository, tt.noSource, tt.noRepo)
+			}
+			if given := tt.name != "beside a new field"; d.NoStore != given {
+				t.Errorf("NoStore = %v: ZenML turned the artifact store off", d.NoStore)
 			}
 			var said strings.Builder
 			for _, w := range warnings {

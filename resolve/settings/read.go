@@ -267,12 +267,6 @@ func (s setting) boolean() (bool, error) {
 	return false, s.wrongType()
 }
 
-// either reads a boolean of which both values are what inlay does anyway.
-func either(_ *loader, s setting) error {
-	_, err := s.boolean()
-	return err
-}
-
 func skipBuild(l *loader, s setting) (err error) {
 	l.docker.SkipBuild, err = s.boolean()
 	return err

@@ -65,7 +65,9 @@ type Docker struct {
 	NoCache   bool     // every layer is made anew
 	BuildArgs []string // "NAME=value": variables of the installer alone
 	NoSource  bool     // the source is not put into the image
-	ZenML     string   // version of the ZenML whose image is the default parent
+	// The source is not downloaded from a code repository, or an artifact store.
+	NoRepository, NoStore bool
+	ZenML                 string // version of the ZenML whose image is the default parent
 
 	InstallCommand string // of the shell, that installs the source in the image; "" is none
 

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -24,6 +25,7 @@ import (
 type Options struct {
 	FS       fs.FS         // the context, a *Dir as a rule
 	Rules    *ignore.Rules // what is left out of it; nil keeps everything
+	Only     []string      // paths of files and links, in place of Rules; nil lists what Rules keep
 	Written  []string      // paths that the build itself writes to, relative to the context: left out, and noted
 	Own      []string      // files of inlay's own in it: left out, and not noted
 	Target   string        // absolute path of the context's root in the image
@@ -84,7 +86,7 @@ func Snapshot(ctx context.Context, o Options) (*plan.Files, error) {
 // list walks the context. Digests are still missing.
 func list(ctx context.Context, o Options) ([]item, error) {
 	var items []item
-	for e, err := range ignore.Files(o.FS, o.Rules) {
+	for e, err := range o.entries() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -103,6 +105,32 @@ func list(ctx context.Context, o Options) ([]item, error) {
 		}
 	}
 	return items, ctx.Err()
+}
+
+// entries yields what is to be listed. Of Only, what isn't there is passed over,
+// and so are directories: they are repositories of their own.
+func (o Options) entries() iter.Seq2[ignore.Entry, error] {
+	if o.Only == nil {
+		return ignore.Files(o.FS, o.Rules)
+	}
+	return func(yield func(ignore.Entry, error) bool) {
+		for _, name := range o.Only {
+			info, err := fs.Lstat(o.FS, name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				continue
+			case err == nil && info.IsDir():
+				o.Note(fmt.Sprintf("%q is left out: it is a repository of its own", name))
+				continue
+			case err != nil:
+				yield(ignore.Entry{Path: name}, err)
+				return
+			}
+			if !yield(ignore.Entry{DirEntry: fs.FileInfoToDirEntry(info), Path: name}, nil) {
+				return
+			}
+		}
+	}
 }
 
 // writes reports whether the build writes to path: an image that held its own
