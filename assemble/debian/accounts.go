@@ -201,12 +201,12 @@ func (a *accounts) systemGroup(name string, set map[string]string) error {
 }
 
 // number is the one asked for, or the first that is free.
-func (a *accounts) number(asked string, tables ...*table) (int, error) {
+func (a *accounts) number(asked string, in *table) (int, error) {
 	if asked == "" {
-		return free(true, tables...)
+		return free(true, in)
 	}
 	n, err := strconv.Atoi(asked)
-	if err == nil && slices.ContainsFunc(tables, func(t *table) bool { return t.taken(n) }) {
+	if err == nil && in.taken(n) {
 		err = fmt.Errorf("the id %d is taken", n)
 	}
 	return n, err
@@ -220,12 +220,8 @@ func (a *accounts) systemUser(c *script.Call, name string, set map[string]string
 	if s := set["shell"]; s != "" {
 		u.shell = s
 	}
-	tables := []*table{a.users}
-	if group {
-		tables = append(tables, a.groups)
-	}
 	var err error
-	if u.uid, err = a.number(set["uid"], tables...); err != nil {
+	if u.uid, err = a.number(set["uid"], a.users); err != nil {
 		return err
 	}
 	switch in := set["ingroup"]; {
@@ -239,7 +235,10 @@ func (a *accounts) systemUser(c *script.Call, name string, set map[string]string
 			return err
 		}
 	case group:
-		u.gid = u.uid
+		// A free id of its own, which need not be the user's.
+		if u.gid, err = a.number(set["uid"], a.groups); err != nil {
+			return err
+		}
 		if a.groups.row(name) != nil {
 			return &script.UnsupportedError{Needs: "adduser --group of a group that is there"}
 		}

@@ -106,12 +106,12 @@ useradd -r -g g3 -d /var/d3 -s /usr/sbin/nologin d3
 usermod -d /var/d4 d3
 groupmod -n g4 g3
 adduser --system d2`))
-	want(t, tree, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\ndaemon1:x:102:102::/nonexistent:/usr/sbin/nologin\nd2:x:100:65534:D 2:/home/d2:/bin/sh\n"+
+	want(t, tree, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\ndaemon1:x:100:102::/nonexistent:/usr/sbin/nologin\nd2:x:101:65534:D 2:/home/d2:/bin/sh\n"+
 		"d3:x:999:999::/var/d4:/usr/sbin/nologin\n")
 	want(t, tree, "etc/group", "root:x:0:\nusers:x:100:\n_ssh:x:101:d2\ndaemon1:x:102:\ng4:x:999:\n")
 	want(t, tree, "etc/shadow", "root:*:1:0:99999:7:::\ndaemon1:!:20000::::::\nd2:!:20000::::::\nd3:!:20000::::::\n")
 	want(t, tree, "etc/gshadow", "root:*::\nusers:*::\n_ssh:!::d2\ndaemon1:!::\ng4:!::\n")
-	if f, err := tree.Stat("home/d2"); err != nil || f.UID != 100 || f.GID != 65534 {
+	if f, err := tree.Stat("home/d2"); err != nil || f.UID != 101 || f.GID != 65534 {
 		t.Errorf("the home is %+v, %v", f, err)
 	}
 	var unknown *script.UnsupportedError
