@@ -97,6 +97,7 @@ cmd/inlay -> layers/pattern
 cmd/inlay -> resolve
 cmd/inlay -> resolve/apt
 cmd/inlay -> resolve/apt/archive
+cmd/inlay -> resolve/apt/login
 cmd/inlay -> resolve/apt/setup
 cmd/inlay -> resolve/catalog
 cmd/inlay -> resolve/cell
@@ -158,6 +159,7 @@ resolve/apt/archive -> resolve/apt/deb822
 resolve/apt/archive -> resolve/apt/setup
 resolve/apt/archive/archivetest -> nothing
 resolve/apt/deb822 -> nothing
+resolve/apt/login -> cache/fetch
 resolve/apt/setup -> resolve/apt/deb822
 resolve/catalog -> layers/pattern
 resolve/cell -> layers/pattern

@@ -109,6 +109,7 @@ func (j *job) open(c *cli.Context) (err error) {
 	if j.site, err = open(c, j.show, j.index, j.environ()); err != nil {
 		return err
 	}
+	j.hideLogins()
 	j.outputs, err = j.targets(c)
 	return err
 }

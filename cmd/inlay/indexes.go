@@ -104,6 +104,9 @@ func (j *job) secrets(p plan.Plan) *leak.Scanner {
 	for _, x := range j.index.Secrets(urls...) {
 		all = append(all, leak.Secret(x))
 	}
+	for _, x := range j.site.logins.Secrets(debURLs(p)...) {
+		all = append(all, leak.Secret(x))
+	}
 	for _, x := range j.given {
 		all = append(all, searched(x)...)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/pem"
 	"errors"
 	"flag"
 	"fmt"
@@ -117,12 +118,34 @@ func scripts(t *testing.T) testscript.Params {
 			files := httptest.NewServer(http.FileServer(http.Dir(e.WorkDir)))
 			e.Defer(files.Close)
 			e.Setenv("FILES", files.URL)
+			if err := servePrivate(e); err != nil {
+				return err
+			}
 			return newArchiveKey(e)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"archive": archiveCommand, "debian": debianCommand, "parent": parentCommand, "platforms": platformsCommand, "sanitize": sanitizeCommand,
 		},
 	}
+}
+
+// servePrivate serves the script's directory with TLS to the user ann, whose
+// password is s3cret-of-ann: PRIVATE is the host, and private.pem what signed for
+// it.
+func servePrivate(e *testscript.Env) error {
+	files := http.FileServer(http.Dir(e.WorkDir))
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "ann" || password != "s3cret-of-ann" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	e.Defer(server.Close)
+	e.Setenv("PRIVATE", server.Listener.Addr().String())
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	return os.WriteFile(filepath.Join(e.WorkDir, "private.pem"), cert, 0o600)
 }
 
 // TestE2ECompletion runs the script about the tab key with every shell, of which

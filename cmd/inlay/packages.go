@@ -68,7 +68,7 @@ func (j *job) deb(ctx context.Context, d plan.Deb) (*os.File, error) {
 	if errors.As(err, &status) && (status.Code == http.StatusNotFound || status.Code == http.StatusGone) {
 		return nil, &goneError{err}
 	}
-	return f, err
+	return f, j.site.logins.Denied(err)
 }
 
 // printDebs prints which Debian packages are installed, and why.

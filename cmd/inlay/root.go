@@ -36,6 +36,7 @@ func (o opener) Open(ctx context.Context, ref source.Reference, platform string)
 	if err == nil {
 		o.job.opened.pin(key, img.Reference)
 		o.job.opened.pin(index, img.Index)
+		o.job.site.parent.Store(&img.Image)
 	}
 	return img, err
 }
@@ -119,7 +120,7 @@ func (j *job) bootstrap(ctx context.Context, root resolve.Root) (*resolve.Bootst
 		Packages: j.site.apt,
 		Answers:  values(j.site.cache, cache.Resolutions),
 		Now:      j.begun,
-		Host:     hostApt,
+		Host:     j.hostApt,
 		Note:     j.show.Note,
 	}, root)
 }
@@ -178,10 +179,13 @@ func (j *job) keep(digest v1.Hash, b *resolve.Bootstrapped) error {
 
 // hostApt reads how apt is set up on this machine, and Debian's keyrings even if
 // no source names them.
-func hostApt() (*setup.Setup, error) {
+func (j *job) hostApt() (*setup.Setup, error) {
 	s, err := setup.Read(os.DirFS("/"))
 	if err != nil {
 		return nil, err
+	}
+	for i := range s.Sources {
+		s.Sources[i].URL = j.site.logins.Strip(s.Sources[i].URL)
 	}
 	names, err := filepath.Glob("/usr/share/keyrings/debian-archive-keyring.[gp]*")
 	if err != nil {

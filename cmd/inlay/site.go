@@ -31,6 +31,7 @@ import (
 	"inlay/resolve"
 	"inlay/resolve/apt"
 	"inlay/resolve/apt/archive"
+	"inlay/resolve/apt/login"
 	"inlay/resolve/egress"
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
@@ -50,6 +51,8 @@ type site struct {
 	wheels  *fetch.Store
 	debs    *fetch.Store
 	apt     *apt.Resolver
+	logins  *login.Set               // for Debian archives
+	parent  atomic.Pointer[v1.Image] // that was opened last: it may have logins, too
 	records *record.Store
 	builds  *record.Builds
 	images  source.Remembered
@@ -85,13 +88,15 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 		return nil, err
 	}
 	images.Platform = "linux/" + runtime.GOARCH
+	logins := &login.Set{Files: hostLogins}
 	s := &site{
+		logins:  logins,
 		root:    root,
 		cache:   dir,
 		release: release,
 		rung:    sync.OnceValues(func() (*sandbox.Rung, error) { return rung(c, dir, show) }),
 		wheels:  &fetch.Store{Dir: dir.Path(cache.Wheels), Transport: set.Transport(nil), Offline: offline, Progress: downloads(show)},
-		debs:    &fetch.Store{Dir: dir.Path(cache.Debs), Offline: offline, Progress: downloads(show)},
+		debs:    &fetch.Store{Dir: dir.Path(cache.Debs), Transport: logins.Transport(nil), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
 		builds:  &record.Builds{Values: values(dir, cache.Records)},
 		images: source.Remembered{
@@ -106,7 +111,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 	}
 	s.python = s.resolver(dir, show, set, env)
 	s.python.Isolation = s.isolation(c, show)
-	s.apt = &apt.Resolver{Archives: &archive.Client{
+	s.apt = &apt.Resolver{Logins: logins, Archives: &archive.Client{
 		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline,
 	}}
 	return s, nil
@@ -206,7 +211,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Index:    j.index,
 		Platform: "linux/" + runtime.GOARCH,
 		Images:   opener{j.site.images, j},
-		Host:     hostApt,
+		Host:     j.hostApt,
 		Root:     j.madeOf,
 		Python:   j.site.python,
 		Projects: exporter,

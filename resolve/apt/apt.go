@@ -43,9 +43,19 @@ type Request struct {
 	Older     bool // see archive.Request
 }
 
+// Logins keeps the users and passwords that archives want; *login.Set does.
+type Logins interface {
+	// Strip returns a URL without user and password, and keeps these.
+	Strip(url string) string
+	// Denied returns err, with what to do if it is that of an archive that wants a
+	// login.
+	Denied(err error) error
+}
+
 // A Resolver resolves packages.
 type Resolver struct {
 	Archives Archives
+	Logins   Logins // nil: URLs keep theirs
 }
 
 // Resolve returns what installing packages in a parent comes to. A word is
@@ -86,6 +96,12 @@ func (r *Resolver) Open(ctx context.Context, q Request) (*System, error) {
 			return nil, err
 		}
 	}
+	sources = slices.Concat(sources, q.Sources)
+	for i := range sources {
+		if r.Logins != nil {
+			sources[i].URL = r.Logins.Strip(sources[i].URL)
+		}
+	}
 	for name, b := range q.Keyrings {
 		conf.Keyrings[name] = b
 	}
@@ -94,8 +110,11 @@ func (r *Resolver) Open(ctx context.Context, q Request) (*System, error) {
 		return nil, err
 	}
 	loaded, err := r.Archives.Load(ctx, archive.Request{
-		Sources: slices.Concat(sources, q.Sources), Keyrings: conf.Keyrings, Conf: conf.Conf, Arch: q.Arch, Now: q.Now, Older: q.Older,
+		Sources: sources, Keyrings: conf.Keyrings, Conf: conf.Conf, Arch: q.Arch, Now: q.Now, Older: q.Older,
 	})
+	if err != nil && r.Logins != nil {
+		err = r.Logins.Denied(err)
+	}
 	if err != nil {
 		return nil, err
 	}

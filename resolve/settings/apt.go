@@ -5,6 +5,7 @@ package settings
 import (
 	"cmp"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"inlay/layers/pattern"
@@ -194,8 +195,8 @@ func (s setting) aptURL() (string, error) {
 	if err != nil || t == "" {
 		return "", err
 	}
-	if strings.Contains(t, "@") { // not to be shown
-		return "", s.errorf("an archive that wants a login is not supported yet")
+	if u, err := url.Parse(t); strings.Contains(t, "@") && (err != nil || u.Host == "" || isAptURL(t) != "") { // not to be shown
+		return "", s.errorf("it %s", isAptURL(""))
 	}
 	return s.checked(isAptURL)
 }

@@ -170,8 +170,8 @@ func TestErrors(t *testing.T) {
 			"write, for example, `scripts: require-all`",
 		},
 		{
-			docker("apt: {mirror: \"https://u:s3cret@a.example/debian\"}"),
-			"inlay.yaml:3: settings.docker.apt.mirror: an archive that wants a login is not supported yet",
+			docker("apt: {mirror: \"ftp://u:s3cret@a.example/debian\"}"),
+			"inlay.yaml:3: settings.docker.apt.mirror: it is not the URL of an archive: http, https or file",
 			"write, for example, `mirror: https://mirror.example.com/debian`",
 		},
 		{
