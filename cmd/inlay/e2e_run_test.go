@@ -61,6 +61,7 @@ func TestE2ERun(t *testing.T) {
 		})
 	}
 	t.Run("signal", func(t *testing.T) { e.signal(t, out+"/plain") })
+	t.Run("variables and volumes", func(t *testing.T) { e.given(t, out+"/plain") })
 }
 
 // exit is the status that a command ended with, -1 if there is none.
@@ -73,6 +74,31 @@ func exit(o outcome) int {
 		return status.ExitCode()
 	default:
 		return -1
+	}
+}
+
+// given runs an image with the same flags of both programs: variables, and a
+// directory and a file of this machine.
+func (e env) given(t *testing.T, image string) {
+	const script = `echo "$A|$HERE|$NOT_HERE"; cat /data/f; (echo x >/data/f) 2>/dev/null || echo read-only; cat /one; echo made >/work/new; ls -ln /work | cut -c1-10; ls /data /work`
+	var said []outcome
+	for _, program := range []string{"inlay", "podman"} {
+		data, work := t.TempDir(), t.TempDir()
+		write(t, data+"/f", "of this machine\n")
+		flags := []string{"-e", "A=one=1", "-e", "HERE", "-e", "NOT_HERE", "-v", data + ":/data:ro", "-v", data + "/f:/one", "-v", work + ":/work"}
+		env := []string{"INLAY_CACHE_DIR=" + e.cache, "HERE=from here", "RUN_ARGS=" + strings.Join(flags, " ")}
+		args := slices.Concat([]string{"run", "-q", "--network", "none"}, flags, []string{"oci:" + image, "--", "sh", "-c", script})
+		name := e.program
+		if program == "podman" {
+			name, args, env = filepath.Join(e.scripts, "run.sh"), []string{image, "--", "sh", "-c", script}, append(env, e.store()...)
+		}
+		said = append(said, command(t, env, name, args...))
+		if got := read(t, work+"/new"); got != "made\n" {
+			t.Errorf("%s left %q in the volume", program, got)
+		}
+	}
+	if exit(said[0]) != 0 || exit(said[0]) != exit(said[1]) || said[0].stdout != said[1].stdout || !strings.Contains(said[0].stdout, "one=1|from here|\nof this machine\nread-only\n") {
+		t.Errorf("inlay ends with %d and prints\n%s%s\npodman with %d and\n%s%s", exit(said[0]), said[0].stdout, said[0].stderr, exit(said[1]), said[1].stdout, said[1].stderr)
 	}
 }
 
@@ -106,15 +132,7 @@ func (e env) signal(t *testing.T, image string) {
 // the trees are.
 func TestE2EInstallCommand(t *testing.T) {
 	e := e2e(t)
-	if os.Getuid() != 0 {
-		t.Skip("only root can build as another user too")
-	}
-	// Only its owner may enter t.TempDir.
-	dir, err := os.MkdirTemp("", "inlay-e2e-") //nolint:usetesting // see above
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir, asUser := e.asUser(t)
 	for name, text := range map[string]string{
 		"src/inlay.yaml": "settings:\n  docker:\n    parent_image: " + e.parent("debian") + "\n    requirements: [pip]\n    bytecode: on\n    disable_automatic_requirements_detection: true\n    user: \"1000\"\n" +
 			"    local_project_install_command: python3 -m pip install . --no-deps --break-system-packages\n",
@@ -125,22 +143,9 @@ func TestE2EInstallCommand(t *testing.T) {
 	} {
 		write(t, filepath.Join(dir, name), text)
 	}
-	user := filepath.Join(dir, "user")
-	if err := errors.Join(os.Mkdir(user, 0o755), os.Chown(user, id(t, "-u"), id(t, "-g")), os.Chmod(dir, 0o755)); err != nil {
-		t.Fatal(err)
-	}
 	e.inlay(t, "build", "-q", "-o", "oci:"+dir+"/root", filepath.Join(dir, "src"))
-	program := filepath.Join(dir, "inlay") // where users may go
-	must(t, nil, "cp", e.program, program)
-	must(t, nil, "cp", "-r", strings.TrimPrefix(e.parent("debian"), "oci:"), filepath.Join(dir, "parent"))
-	must(t, nil, "chmod", "-R", "a+rX", filepath.Join(dir, "parent"))
-	uvs, err := filepath.Glob(filepath.Join(e.cache, "uv", "*", "uv")) // the one that the first build fetched
-	if err != nil || len(uvs) == 0 {
-		t.Fatalf("no uv in the cache: %v", err)
-	}
-	must(t, nil, "install", uvs[0], filepath.Join(dir, "uv"))
-	must(t, nil, "runuser", "-u", "e2e", "--", "env", "HOME="+user, "INLAY_CACHE_DIR="+user+"/cache", "PATH="+dir+":/usr/bin:/bin", program, "build", "-q",
-		"--parent-image", "oci:"+filepath.Join(dir, "parent"), "-o", "oci:"+user+"/image", filepath.Join(dir, "src"))
+	user := filepath.Join(dir, "user")
+	asUser(nil, "build", "-q", "--parent-image", "oci:"+filepath.Join(dir, "parent"), "-o", "oci:"+user+"/image", filepath.Join(dir, "src"))
 	images := []string{dir + "/root", user + "/image"}
 	var said []string
 	for _, image := range images {
@@ -161,6 +166,39 @@ func TestE2EInstallCommand(t *testing.T) {
 	e.report(t, "the command's layers are equal: %v", theirs[last] == ours[len(ours)-1])
 	if theirs[last] != ours[len(ours)-1] { // and so are the trees, else
 		e.sameTrees(t, images)
+	}
+}
+
+// asUser returns a directory that every user may enter, and what runs the program
+// as the user e2e, with variables more: it can write to the directory's own
+// directory user, where its cache is, and read the copy of a parent in parent. A
+// test as root alone can do that.
+func (e env) asUser(t *testing.T) (dir string, inlay func(env []string, args ...string) outcome) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can build as another user too")
+	}
+	// Only its owner may enter t.TempDir.
+	dir, err := os.MkdirTemp("", "inlay-e2e-") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	user := filepath.Join(dir, "user")
+	if err := errors.Join(os.Mkdir(user, 0o755), os.Chown(user, id(t, "-u"), id(t, "-g")), os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "inlay")
+	must(t, nil, "cp", e.program, program)
+	must(t, nil, "cp", "-r", strings.TrimPrefix(e.parent("debian"), "oci:"), filepath.Join(dir, "parent"))
+	must(t, nil, "chmod", "-R", "a+rX", filepath.Join(dir, "parent"))
+	return dir, func(env []string, args ...string) outcome {
+		t.Helper()
+		if uvs, err := filepath.Glob(filepath.Join(e.cache, "uv", "*", "uv")); err == nil && len(uvs) > 0 { // one that another build fetched
+			must(t, nil, "install", uvs[0], filepath.Join(dir, "uv"))
+		}
+		words := slices.Concat([]string{"-u", "e2e", "--", "env"}, env, []string{"HOME=" + user, "INLAY_CACHE_DIR=" + user + "/cache", "PATH=" + dir + ":/usr/bin:/bin", program}, args)
+		return must(t, nil, "runuser", words...)
 	}
 }
 

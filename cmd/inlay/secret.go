@@ -113,7 +113,6 @@ func secretFile(name string) ([]byte, error) {
 // several lines the long ones that are one word, such as those of a key, or the
 // value of such an assignment, and passwords as a netrc file has them.
 func searched(s step.Secret) []leak.Secret {
-	const long = 16
 	of := "--secret id=" + s.ID
 	text := string(bytes.TrimSpace(s.Content))
 	all := []leak.Secret{{Value: text, Of: of}}
@@ -121,22 +120,31 @@ func searched(s step.Secret) []leak.Secret {
 		return all
 	}
 	for line := range strings.Lines(text) {
-		words := strings.Fields(line)
-		for i, w := range words {
-			if i > 0 && words[i-1] == "password" {
-				all = append(all, leak.Secret{Value: w, Of: of})
-			}
-		}
-		if len(words) != 1 || strings.HasPrefix(line, "-----") {
-			continue
-		}
-		value := words[0]
-		if _, after, ok := strings.Cut(value, "="); ok && strings.Trim(after, "=") != "" {
-			value = strings.Trim(after, "\"'")
-		}
-		if len(value) >= long {
+		for _, value := range valuesOf(line) {
 			all = append(all, leak.Secret{Value: value, Of: of})
 		}
+	}
+	return all
+}
+
+// valuesOf returns what of one line of several is searched for alone.
+func valuesOf(line string) (all []string) {
+	const long = 16
+	words := strings.Fields(line)
+	for i, w := range words {
+		if i > 0 && words[i-1] == "password" {
+			all = append(all, w)
+		}
+	}
+	if len(words) != 1 || strings.HasPrefix(line, "-----") {
+		return all
+	}
+	value := words[0]
+	if _, after, ok := strings.Cut(value, "="); ok && strings.Trim(after, "=") != "" {
+		value = strings.Trim(after, "\"'")
+	}
+	if len(value) >= long {
+		all = append(all, value)
 	}
 	return all
 }

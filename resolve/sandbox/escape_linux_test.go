@@ -4,6 +4,7 @@ package sandbox_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -60,6 +61,8 @@ var escapes = []escape{
 	{"send to the host's loopback by UDP", func(t target) error { return talk("udp", t.UDP) }, true},
 	{"connect to a socket of the host", func(t target) error { return talk("unix", t.Unix) }, true},
 	{"connect to an abstract socket of the host", func(t target) error { return talk("unix", t.Abstract) }, true},
+	{"ask the agent that has ssh's keys", func(target) error { return talk("unix", os.Getenv("SSH_AUTH_SOCK")) }, true},
+	{"tell the docker daemon", dockerDaemon, true},
 	{"reach the internet by TCP", func(target) error { return talk("tcp", "1.1.1.1:53") }, false},
 	{"reach the internet by UDP", route, false},
 	{"resolve a name", func(target) error { _, err := net.LookupHost("example.org"); return err }, false},
@@ -168,6 +171,13 @@ func talk(network, address string) error {
 	}
 	_, err = c.Read(make([]byte, 4))
 	return err
+}
+
+// dockerDaemon connects to the one that the environment names, else to the one
+// that is there as a rule.
+func dockerDaemon(target) error {
+	socket := strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://")
+	return talk("unix", cmp.Or(socket, "/var/run/docker.sock"))
 }
 
 // route finds a way to an address, without an answer.
@@ -398,7 +408,12 @@ func TestEscapes(t *testing.T) {
 	}
 	defer unix.Close(left)
 	cmd := exec.Command(self(t))
-	cmd.Args, cmd.Env = []string{"escapes", "plain"}, to.env(t)
+	agents := []string{"SSH_AUTH_SOCK=" + to.Unix, "DOCKER_HOST=unix://" + to.Unix}
+	for _, kv := range agents { // for commands to inherit
+		name, value, _ := strings.Cut(kv, "=")
+		t.Setenv(name, value)
+	}
+	cmd.Args, cmd.Env = []string{"escapes", "plain"}, append(to.env(t), agents...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("outside: %v\n%s", err, out)
