@@ -82,8 +82,11 @@ func archiveFields(name, depends string, essential bool) (fields string) {
 	if essential {
 		fields += "Essential: yes\n"
 	}
-	if name == "rival" {
+	switch name {
+	case "rival":
 		fields += "Conflicts: other\n"
+	case "wishful":
+		fields += "Recommends: other\n"
 	}
 	return fields
 }

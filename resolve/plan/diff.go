@@ -46,11 +46,11 @@ func compressed(old Stage, how string) bool {
 	return slices.ContainsFunc(old.Steps, func(s Step) bool { return s.Compression == how })
 }
 
-// Around says what else of now isn't old's: the parent, the time and the
-// configuration, which change an image whose layers are all there.
+// Around says what else of now isn't old's: layers that are gone, the parent, the
+// time and the configuration, which change an image whose layers are all there.
 func Around(old, now Plan) []string {
-	var out []string
 	was, is := old.Image(), now.Image()
+	out := gone(was, is)
 	if was.Parent.Digest != is.Parent.Digest {
 		out = append(out, "the parent, which was "+was.Parent.Image)
 	}
@@ -64,6 +64,24 @@ func Around(old, now Plan) []string {
 		out = append(out, "the time of the image (SOURCE_DATE_EPOCH)")
 	}
 	return append(out, is.Config.since(was.Config)...)
+}
+
+// gone says which layers of old now lacks, if it has no others: those that it has
+// beside are told of for themselves.
+func gone(old, now Stage) (out []string) {
+	had, has := old.Keys(), now.Keys()
+	if slices.ContainsFunc(has, func(k Key) bool { return !slices.Contains(had, k) }) {
+		return nil
+	}
+	for i, k := range had {
+		if !slices.Contains(has, k) {
+			out = append(out, "no layer of "+old.Steps[i].Name)
+		}
+	}
+	if len(out) == 0 && !slices.Equal(had, has) {
+		out = append(out, "the order of the layers")
+	}
+	return out
 }
 
 // since names what differs, without the values: some are long.

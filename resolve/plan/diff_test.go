@@ -3,6 +3,7 @@
 package plan_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +16,7 @@ func TestAround(t *testing.T) {
 	demo := func() plan.Plan {
 		return plan.Plan{Version: plan.Version, Platform: "linux/amd64", Stages: []plan.Stage{{
 			Parent: plan.Parent{Image: "base@sha256:01", Digest: "sha256:01"},
+			Steps:  []plan.Step{{Name: "a", Files: &plan.Files{Target: "/a"}}, {Name: "b", Files: &plan.Files{Target: "/b"}}},
 			Config: plan.Config{Env: []string{"A=1"}, Annotations: map[string]string{base: "sha256:01"}},
 		}}}
 	}
@@ -24,7 +26,11 @@ func TestAround(t *testing.T) {
 		want   []string
 	}{
 		{"nothing", func(*plan.Plan, *plan.Stage) {}, nil},
-		{"a step", func(_ *plan.Plan, s *plan.Stage) { s.Steps = []plan.Step{{Name: "x"}} }, nil},
+		{"a step", func(_ *plan.Plan, s *plan.Stage) {
+			s.Steps = []plan.Step{{Name: "x", Files: &plan.Files{Target: "/x"}}}
+		}, nil},
+		{"layers that are gone", func(_ *plan.Plan, s *plan.Stage) { s.Steps = s.Steps[:0] }, []string{"no layer of a", "no layer of b"}},
+		{"the order of the layers", func(_ *plan.Plan, s *plan.Stage) { slices.Reverse(s.Steps) }, []string{"the order of the layers"}},
 		{"how the parent is opened", func(_ *plan.Plan, s *plan.Stage) { s.Parent.Image = "oci:mirror@sha256:01" }, nil},
 		{"the parent", func(_ *plan.Plan, s *plan.Stage) {
 			s.Parent.Digest = "sha256:02"
