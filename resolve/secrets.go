@@ -3,9 +3,11 @@
 package resolve
 
 import (
+	"slices"
 	"strings"
 
 	"inlay/resolve/index"
+	"inlay/resolve/settings"
 )
 
 // environment returns the variables of the image, and how many of them commands
@@ -32,8 +34,24 @@ func environment(req Request) (env []string, early int) {
 			req.note("warning: %v", left)
 		}
 		if part.field == "environment" {
+			env = append(env, forZenML(s)...)
 			early = len(env)
 		}
 	}
 	return env, early
+}
+
+// forZenML returns the variables that ZenML gives its images, where the settings
+// say that ZenML runs them, but for those that the settings give.
+func forZenML(s *settings.Docker) (env []string) {
+	if s.ZenML == "" && s.Stack == "" {
+		return nil
+	}
+	for _, kv := range []string{"ZENML_ENABLE_REPO_INIT_WARNINGS=False", "ZENML_CONFIG_PATH=" + target + "/.zenconfig"} {
+		name, _, _ := strings.Cut(kv, "=")
+		if !slices.ContainsFunc(s.Environment, func(have string) bool { return strings.HasPrefix(have, name+"=") }) {
+			env = append(env, kv)
+		}
+	}
+	return env
 }

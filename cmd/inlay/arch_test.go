@@ -161,7 +161,7 @@ resolve/apt/archive/archivetest -> nothing
 resolve/apt/deb822 -> nothing
 resolve/apt/login -> cache/fetch
 resolve/apt/setup -> resolve/apt/deb822
-resolve/catalog -> layers/pattern
+resolve/catalog -> resolve/yamlfile
 resolve/cell -> layers/pattern
 resolve/cell -> resolve/egress
 resolve/cell -> resolve/index
@@ -179,6 +179,7 @@ resolve/egress -> layers/pattern
 resolve/egress -> resolve/index
 resolve/index -> layers/pattern
 resolve/lock -> layers/pattern
+resolve/lock -> resolve/yamlfile
 resolve/parent -> layers
 resolve/parent -> layers/pattern
 resolve/parent -> resolve/apt/setup
@@ -214,11 +215,13 @@ resolve/sdist -> resolve/python
 resolve/sdist -> resolve/python/reqfile
 resolve/sdist -> resolve/sandbox
 resolve/settings -> layers/pattern
+resolve/settings -> resolve/yamlfile
 resolve/source -> cache/registry
 resolve/source -> layers
 resolve/source -> layers/pattern
 resolve/tree -> ignore
 resolve/tree -> resolve/plan
+resolve/yamlfile -> layers/pattern
 `
 
 func TestArrows(t *testing.T) {

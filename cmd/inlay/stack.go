@@ -54,7 +54,7 @@ func readStack(run *settings.Run, context string) (o pipeline.Options, err error
 			return o, err
 		}
 		defer f.Close() //nolint:errcheck // only read
-		o.Stack, err = catalog.LoadStack(f.Name(), f, o.Catalog)
+		o.Stack, err = catalog.LoadStackWith(f.Name(), f, o.Catalog, os.LookupEnv)
 		return o, err
 	}
 	return o, nil

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/xrash/smetrics"
+	"inlay/resolve/yamlfile"
 )
 
 //go:embed zenml-0.98.0.yaml
@@ -30,6 +30,7 @@ type Catalog struct {
 	StepOperators map[string]string      `yaml:"step_operators"` // by flavor, what the builds for them are called
 	Deployers     []string               `yaml:"deployers"`      // flavors that run in containers
 	Deployment    []string               `yaml:"deployment"`     // what the image of a deployer requires
+	Local         []string               `yaml:"local"`          // "type/flavor" of components that are of the client's machine
 }
 
 // An Integration is what one of them requires and brings.
@@ -72,6 +73,7 @@ func (c *Catalog) With(over *Catalog) *Catalog {
 	maps.Copy(out.StepOperators, over.StepOperators)
 	for dst, list := range map[*[]string][]string{
 		&out.Builtin: over.Builtin, &out.Orchestrators: over.Orchestrators, &out.Deployers: over.Deployers, &out.Deployment: over.Deployment,
+		&out.Local: over.Local,
 	} {
 		if list != nil {
 			*dst = list
@@ -85,7 +87,7 @@ func (c *Catalog) Find(name string) (Integration, error) {
 	i, ok := c.Integrations[name]
 	if !ok {
 		e := &UnknownError{Name: name, ZenML: c.ZenML, Known: slices.Sorted(maps.Keys(c.Integrations))}
-		e.Near = nearest(name, e.Known)
+		e.Near = yamlfile.Nearest(name, e.Known)
 		for _, known := range e.Known {
 			if slices.Equal(c.Integrations[known].Requirements, []string{name}) {
 				e.Near = known // whoever writes the name of the package means this one
@@ -154,16 +156,4 @@ func (e *UnknownError) Hint() string {
 		return fmt.Sprintf("did you mean %s?", e.Near)
 	}
 	return "name one of these: " + strings.Join(e.Known, ", ")
-}
-
-// nearest returns the name most like the one given, "" if none is like it.
-func nearest(name string, names []string) string {
-	const like = 0.8 // below it, two names merely share letters
-	best, score := "", like
-	for _, n := range names {
-		if s := smetrics.JaroWinkler(strings.ToLower(name), n, 0.7, 4); s > score {
-			best, score = n, s
-		}
-	}
-	return best
 }

@@ -122,7 +122,7 @@ func TestWith(t *testing.T) {
 const stack = `components:
 - {type: orchestrator, flavor: kubernetes, name: k8s}
 - {type: artifact_store, flavor: s3, config: {path: "s3://bucket"}}
-- {type: container_registry, flavor: aws, config: {uri: "reg.example/team/", default_repository: ml}}
+- {type: container_registry, flavor: aws, config: {uri: "${REGISTRY}/team/", default_repository: ml}}
 - {type: step_operator, flavor: sagemaker}
 - {type: alerter, flavor: mine, requirements: [pager], apt_packages: [curl]}
 - {type: alerter, flavor: other}
@@ -131,9 +131,41 @@ const stack = `components:
 - {type: code_repository, flavor: github, config: {owner: o, repository: r}}
 `
 
+// variables are those of the user.
+func variables(name string) (string, bool) {
+	value, ok := map[string]string{"REGISTRY": "reg.example", "BAD": "\xff"}[name]
+	return value, ok
+}
+
+// TestClient holds that steps of a stack that runs containers on the client's
+// machine, and of no other, require what talks to the client's database.
+func TestClient(t *testing.T) {
+	for components, want := range map[string]string{
+		"{type: orchestrator, flavor: local_docker}":                                      "zenml[local]==0.98.0",
+		"{type: orchestrator, flavor: local_docker, is_local: false}":                     "",
+		"{type: orchestrator, flavor: kubernetes}":                                        "",
+		"{type: orchestrator, flavor: kubernetes, is_local: true}":                        "zenml[local]==0.98.0",
+		"{type: orchestrator, flavor: local}":                                             "",
+		"{type: orchestrator, flavor: local, is_local: true}":                             "",
+		"{type: orchestrator, flavor: kubernetes}, {type: deployer, flavor: docker}":      "zenml[local]==0.98.0",
+		"{type: orchestrator, flavor: kubernetes}, {type: artifact_store, flavor: local}": "",
+	} {
+		s, err := catalog.LoadStackWith("stack.yaml", strings.NewReader("components: ["+components+"]"), builtin(t), variables)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(s.Client(builtin(t), "0.98.0"), " "); got != want {
+			t.Errorf("Client of %s = %q, want %q", components, got, want)
+		}
+		if got := s.Client(builtin(t), ""); got != nil {
+			t.Errorf("Client of %s without a version = %q", components, got)
+		}
+	}
+}
+
 func TestStack(t *testing.T) {
 	c := builtin(t)
-	s, err := catalog.LoadStack("stack.yaml", strings.NewReader(stack), c)
+	s, err := catalog.LoadStackWith("stack.yaml", strings.NewReader(stack), c, variables)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +199,7 @@ func TestStack(t *testing.T) {
 
 func TestStackErrors(t *testing.T) {
 	tests := []struct{ yaml, want, hint string }{
-		{"", "stack.yaml: it is empty", "write what it is to hold, or remove the setting that names it"},
+		{"", "stack.yaml: it is empty", "write YAML as in the documentation of stacks"},
 		{"components: {a: b}", "stack.yaml:1: a value of another kind is wanted", "write a list here"},
 		{"components:\n- a", "stack.yaml:2: a value of another kind is wanted", "write a mapping here"},
 		{"components:\n- {type: a, flavour: b}", `stack.yaml:2: unknown field "flavour"`, "did you mean `flavor`?"},
@@ -175,12 +207,14 @@ func TestStackErrors(t *testing.T) {
 		{"components: [{type: orchestrator}]", "stack.yaml: components[0]: it has no type or no flavor", "write, for example, `{type: orchestrator, flavor: kubernetes}`"},
 		{"components: [{type: orchestrater, flavor: x}]", `stack.yaml: components[0]: there are no components of type "orchestrater"`, "did you mean `orchestrator`?"},
 		{"components: [{type: alerter, flavor: x, integration: slak}]", `stack.yaml: components[0]: no integration "slak" of ZenML 0.98.0`, "did you mean slack?"},
-		{"components: []\n---\na: b", "stack.yaml: a second document begins in it", "keep one document"},
-		{"components: [", "stack.yaml:1: did not find expected node content", "write YAML as in `inlay schema` or the documentation of stacks"},
-		{strings.Repeat("#", 1<<20+1), "stack.yaml: larger than 1 MiB", "name another file"},
+		{"components: []\n---\na: b", "stack.yaml:2: a second document begins", "write YAML as in the documentation of stacks"},
+		{"components:\n- {type: alerter,\n   flavor: '${LOST}'}", "stack.yaml:3: the variable LOST is not set", "run `export LOST=…` first"},
+		{"components:\n- {type: alerter, flavor: '${BAD}'}", "stack.yaml:2: the variable BAD is not UTF-8", "run `export BAD=…` with text in UTF-8"},
+		{"components: [", "stack.yaml:1: did not find expected node content", "write YAML as in the documentation of stacks"},
+		{strings.Repeat("#", 1<<20+1), "stack.yaml: it is longer than 1 MiB", "write YAML as in the documentation of stacks"},
 	}
 	for _, tt := range tests {
-		_, err := catalog.LoadStack("stack.yaml", strings.NewReader(tt.yaml), builtin(t))
+		_, err := catalog.LoadStackWith("stack.yaml", strings.NewReader(tt.yaml), builtin(t), variables)
 		var e *catalog.FormatError
 		if !errors.As(err, &e) || e.Error() != tt.want || e.Hint() != tt.hint {
 			t.Errorf("LoadStack(%.60q)\n got %v\nwant %s (%s)", tt.yaml, err, tt.want, tt.hint)

@@ -3,99 +3,74 @@
 package catalog
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
-	"inlay/layers/pattern"
+	"inlay/resolve/yamlfile"
 )
-
-// maxSize bounds the files that are read. The catalog of ZenML takes 10 kB.
-const maxSize = 1 << 20
 
 // A FormatError reports a catalog or a stack that isn't one.
-type FormatError struct {
-	File    string
-	Line    int // from 1; 0 for the file as a whole
-	Problem string
-	Fix     string
+type FormatError = yamlfile.Error
+
+// form is that of catalogs and stacks. The catalog of ZenML takes 10 kB.
+var form = yamlfile.Form{
+	MiB: 1,
+	Fix: "write YAML as in the documentation of stacks",
+	Fields: map[string][]string{
+		"Catalog":     {"zenml", "integrations", "builtin", "orchestrators", "step_operators", "deployers", "deployment", "local"},
+		"Integration": {"requirements", "apt_packages", "flavors"},
+		"Stack":       {"components"},
+		"Component":   {"type", "flavor", "name", "integration", "requirements", "apt_packages", "is_local", "config"},
+	},
 }
 
-func (e *FormatError) Error() string {
-	if e.Line == 0 {
-		return e.File + ": " + e.Problem
-	}
-	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Problem)
-}
-
-// Hint says what to write instead.
-func (e *FormatError) Hint() string { return e.Fix }
-
-var (
-	lineOf  = pattern.New(`(?s)^(?:yaml: )?(?:unmarshal errors:\s+)?(?:line (\d+): )?([^\n]*)`)
-	unknown = pattern.New(`^field (\S+) not found in type catalog\.(\S+)$`)
-	misfit  = pattern.New("^cannot unmarshal (!!\\w+) (?:`[^`]*` )?into (\\S+)$")
-)
-
-// fieldsOf are the fields of what files hold, by the type that they are read
-// into.
-var fieldsOf = map[string][]string{
-	"Catalog":     {"zenml", "integrations", "builtin", "orchestrators", "step_operators", "deployers", "deployment"},
-	"Integration": {"requirements", "apt_packages", "flavors"},
-	"Stack":       {"components"},
-	"Component":   {"type", "flavor", "name", "integration", "requirements", "apt_packages", "is_local", "config"},
-}
-
-// decode reads the one YAML document of a file.
+// decode reads a file without variables.
 func decode(name string, r io.Reader, into any) error {
-	text, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	text, _, err := form.Document(name, r)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", name, err)
+		return err
 	}
-	if len(text) > maxSize {
-		return &FormatError{File: name, Problem: "larger than 1 MiB", Fix: "name another file"}
+	return form.Decode(name, text, into)
+}
+
+// decodeWith reads a file in which ${NAME} stands for variables.
+func decodeWith(name string, r io.Reader, lookup func(string) (string, bool), into any) error {
+	text, root, err := form.Document(name, r)
+	if err != nil {
+		return err
 	}
-	d := yaml.NewDecoder(strings.NewReader(string(text)))
-	d.KnownFields(true)
-	err = d.Decode(into)
-	switch {
-	case errors.Is(err, io.EOF):
-		return &FormatError{File: name, Problem: "it is empty", Fix: "write what it is to hold, or remove the setting that names it"}
-	case err != nil:
-		return formatError(name, err)
-	case !errors.Is(d.Decode(new(yaml.Node)), io.EOF):
-		return &FormatError{File: name, Problem: "a second document begins in it", Fix: "keep one document"}
+	if err := form.Decode(name, text, into); err != nil { // which knows the fields
+		return err
+	}
+	if err := expand(name, root, lookup); err != nil {
+		return err
+	}
+	return root.Decode(into)
+}
+
+// expand replaces the variables in all texts below n.
+func expand(name string, n *yaml.Node, lookup func(string) (string, bool)) error {
+	var err error
+	if n.Kind == yaml.ScalarNode {
+		n.Value, err = yamlfile.Expand(n.Value, func(variable string) (string, error) {
+			value, ok := lookup(variable)
+			switch {
+			case !ok:
+				return "", &FormatError{File: name, Line: n.Line, Problem: fmt.Sprintf("the variable %s is not set", variable), Fix: fmt.Sprintf("run `export %s=…` first", variable)}
+			case !utf8.ValidString(value):
+				return "", &FormatError{File: name, Line: n.Line, Problem: fmt.Sprintf("the variable %s is not UTF-8", variable), Fix: fmt.Sprintf("run `export %s=…` with text in UTF-8", variable)}
+			}
+			return value, nil
+		})
+		return err
+	}
+	for _, c := range n.Content {
+		if err := expand(name, c, lookup); err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-// formatError puts an error of the library into our form.
-func formatError(name string, err error) *FormatError {
-	m := lineOf().FindStringSubmatch(err.Error())
-	e := &FormatError{File: name, Problem: m[2], Fix: "write YAML as in `inlay schema` or the documentation of stacks"}
-	e.Line, _ = strconv.Atoi(m[1])
-	if m := unknown().FindStringSubmatch(e.Problem); m != nil {
-		fields := fieldsOf[m[2]]
-		e.Problem, e.Fix = fmt.Sprintf("unknown field %q", m[1]), "write one of the fields there are here: "+strings.Join(fields, ", ")
-		if near := nearest(m[1], fields); near != "" {
-			e.Fix = fmt.Sprintf("did you mean `%s`?", near)
-		}
-	}
-	if m := misfit().FindStringSubmatch(e.Problem); m != nil {
-		kind := "a text"
-		switch {
-		case strings.HasPrefix(m[2], "[]"):
-			kind = "a list"
-		case strings.HasPrefix(m[2], "map") || strings.HasPrefix(m[2], "catalog."):
-			kind = "a mapping"
-		case m[2] == "bool":
-			kind = "true or false"
-		}
-		e.Problem, e.Fix = "a value of another kind is wanted", "write "+kind+" here"
-	}
-	return e
 }

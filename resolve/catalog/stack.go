@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"inlay/resolve/yamlfile"
 )
 
 // A Stack is where a pipeline runs: its components.
@@ -23,7 +25,7 @@ type Component struct {
 	Integration  string         `yaml:"integration"`  // that it needs; "" is the one that brings the flavor
 	Requirements []string       `yaml:"requirements"` // beside those of the integration
 	AptPackages  []string       `yaml:"apt_packages"`
-	IsLocal      bool           `yaml:"is_local"` // of this machine
+	IsLocal      *bool          `yaml:"is_local"` // it is of the client's machine; nil: as the catalog says of its flavor
 	Config       map[string]any `yaml:"config"`
 }
 
@@ -37,12 +39,18 @@ var types = []string{
 	"feature_store", "image_builder", "log_store", "model_deployer", "model_registry", "orchestrator", "sandbox", "step_operator",
 }
 
-// LoadStack reads a stack, which errors call name. A mistake in it is a
+// LoadStack reads a stack without variables, which errors call name. A mistake in it is a
 // *FormatError; a flavor that the catalog doesn't know is none, for it may be
 // the user's own.
 func LoadStack(name string, r io.Reader, c *Catalog) (*Stack, error) {
+	return LoadStackWith(name, r, c, func(string) (string, bool) { return "", false })
+}
+
+// LoadStackWith reads a stack in which ${NAME} stands for what lookup returns, if
+// it is set.
+func LoadStackWith(name string, r io.Reader, c *Catalog, lookup func(string) (string, bool)) (*Stack, error) {
 	s := &Stack{}
-	if err := decode(name, r, s); err != nil {
+	if err := decodeWith(name, r, lookup, s); err != nil {
 		return nil, err
 	}
 	for i := range s.Components {
@@ -62,7 +70,7 @@ func (x *Component) check(c *Catalog) *FormatError {
 		return &FormatError{Problem: "it has no type or no flavor", Fix: "write, for example, `{type: orchestrator, flavor: kubernetes}`"}
 	case !slices.Contains(types, x.Type):
 		fix := "write one of " + strings.Join(types, ", ")
-		if near := nearest(x.Type, types); near != "" {
+		if near := yamlfile.Nearest(x.Type, types); near != "" {
 			fix = fmt.Sprintf("did you mean `%s`?", near)
 		}
 		return &FormatError{Problem: fmt.Sprintf("there are no components of type %q", x.Type), Fix: fix}
@@ -113,6 +121,25 @@ func (s *Stack) Needs(c *Catalog, download bool) (n Needs, err error) {
 		n.add(x.Requirements, x.AptPackages)
 	}
 	return n, nil
+}
+
+// Client returns what steps require that talk to the database of a ZenML client of
+// that version: where an orchestrator or a deployer runs containers on its machine.
+// Without a version that isn't known, and nothing is required.
+func (s *Stack) Client(c *Catalog, zenml string) []string {
+	local := func(kind string, flavors []string) bool {
+		return slices.ContainsFunc(s.Of(kind), func(x Component) bool {
+			is := slices.Contains(c.Local, kind+"/"+x.Flavor)
+			if x.IsLocal != nil {
+				is = *x.IsLocal
+			}
+			return is && slices.Contains(flavors, x.Flavor)
+		})
+	}
+	if zenml == "" || !local("orchestrator", c.Orchestrators) && !local("deployer", c.Deployers) {
+		return nil
+	}
+	return []string{"zenml[local]==" + zenml}
 }
 
 // Checksum names the integrations of the components, as ZenML's checksum of a

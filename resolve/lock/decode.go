@@ -3,8 +3,6 @@
 package lock
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -15,83 +13,54 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"inlay/layers/pattern"
+	"inlay/resolve/yamlfile"
 )
 
-// maxSize bounds a lock file. One of a thousand wheels takes 400 kB.
-const maxSize = 16 << 20
-
 // A FormatError reports a file that is no lock file of this version.
-type FormatError struct {
-	File    string
-	Line    int // from 1; 0 for the file as a whole
-	Problem string
-}
+type FormatError = yamlfile.Error
 
-func (e *FormatError) Error() string {
-	if e.Line == 0 {
-		return e.File + ": " + e.Problem
-	}
-	return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Problem)
-}
-
-// Hint says how to get a good one.
-func (e *FormatError) Hint() string {
-	return "take the file from where it was kept, or remove it and run `inlay lock`"
-}
+// form is that of lock files. One of a thousand wheels takes 400 kB.
+var form = yamlfile.Form{MiB: 16, Fix: "take the file from where it was kept, or remove it and run `inlay lock`"}
 
 // Decode reads a lock file, which errors call name. It refuses what Encode
 // doesn't write: another version, unknown fields, and values that a build could
 // not use as they are. The error is a *FormatError, or r's own.
 func Decode(name string, r io.Reader) (*File, error) {
-	b, err := io.ReadAll(io.LimitReader(r, maxSize+1))
+	text, root, err := form.Document(name, r)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", name, err)
-	}
-	if len(b) > maxSize {
-		return nil, &FormatError{File: name, Problem: fmt.Sprintf("it is longer than %d MiB", maxSize>>20)}
-	}
-	root, err := parse(b)
-	if err != nil {
-		return nil, formatError(name, err)
-	}
-	f := new(File)
-	if err := version(root); err != nil {
-		err.File = name
 		return nil, err
 	}
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	d.KnownFields(true)
-	if err := d.Decode(f); err != nil {
-		return nil, formatError(name, err)
+	if err := of(name, plain(root)); err != nil {
+		return nil, err
+	}
+	if err := of(name, version(root)); err != nil {
+		return nil, err
+	}
+	f := new(File)
+	if err := form.Decode(name, text, f); err != nil {
+		return nil, err
 	}
 	c := checker{root: root}
 	c.file(f)
-	if c.err != nil {
-		c.err.File = name
-		return nil, c.err
+	if err := of(name, c.err); err != nil {
+		return nil, err
 	}
 	return f, nil
 }
 
-// parse returns the only document of b. Anchors are refused: a file without
-// them is as large as it looks.
-func parse(b []byte) (*yaml.Node, error) {
-	d := yaml.NewDecoder(bytes.NewReader(b))
-	var doc, more yaml.Node
-	if err := d.Decode(&doc); errors.Is(err, io.EOF) {
-		return nil, errors.New("it is empty")
-	} else if err != nil {
-		return nil, err
+// of completes what is wrong with a file.
+func of(name string, e *FormatError) error {
+	if e == nil {
+		return nil
 	}
-	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("line %d: a second document begins", max(more.Line, 1))
-	}
-	return doc.Content[0], plain(doc.Content[0])
+	e.File, e.Fix = name, form.Fix
+	return e
 }
 
-func plain(n *yaml.Node) error {
+// plain refuses anchors: a file without them is as large as it looks.
+func plain(n *yaml.Node) *FormatError {
 	if n.Anchor != "" || n.Kind == yaml.AliasNode {
-		return fmt.Errorf("line %d: anchors and aliases are not used in lock files", n.Line)
+		return &FormatError{Line: n.Line, Problem: "anchors and aliases are not used in lock files"}
 	}
 	for _, c := range n.Content {
 		if err := plain(c); err != nil {
@@ -99,28 +68,6 @@ func plain(n *yaml.Node) error {
 		}
 	}
 	return nil
-}
-
-var (
-	lineOf  = pattern.New(`(?s)^(?:yaml: )?(?:unmarshal errors:\s+)?line (\d+): ([^\n]*)`)
-	unknown = pattern.New(`^field (\S+) not found in type .*$`)
-	misfit  = pattern.New("^cannot unmarshal .* into .*$")
-)
-
-// formatError puts an error of the library into our form.
-func formatError(name string, err error) error {
-	e := &FormatError{File: name, Problem: strings.TrimPrefix(err.Error(), "yaml: ")}
-	if m := lineOf().FindStringSubmatch(err.Error()); m != nil {
-		e.Line, _ = strconv.Atoi(m[1])
-		e.Problem = m[2]
-	}
-	if m := unknown().FindStringSubmatch(e.Problem); m != nil {
-		e.Problem = fmt.Sprintf("unknown field %q", m[1])
-	}
-	if misfit().MatchString(e.Problem) {
-		e.Problem = "a value of another kind is wanted"
-	}
-	return e
 }
 
 // version refuses a file of another version before its fields are looked at.

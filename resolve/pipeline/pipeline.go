@@ -161,6 +161,8 @@ func (o Options) complete(im *Image) error {
 		if err != nil {
 			return err
 		}
+		client := o.Stack.Client(o.Catalog, im.Settings.ZenML)
+		n.Requirements = slices.Sorted(slices.Values(slices.Concat(n.Requirements, client)))
 		add("the stack's requirements", n)
 	}
 	if im.Keys[0] == deployer {

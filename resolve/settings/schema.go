@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"inlay/layers/pattern"
+	"inlay/resolve/yamlfile"
 )
 
 // A schema is a JSON schema, or a part of one.
@@ -105,7 +106,7 @@ func valueOf(f field) schema {
 		return schema{}
 	}
 	if len(f.Values) > 0 {
-		return anyOf(schema{"enum": f.Values}, schema{"type": "string", "pattern": variable().String()})
+		return anyOf(schema{"enum": f.Values}, schema{"type": "string", "pattern": yamlfile.Variable})
 	}
 	var kinds []schema
 	for _, words := range typeWords().Split(f.Type, -1) {
@@ -176,7 +177,7 @@ func booleanSchema() schema {
 }
 
 // booleans matches the strings that boolean reads, and those with variables.
-var booleans = `^(` + anyCase("true", "yes", "on", "y", "t", "1", "false", "no", "off", "n", "f", "0") + `)$|` + variable().String()
+var booleans = `^(` + anyCase("true", "yes", "on", "y", "t", "1", "false", "no", "off", "n", "f", "0") + `)$|` + yamlfile.Variable
 
 // anyCase returns an expression for the words in any case; that of JSON schemas
 // (ECMA 262) has no flags.

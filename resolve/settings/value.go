@@ -10,7 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"inlay/layers/pattern"
+	"inlay/resolve/yamlfile"
 )
 
 type kind int
@@ -243,19 +243,10 @@ func (p *parser) entry(k, n *yaml.Node, at spot) (key, item *value, err error) {
 	return key, item, nil
 }
 
-var variable = pattern.New(`\$\{([A-Za-z0-9_]+)\}`)
-
 // substitute replaces every ${NAME} in a scalar: spec/zenml.md section 2.6.
 // There is no default and no escape.
 func (p *parser) substitute(y *yaml.Node, path string) (string, error) {
-	var out strings.Builder
-	rest := y.Value
-	for {
-		m := variable().FindStringSubmatchIndex(rest)
-		if m == nil {
-			break
-		}
-		name := rest[m[2]:m[3]]
+	out, err := yamlfile.Expand(y.Value, func(name string) (string, error) {
 		given, ok := p.lookup(name)
 		switch p.size += len(given); {
 		case !ok:
@@ -267,12 +258,13 @@ func (p *parser) substitute(y *yaml.Node, path string) (string, error) {
 		case p.size > maxBytes:
 			return "", p.fault(y.Line, path, "variables make the settings larger than 1 MiB", fmt.Sprintf("give ${%s} a shorter value", name))
 		}
-		out.WriteString(rest[:m[0]] + given)
-		rest = rest[m[1]:]
+		return given, nil
+	})
+	if err != nil {
+		return "", err
 	}
-	out.WriteString(rest)
-	if strings.ContainsRune(out.String(), 0) {
+	if strings.ContainsRune(out, 0) {
 		return "", p.fault(y.Line, path, "a NUL byte", `remove the \0`)
 	}
-	return out.String(), nil
+	return out, nil
 }
