@@ -3,9 +3,12 @@
 package assemble
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 
@@ -146,12 +149,8 @@ func (w *work) readParent(ctx context.Context) (*layers.View, error) {
 	g.SetLimit(max(w.o.Jobs, 1))
 	for i, l := range all {
 		g.Go(func() error {
-			r, err := l.Compressed()
-			if err != nil {
-				return fmt.Errorf("reading layer %d of the parent: %w", i+1, err)
-			}
-			defer r.Close() //nolint:errcheck // only read
-			if indexes[i], err = layers.Scan(ctx, r, step.Keep); err != nil {
+			var err error
+			if indexes[i], err = w.index(ctx, l); err != nil {
 				return fmt.Errorf("reading layer %d of the parent: %w", i+1, err)
 			}
 			return nil
@@ -161,6 +160,38 @@ func (w *work) readParent(ctx context.Context) (*layers.View, error) {
 		return nil, err
 	}
 	return layers.Stack(indexes...)
+}
+
+// index returns what steps have to know of a layer. It is read once: another set
+// of packages on the same parent decompresses nothing of it.
+func (w *work) index(ctx context.Context, l v1.Layer) (*layers.Index, error) {
+	digest, err := l.Digest()
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("kept-%d-%s", step.KeepForm, digest.Hex)
+	b, err := w.o.Dirs.Get(name)
+	if err == nil {
+		if ix, err := layers.DecodeIndex(bytes.NewReader(b)); err == nil {
+			return ix, nil
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	r, err := l.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close() //nolint:errcheck // only read
+	ix, err := layers.Scan(ctx, r, step.Keep)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := ix.Encode(&out); err != nil {
+		return nil, err
+	}
+	return ix, w.o.Dirs.Put(name, out.Bytes())
 }
 
 // watched tells of the bytes written.

@@ -19,11 +19,14 @@ const (
 	maxKeptScript = 256 << 10
 )
 
-// dropped are directories of which nothing is kept: what is in them is large,
-// and no script of a package reads it.
+// KeepForm grows when Keep keeps other files: what it kept is remembered.
+const KeepForm = 1
+
+// dropped are directories of which nothing is kept: what is in them is large, or
+// secret, and no script of a package reads it.
 var dropped = []string{
 	"var/lib/apt/lists/", "var/cache/apt/", "usr/share/doc/", "usr/share/man/", "usr/share/locale/", "usr/share/zoneinfo/",
-	"usr/share/info/", "usr/share/perl/", "usr/share/fonts/", "usr/share/icons/",
+	"usr/share/info/", "usr/share/perl/", "usr/share/fonts/", "usr/share/icons/", "etc/apt/auth.conf",
 }
 
 // Keep says which files of a parent image have to be at hand: dpkg's database,

@@ -29,6 +29,9 @@ const unpacking = 4
 // Keep says which files of the parent an Apt step has to have at hand.
 func Keep(e layers.Entry) func(io.Reader) ([]byte, error) { return dpkg.Keep(e) }
 
+// KeepForm grows when Keep keeps other files.
+const KeepForm = dpkg.KeepForm
+
 // epoch is the time of what an Apt step writes that comes from no package.
 func epoch(created int64) time.Time {
 	if created > packaged.Unix() {

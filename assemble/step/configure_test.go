@@ -157,3 +157,20 @@ func TestConfigureFails(t *testing.T) {
 		t.Errorf("of another name of a file that is not kept Write says %v", err)
 	}
 }
+
+// FuzzUntimed takes any bytes for a store: what isn't one stays, and what is one
+// is the same whenever it was made.
+func FuzzUntimed(f *testing.F) {
+	f.Add([]byte(keystore(time.Unix(1.7e9, 0), "debian:one", "debian:two")), int64(1e9))
+	f.Add([]byte(keystore(time.Unix(0, 0))), int64(0))
+	f.Add([]byte{}, int64(0))
+	f.Fuzz(func(t *testing.T, body []byte, epoch int64) {
+		sum := sha1.Sum(append([]byte("\x00c\x00h\x00a\x00n\x00g\x00e\x00i\x00tMighty Aphrodite"), body...))
+		for _, store := range [][]byte{body, append(bytes.Clone(body), sum[:]...)} {
+			got := step.Untimed(store, epoch)
+			if len(got) != len(store) || !bytes.Equal(step.Untimed(got, epoch), got) || !bytes.Equal(step.Untimed(step.Untimed(store, 7), epoch), got) {
+				t.Errorf("of %q Untimed makes %q", store, got)
+			}
+		}
+	})
+}
