@@ -148,17 +148,19 @@ func machine(word string) (e entry) {
 	return e
 }
 
-// covers reports whether e is for u.
+// covers reports whether e is for u, as apt takes it: without a port it is for all
+// ports, but with a path only for the usual one.
 func (e entry) covers(u *url.URL) bool {
 	scheme := e.scheme
 	if scheme == "" {
 		scheme = "https"
 	}
-	host := strings.EqualFold(e.host, u.Host) || strings.EqualFold(e.host, u.Hostname())
-	return scheme == u.Scheme && host && strings.HasPrefix(u.Path, e.path) && (e.user != "" || e.password != "")
+	host := strings.EqualFold(e.host, u.Host) || e.path == "" && strings.EqualFold(e.host, u.Hostname())
+	return scheme == u.Scheme && host && strings.HasPrefix(u.Path, e.path)
 }
 
-// find returns the login for a URL, and whether there is one.
+// find returns the login for a URL, and whether there is one: the first entry
+// that covers it counts, even if it says none.
 func (s *Set) find(u *url.URL) (entry, bool) {
 	s.files.Do(func() {
 		if s.Files != nil {
@@ -171,9 +173,9 @@ func (s *Set) find(u *url.URL) (entry, bool) {
 	defer s.mu.Unlock()
 	for _, list := range [][]entry{s.urls, s.all} {
 		for i := range list {
-			if list[i].covers(u) {
-				list[i].used = true
-				return list[i], true
+			if e := &list[i]; e.covers(u) {
+				e.used = e.user != "" || e.password != ""
+				return *e, e.used
 			}
 		}
 	}

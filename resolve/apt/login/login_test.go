@@ -60,6 +60,10 @@ machine example.org:8443 login port password p8443
 machine example.org login bob password secret
 machine http://plain.example login plain password p
 machine https://tls.example account x login tls password t
+machine port.example/path login a password b
+machine port.example login c password d
+machine none.example
+machine none.example login late password late
 machine empty.example
 login nobody`
 	for raw, want := range map[string]string{
@@ -75,6 +79,9 @@ login nobody`
 		"https://plain.example/x":                 ":",
 		"https://tls.example/x":                   "tls:t",
 		"https://empty.example/x":                 "nobody:",
+		"https://port.example/path/x":             "a:b",
+		"https://port.example:9443/path/x":        "c:d",
+		"https://none.example/x":                  ":",
 		"https://example.org.evil.example/debian": ":",
 	} {
 		s := &login.Set{Files: func() []string { return []string{file, "machine example.org login second password no"} }}
