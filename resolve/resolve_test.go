@@ -32,6 +32,8 @@ type images struct {
 	files []string // of the image: "path=content", a link as "path->target"
 	env   []string
 	asked source.Reference
+
+	entrypoint, cmd []string
 }
 
 func (im *images) Open(_ context.Context, ref source.Reference, _ string) (*source.Image, error) {
@@ -60,7 +62,7 @@ func (im *images) Open(_ context.Context, ref source.Reference, _ string) (*sour
 		return nil, err
 	}
 	img, err = mutate.ConfigFile(img, &v1.ConfigFile{
-		OS: "linux", Architecture: "amd64", RootFS: rootFS(img), Config: v1.Config{Env: im.env},
+		OS: "linux", Architecture: "amd64", RootFS: rootFS(img), Config: v1.Config{Env: im.env, Entrypoint: im.entrypoint, Cmd: im.cmd},
 	})
 	return &source.Image{Image: img, Reference: "registry.example/base@sha256:00", Platform: "linux/amd64"}, err
 }

@@ -75,7 +75,7 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 			b.jobs = append(b.jobs, jobs...)
 		}
 	}
-	if err := b.decideCode(from, o.Stack); err != nil {
+	if err := b.decideCode(c, from, o.Stack); err != nil {
 		b.close()
 		return nil, err
 	}

@@ -107,7 +107,7 @@ func (o *origin) downloads(s *settings.Docker) bool {
 
 // decideCode decides how the sources of all images get into their containers, and
 // tells why not from where the stack has a place for them.
-func (b *batch) decideCode(o *origin, stack *catalog.Stack) error {
+func (b *batch) decideCode(c *cli.Context, o *origin, stack *catalog.Stack) error {
 	said := map[string]bool{}
 	tell := func(text string, err error) {
 		if line := fmt.Sprintf("note: the source is not %s: %v", text, err); !said[line] {
@@ -116,11 +116,14 @@ func (b *batch) decideCode(o *origin, stack *catalog.Stack) error {
 		}
 	}
 	for _, j := range b.jobs {
+		j.origin = o
+		if c.String("plan") != "" {
+			continue // that has decided
+		}
 		var err error
 		if j.way, err = code.Decide(j.settings, o.offers); err != nil {
 			return j.told(err)
 		}
-		j.origin = o
 		if stack == nil || j.settings.InstallCommand != "" {
 			continue
 		}
