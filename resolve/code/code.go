@@ -7,6 +7,7 @@
 package code
 
 import (
+	"errors"
 	"fmt"
 
 	"inlay/resolve/settings"
@@ -70,7 +71,11 @@ func Asks(s *settings.Docker) bool {
 
 // hint is what an error says one can do.
 func hint(err error) string {
-	if h, ok := err.(interface{ Hint() string }); ok { //nolint:errorlint // Offers wrap nothing
+	var h interface {
+		error
+		Hint() string
+	}
+	if errors.As(err, &h) {
 		return h.Hint()
 	}
 	return "leave it out"

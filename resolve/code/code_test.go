@@ -54,11 +54,15 @@ func TestDecide(t *testing.T) {
 		{"only a store, and there is none", repo + "false, " + include + "false", code.Offers{Store: none}, code.Nothing, ""},
 		{"a download, and there is none", include + "false", code.Offers{Repository: none, Store: none}, code.Nothing, ""},
 		{
-			"only a repository, with changes", store + "false, " + include + "false", code.Offers{Repository: dirty}, code.Nothing,
+			"only a repository, with changes", store + "false, " + include + "false",
+			code.Offers{Repository: dirty},
+			code.Nothing,
 			"inlay.yaml:2: settings.docker.allow_including_files_in_images: the source can come from a code repository only, and it has local changes: a.py",
 		},
 		{
-			"only a repository, and there is none", store + "false, " + include + "false", code.Offers{Repository: none}, code.Nothing,
+			"only a repository, and there is none", store + "false, " + include + "false",
+			code.Offers{Repository: none},
+			code.Nothing,
 			"the source can come from a code repository only, and the stack has none",
 		},
 		{"the old include", "source_files: include", all, code.Include, ""},

@@ -92,25 +92,21 @@ func redact(s string) string {
 	return strings.Join(words, " ")
 }
 
-// top returns the directory of the checkout, and the path of the source in it.
-func (g Git) top(ctx context.Context) (dir, prefix string, err error) {
-	out, err := g.run(ctx, "rev-parse", "--show-toplevel", "--show-prefix")
+// prefix returns the path of the source in its checkout.
+func (g Git) prefix(ctx context.Context) (string, error) {
+	out, err := g.run(ctx, "rev-parse", "--show-prefix")
 	var failed *gitError
 	if errors.As(err, &failed) && strings.Contains(failed.stderr, "not a git repository") {
-		return "", "", errNoCheckout
+		return "", errNoCheckout
 	}
-	if err != nil {
-		return "", "", err
-	}
-	dir, prefix, _ = strings.Cut(out, "\n")
-	return dir, strings.TrimSuffix(strings.TrimSuffix(prefix, "\n"), "/"), nil
+	return strings.TrimSuffix(strings.TrimSuffix(out, "\n"), "/"), err
 }
 
 // Commit returns the commit that containers can download from the repository at
 // url in place of the source: that of a checkout without changes which the
 // repository has. Else the error is an *UnusableError.
 func (g Git) Commit(ctx context.Context, url string) (plan.Commit, error) {
-	_, prefix, err := g.top(ctx)
+	prefix, err := g.prefix(ctx)
 	if err != nil {
 		return plan.Commit{}, unusable(ctx, err, "clone the repository, and build there")
 	}
@@ -192,7 +188,7 @@ func (g Git) clean(ctx context.Context) error {
 
 // changes are the paths of a status that count.
 func (g Git) changes(ctx context.Context, status string) (changed []string, err error) {
-	_, prefix, err := g.top(ctx)
+	prefix, err := g.prefix(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +275,7 @@ func (g Git) refs(ctx context.Context, remote string) (map[string]string, error)
 // source, with slashes, sorted; the list is never nil. Where there is no checkout the error is
 // fs.ErrNotExist.
 func (g Git) Files(ctx context.Context) ([]string, error) {
-	if _, _, err := g.top(ctx); err != nil {
+	if _, err := g.prefix(ctx); err != nil {
 		if errors.Is(err, errNoCheckout) {
 			return nil, fs.ErrNotExist
 		}
