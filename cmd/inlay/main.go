@@ -76,11 +76,14 @@ func (e verdictError) Error() string { return fmt.Sprintf("status %d", int(e)) }
 // newApp returns the command line: every command and flag there is.
 func newApp(stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
-		Name:                      "inlay",
-		Usage:                     "assemble container images for Python without Docker",
-		Writer:                    stdout,
-		ErrWriter:                 stderr,
-		HideVersion:               true,
+		Name:        "inlay",
+		Usage:       "assemble container images for Python without Docker",
+		Writer:      stdout,
+		ErrWriter:   stderr,
+		HideVersion: true,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "version", Usage: "print the version, and what decides the bytes of layers: the same as the command version"},
+		},
 		DisableSliceFlagSeparator: true,                         // --env A=1,2 is one value
 		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
 		OnUsageError:              usageProblem,
@@ -101,6 +104,9 @@ func examples(text string, lines ...string) string {
 
 // noCommand shows the help, or names the command that was probably meant.
 func noCommand(c *cli.Context) error {
+	if c.Bool("version") && !c.Args().Present() {
+		return printVersion(c.App.Writer)
+	}
 	if !c.Args().Present() {
 		return cli.ShowAppHelp(c)
 	}

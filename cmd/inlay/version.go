@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -26,22 +27,26 @@ func versionCommand() *cli.Command {
 			if c.Args().Present() {
 				return &usageError{"version takes no arguments", "write inlay version"}
 			}
-			w := c.App.Writer
-			fmt.Fprintf(w, "inlay %s %s/%s\n", version, runtime.GOOS, runtime.GOARCH)
-			fmt.Fprintf(w, "plan %d, apt %d\n", plan.Version, plan.AptVersion)
-			info, ok := debug.ReadBuildInfo()
-			if !ok {
-				return nil
-			}
-			fmt.Fprintln(w, info.GoVersion)
-			for _, m := range info.Deps {
-				if slices.Contains([]string{"github.com/klauspost/compress", "github.com/google/go-containerregistry"}, m.Path) {
-					fmt.Fprintln(w, m.Path, m.Version)
-				}
-			}
-			return nil
+			return printVersion(c.App.Writer)
 		},
 	}
+}
+
+// printVersion prints the version, and those of what decides the bytes of layers.
+func printVersion(w io.Writer) error {
+	fmt.Fprintf(w, "inlay %s %s/%s\n", version, runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintf(w, "plan %d, apt %d\n", plan.Version, plan.AptVersion)
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil
+	}
+	fmt.Fprintln(w, info.GoVersion)
+	for _, m := range info.Deps {
+		if slices.Contains([]string{"github.com/klauspost/compress", "github.com/google/go-containerregistry"}, m.Path) {
+			fmt.Fprintln(w, m.Path, m.Version)
+		}
+	}
+	return nil
 }
 
 // userAgent names the program to registries.
