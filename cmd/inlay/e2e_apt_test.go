@@ -171,6 +171,7 @@ settings:
 // with wheels and with apt itself.
 func TestE2EBootstrap(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	dir := project(t, "settings: {docker: {requirements: [six]}}\n", map[string]string{"show.py": "import six, ssl, sqlite3\nprint(six.__name__)\n"})
 	for _, suite := range []string{"bookworm", "trixie"} {
 		t.Run(suite, func(t *testing.T) {

@@ -64,6 +64,7 @@ func digestOf(t *testing.T, stdout string) string {
 
 func TestE2EParents(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	show := "import sys, numpy, idna; print(sys.executable, numpy.__version__, numpy.__file__)"
 	// The "#!" lines are those that uv writes: sys.executable as uv finds it.
 	tests := []struct{ parent, setting, python, shebang, want string }{

@@ -91,6 +91,7 @@ func (e env) daemon(t *testing.T, kind string) string {
 // compression, and its names mean the image that was built last.
 func TestE2EEngines(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("engines of their own can be started by root only")
 	}

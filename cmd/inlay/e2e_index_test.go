@@ -193,6 +193,7 @@ func (ix *privateIndex) ways(t *testing.T) []way {
 // each way to give it the password works, and is nowhere afterwards.
 func TestE2EPrivateIndex(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	ix := newPrivateIndex(t)
 	for i, w := range ix.ways(t) {
 		t.Run(w.name, func(t *testing.T) {

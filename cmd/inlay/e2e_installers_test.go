@@ -34,6 +34,7 @@ var installed = map[string]struct {
 // uv and pip give images that import, and differ in what docs/installers.md says.
 func TestE2EInstallers(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	docs := read(t, "docs/installers.md")
 	for _, kind := range slices.Sorted(maps.Keys(installed)) {
 		t.Run(kind, func(t *testing.T) {

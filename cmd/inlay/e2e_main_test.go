@@ -49,6 +49,7 @@ settings:
 
 func TestE2EMainJob(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	address, _ := e.registry(t)
 	for _, user := range []struct{ settings, uid string }{{"", "0"}, {"    user: \"1000\"\n", "1000"}, {"    user: www-data\n", "33"}} {
 		dir := mainProject(t, e, user.settings)
@@ -109,6 +110,7 @@ func (e env) rootless(t *testing.T, image string) {
 
 func TestE2EJudges(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	address, _ := e.registry(t)
 	dir := mainProject(t, e, "")
 	out := t.TempDir()

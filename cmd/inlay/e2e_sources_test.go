@@ -78,6 +78,7 @@ PyMODINIT_FUNC PyInit_quick(void) { return PyModule_Create(&module); }
 // installs the source.
 func TestE2ESources(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	ix := newPrivateIndex(t)
 	must(t, nil, "python3", "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:", "-d", filepath.Join(ix.dir, "files"), "setuptools")
 	ix.addSources(t, "quick", inC)
