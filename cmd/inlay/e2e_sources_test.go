@@ -6,6 +6,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"maps"
 	"os"
 	"path/filepath"
@@ -127,6 +128,7 @@ func TestE2ESources(t *testing.T) {
 		}
 	}
 	e.report(t, "two packages built from sources, with gcc of apt packages: the first build %.1f s, with no change %.2f s", first.wall.Seconds(), again.wall.Seconds())
+	e.sourcesAsUser(t, made, ix, dir)
 	// The trees are those of layers, which are searched, and nothing else.
 	trees, err := filepath.Glob(made + "/cache/trees/*")
 	if err != nil || len(trees) == 0 {
@@ -151,4 +153,50 @@ func TestE2ESources(t *testing.T) {
 			t.Errorf("a build that asks another host says %s, want %q", r.stderr, want)
 		}
 	})
+}
+
+// sourcesAsUser builds once more what root has built in made, as a user who is not:
+// with root's cache, but for what was resolved, built of sources and unpacked. The layers of the wheels
+// are the same, and the image works.
+func (e env) sourcesAsUser(t *testing.T, made string, ix *privateIndex, project string) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return // all of this is as a user
+	}
+	dir, asUser := e.asUser(t)
+	cache := filepath.Join(dir, "user", "cache")
+	must(t, nil, "cp", "-r", made+"/cache", cache)
+	for _, kind := range []string{"trees", "wheels", "resolutions", "records"} {
+		must(t, nil, "find", filepath.Join(cache, kind), "-mindepth", "1", "-delete")
+	}
+	must(t, nil, "cp", "-r", project, filepath.Join(dir, "src"))
+	must(t, nil, "cp", ix.ca, filepath.Join(dir, "ca.pem"))
+	must(t, nil, "chown", "-R", "e2e:", filepath.Join(dir, "user"), filepath.Join(dir, "src"))
+	out := filepath.Join(dir, "user", "image")
+	env := append(ix.environ(t, "", "CORP_LOGIN="+indexUser+":"+indexPassword), "SSL_CERT_FILE="+filepath.Join(dir, "ca.pem"))
+	r := asUser(env, "build", "--parent-image", "oci:"+filepath.Join(dir, "parent"), "-o", "oci:"+out, "--metadata-file", out+".json", filepath.Join(dir, "src"))
+	if !strings.Contains(r.stderr, "quick==1.0 was built from") || strings.Contains(r.stderr, "commands are isolated as root") {
+		t.Errorf("the user's build says %s", r.stderr)
+	}
+	if got := e.podman(t, out, "python3", "main.py"); got.err != nil || got.stdout != "42 six True\n" {
+		t.Errorf("the user's image prints %q, %v %s", got.stdout, got.err, got.stderr)
+	}
+	var m struct{ Layers []struct{ Name string } }
+	if err := json.Unmarshal([]byte(read(t, out+".json")), &m); err != nil {
+		t.Fatal(err)
+	}
+	theirs, ours := layerDigests(t, made+"/image"), layerDigests(t, out)
+	if len(theirs) != len(ours) || len(m.Layers) != len(ours)-1 {
+		t.Fatalf("root's build has %d layers, the user's %d, of which %d are its own", len(theirs), len(ours), len(m.Layers))
+	}
+	equal := 0
+	for i, l := range m.Layers {
+		switch {
+		case theirs[i+1] == ours[i+1]:
+			equal++
+		case l.Name != "quick 1.0" && l.Name != "local_project_install_command": // a compiler notes where it ran, in a directory with a random name
+			t.Errorf("the layer %s is %s in root's build and %s in the user's", l.Name, theirs[i+1], ours[i+1])
+		}
+	}
+	e.report(t, "root's and the user's build have %d of %d layers in common", equal, len(m.Layers))
 }
