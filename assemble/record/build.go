@@ -102,10 +102,12 @@ type BuildValues interface {
 // Builds keeps the records of builds.
 type Builds struct{ Values BuildValues }
 
-// What the names of values begin with: a build, and the last image of a plan.
+// What the names of values begin with: a build, the last image of a plan, and the
+// last of those that are in a registry.
 const (
-	buildPrefix = "build-"
-	madePrefix  = "made-"
+	buildPrefix  = "build-"
+	madePrefix   = "made-"
+	pushedPrefix = "pushed-"
 )
 
 // A Made is the last image of a plan.
@@ -180,8 +182,14 @@ func (s *Builds) Save(b Build) error {
 		if err != nil {
 			return fmt.Errorf("recording the build: %w", err)
 		}
-		if err := s.Values.Put(madePrefix+im.Plan, made); err != nil {
-			return fmt.Errorf("recording the build: %w", err)
+		names := []string{madePrefix}
+		if slices.ContainsFunc(im.References, Remote) {
+			names = append(names, pushedPrefix)
+		}
+		for _, name := range names {
+			if err := s.Values.Put(name+im.Plan, made); err != nil {
+				return fmt.Errorf("recording the build: %w", err)
+			}
 		}
 	}
 	return nil
@@ -189,8 +197,14 @@ func (s *Builds) Save(b Build) error {
 
 // Made returns the last image that was made of the plan of that digest, and
 // whether there is one.
-func (s *Builds) Made(plan string) (m Made, ok bool, err error) {
-	b, err := s.Values.Get(madePrefix + plan)
+func (s *Builds) Made(plan string) (m Made, ok bool, err error) { return s.last(madePrefix, plan) }
+
+// Pushed returns the last of them that went to a registry, whatever was made of
+// the plan since.
+func (s *Builds) Pushed(plan string) (m Made, ok bool, err error) { return s.last(pushedPrefix, plan) }
+
+func (s *Builds) last(prefix, plan string) (m Made, ok bool, err error) {
+	b, err := s.Values.Get(prefix + plan)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, false, nil
 	}
@@ -250,9 +264,11 @@ func (s *Builds) Find(id string) (Build, error) {
 // Delete removes the record of a build. The images stay where they are.
 func (s *Builds) Delete(b Build) error {
 	for _, im := range b.Images {
-		if m, ok, err := s.Made(im.Plan); err == nil && ok && m.Build == b.ID {
-			if err := s.Values.Delete(madePrefix + im.Plan); err != nil {
-				return fmt.Errorf("deleting the record of a build: %w", err)
+		for _, prefix := range []string{madePrefix, pushedPrefix} {
+			if m, ok, err := s.last(prefix, im.Plan); err == nil && ok && m.Build == b.ID {
+				if err := s.Values.Delete(prefix + im.Plan); err != nil {
+					return fmt.Errorf("deleting the record of a build: %w", err)
+				}
 			}
 		}
 	}

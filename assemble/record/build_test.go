@@ -56,6 +56,20 @@ func TestBuilds(t *testing.T) {
 	if m, ok, err := s.Made("bb"); err != nil || !ok || m.Build != first.ID {
 		t.Errorf("Made = %+v, %v, %v, want that of the first", m, ok, err)
 	}
+	local := built(t, 3, "aa")
+	local.Images[0].References = []string{"oci:out@sha256:aa"}
+	if err := s.Save(local); err != nil {
+		t.Fatal(err)
+	}
+	if m, ok, err := s.Pushed("aa"); err != nil || !ok || m.Build != second.ID {
+		t.Errorf("Pushed = %+v, %v, %v, want that of the second, which is in a registry", m, ok, err)
+	}
+	if err := s.Delete(local); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Save(second); err != nil {
+		t.Fatal(err)
+	}
 	if err := errors.Join(s.Delete(first)); err != nil {
 		t.Fatal(err)
 	}

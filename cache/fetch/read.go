@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"inlay/layers/sleep"
 )
 
 // Read returns what the URL of f holds, which must be at most limit bytes. It
@@ -40,7 +42,7 @@ func (s *Store) Read(ctx context.Context, f File, limit int64) ([]byte, error) {
 		if !again {
 			return nil, t.explain(err)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := sleep.For(ctx, wait); err != nil {
 			return nil, fmt.Errorf("fetching %s: %w", f.Name, err)
 		}
 	}

@@ -3,7 +3,6 @@
 package fetch
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net/http"
@@ -45,18 +44,6 @@ func pause(err error, failures int) (wait time.Duration, again bool) {
 		return 0, false
 	default: // the connection
 		return wait, true
-	}
-}
-
-// sleep waits for d unless ctx ends before.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
 	}
 }
 

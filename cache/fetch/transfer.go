@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"inlay/cache/disk"
+	"inlay/layers/sleep"
 )
 
 const (
@@ -66,7 +67,7 @@ func (t *transfer) run(ctx context.Context) error {
 		if !again {
 			return t.explain(err)
 		}
-		if err := sleep(ctx, wait); err != nil {
+		if err := sleep.For(ctx, wait); err != nil {
 			return fmt.Errorf("fetching %s: %w", t.file.Name, err)
 		}
 	}

@@ -20,6 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"inlay/layers/sleep"
 )
 
 const (
@@ -85,7 +87,7 @@ func (r *repeater) RoundTrip(req *http.Request) (*http.Response, error) {
 			_, _ = io.CopyN(io.Discard, resp.Body, drained)
 			_ = resp.Body.Close()
 		}
-		if err := sleep(req.Context(), asked); err != nil {
+		if err := sleep.For(req.Context(), asked); err != nil {
 			return nil, err
 		}
 		if req, err = again(req); err != nil {
@@ -154,7 +156,7 @@ func Repeat(ctx context.Context, wait time.Duration, f func() error) error {
 		if err == nil || try == tries || ctx.Err() != nil || !broken(err) {
 			return err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep.For(ctx, pause); err != nil {
 			return err
 		}
 		pause *= 2
@@ -216,15 +218,4 @@ func first(wait time.Duration) time.Duration {
 		return defaultWait
 	}
 	return wait
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

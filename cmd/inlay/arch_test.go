@@ -72,7 +72,9 @@ cache -> cache/disk
 cache -> layers
 cache/disk -> layers/pattern
 cache/fetch -> cache/disk
+cache/fetch -> layers/sleep
 cache/registry -> layers/pattern
+cache/registry -> layers/sleep
 cmd/bench -> cache/fetch
 cmd/bench -> resolve/plan
 cmd/inlay -> assemble
@@ -129,6 +131,7 @@ layers -> layers/inflate
 layers/inflate -> nothing
 layers/leak -> layers/pattern
 layers/pattern -> nothing
+layers/sleep -> nothing
 layers/version -> nothing
 resolve -> cache/fetch
 resolve -> cache/registry
@@ -195,6 +198,7 @@ resolve/python -> cache/disk
 resolve/python -> cache/fetch
 resolve/python -> layers
 resolve/python -> layers/pattern
+resolve/python -> layers/sleep
 resolve/python -> resolve/index
 resolve/python -> resolve/parent
 resolve/python -> resolve/plan

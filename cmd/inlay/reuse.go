@@ -44,7 +44,7 @@ func (j *job) earlier(c *cli.Context, p plan.Plan, forecast []assemble.Forecast)
 	if _, pushes := j.pushes(); !pushes || len(j.outputs) > 1 || !missing || j.fresh || j.anew(c) || c.Bool("refresh") || c.Bool("offline") {
 		return nil, nil
 	}
-	m, ok, err := j.site.builds.Made(planID(p))
+	m, ok, err := j.site.builds.Pushed(planID(p))
 	if err != nil || !ok {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"inlay/layers/pattern"
+	"inlay/layers/sleep"
 )
 
 // A Runner runs commands; Exec is one.
@@ -55,7 +56,7 @@ func (Exec) Run(ctx context.Context, c Command) (int, error) {
 			// Another goroutine forked while the program was being written, and
 			// that child holds it open until it execs, which is a matter of
 			// milliseconds.
-			if err := sleep(ctx, 10*time.Millisecond); err != nil {
+			if err := sleep.For(ctx, 10*time.Millisecond); err != nil {
 				return 0, err
 			}
 			continue
@@ -76,15 +77,6 @@ func exitCode(ctx context.Context, c Command, err error) (int, error) {
 		return 0, fmt.Errorf("running %s: %w", c.Path, err)
 	}
 	return 0, nil
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // What of the user's environment a program sees: how to reach the network, and
