@@ -80,6 +80,7 @@ func (f *family) event() (resultEvent, error) {
 	if lead.several {
 		e.Image, e.Steps = lead.of.Name(), lead.of.Steps
 	}
+	e.Code = lead.fetched
 	for _, j := range f.jobs {
 		one, err := newResultEvent(j.made)
 		if err != nil {
