@@ -109,12 +109,6 @@ func (o *origin) downloads(s *settings.Docker) bool {
 // tells why not from where the stack has a place for them.
 func (b *batch) decideCode(c *cli.Context, o *origin, stack *catalog.Stack) error {
 	said := map[string]bool{}
-	tell := func(text string, err error) {
-		if line := fmt.Sprintf("note: the source is not %s: %v", text, err); !said[line] {
-			said[line] = true
-			b.show.Note(line)
-		}
-	}
 	for _, j := range b.jobs {
 		j.origin = o
 		if c.String("plan") != "" {
@@ -124,17 +118,29 @@ func (b *batch) decideCode(c *cli.Context, o *origin, stack *catalog.Stack) erro
 		if j.way, err = code.Decide(j.settings, o.offers); err != nil {
 			return j.told(err)
 		}
-		if stack == nil || j.settings.InstallCommand != "" {
-			continue
-		}
-		if len(stack.Of(catalog.CodeRepository)) > 0 && !j.settings.NoRepository && j.way != code.Repository {
-			tell("downloaded from the stack's code repository", o.offers.Repository)
-		}
-		if len(stack.Of("artifact_store")) > 0 && !j.settings.NoStore && j.way != code.Repository && j.way != code.Store {
-			tell("uploaded to the stack's artifact store", o.offers.Store)
+		for _, line := range j.passedOver(stack) {
+			if !said[line] {
+				said[line] = true
+				b.show.Note(line)
+			}
 		}
 	}
 	return nil
+}
+
+// passedOver says why the source doesn't come from places of the stack that come
+// before the one that it comes from.
+func (j *job) passedOver(stack *catalog.Stack) (lines []string) {
+	if stack == nil || j.settings.InstallCommand != "" || j.way == code.Repository {
+		return nil
+	}
+	if !j.settings.NoRepository && len(stack.Of(catalog.CodeRepository)) > 0 {
+		lines = append(lines, fmt.Sprintf("note: the source is not downloaded from the stack's code repository: %v", j.origin.offers.Repository))
+	}
+	if !j.settings.NoStore && j.way != code.Store && len(stack.Of("artifact_store")) > 0 {
+		lines = append(lines, fmt.Sprintf("note: the source is not uploaded to the stack's artifact store: %v", j.origin.offers.Store))
+	}
+	return lines
 }
 
 // code is what the plan depends on of that.

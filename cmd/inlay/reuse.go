@@ -172,11 +172,6 @@ func (b *batch) take(c *cli.Context, from *record.Build) error {
 	}
 	for _, j := range b.jobs {
 		im, _ := from.Image(j.plan.Platform, j.of.Keys...)
-		if im.RequiresCodeDownload {
-			if err := j.deliverCode(c); err != nil {
-				return j.told(err)
-			}
-		}
 		if err := j.take(c, from, im); err != nil {
 			return j.told(err)
 		}
@@ -194,6 +189,11 @@ func (b *batch) take(c *cli.Context, from *record.Build) error {
 }
 
 func (j *job) take(c *cli.Context, from *record.Build, im record.Image) error {
+	if im.RequiresCodeDownload {
+		if err := j.deliverCode(c); err != nil {
+			return err
+		}
+	}
 	_, digest, _ := strings.Cut(im.Image, "@")
 	img, err := j.openBuilt(c.Context, im.Image, digest)
 	if err != nil {

@@ -61,7 +61,7 @@ def main():
     try:
         os.execvp(COMMAND[0], COMMAND)
     except OSError as e:
-        print("inlay: {}: {}".format(COMMAND[0], e.strerror), file=sys.stderr)
+        print("inlay: {}: {}".format(COMMAND[0], e.strerror), file=sys.stderr, flush=True)
         os._exit(127 if isinstance(e, FileNotFoundError) else 126)
 
 
@@ -70,33 +70,38 @@ def main():
 
 def unpack(files):
     """Write (path, mode, content) below TARGET, where content is a link's target or pieces of a file, and nowhere else."""
-    root = os.path.realpath(TARGET)
+    root = os.path.realpath(os.fsencode(TARGET))
     for path, mode, content in files:
         parts = path.split("/")
         if any(p in ("", ".", "..", ".git") for p in parts) or "\0" in path:
             raise Problem("{!r} is no path for a file of a source".format(path))
         directory = root
         for p in parts[:-1]:
-            directory = os.path.join(directory, p)
+            directory = os.path.join(directory, encoded(p))
             made = lstat(directory)
             if made is not None and not stat.S_ISDIR(made.st_mode):
                 os.unlink(directory)  # of an earlier source, or a link that leads elsewhere
                 made = None
             if made is None:
                 os.mkdir(directory)
-        name = os.path.join(directory, parts[-1])
+        name = os.path.join(directory, encoded(parts[-1]))
         before = lstat(name)
         if before is not None and stat.S_ISDIR(before.st_mode):
-            raise Problem("{} is a directory: start with an empty {}".format(name, TARGET))
+            raise Problem("{!r} is a directory: start with an empty {}".format(path, TARGET))
         if before is not None:
             os.unlink(name)
         if stat.S_ISLNK(mode):
-            os.symlink(content, name)
+            os.symlink(encoded(content), name)
             continue
         with open(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
             for piece in content:
                 out.write(piece)
         os.chmod(name, 0o755 if mode & 0o100 else 0o644)
+
+
+def encoded(name):
+    """Names of files are UTF-8, whatever the container's locale is."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def lstat(name):
@@ -111,7 +116,7 @@ def lstat(name):
 
 def archive_files(url, want):
     if len(want) != 64:
-        raise Problem("INLAY_CODE has no #sha256=… of what it names: set it to what `inlay build` printed")
+        raise Problem("INLAY_CODE has no #sha256=... of what it names: set it to what `inlay build` printed")
     with tempfile.TemporaryFile() as f:
         retried(lambda: download(url, f))
         f.seek(0)
@@ -121,7 +126,7 @@ def archive_files(url, want):
         if got.hexdigest() != want:
             raise Problem("{} is not what was uploaded: its sha256 is {}".format(url, got.hexdigest()))
         f.seek(0)
-        with tarfile.open(fileobj=f, mode="r|gz") as tar:
+        with tarfile.open(fileobj=f, mode="r|gz", encoding="utf-8") as tar:
             for member in tar:
                 if member.isdir():
                     continue
@@ -210,7 +215,7 @@ def commit_files(repository, commit, subdirectory):
         while at < len(data):
             space, end = data.index(b" ", at), data.index(b"\0", at)
             mode, name, at = int(data[at:space], 8), data[space + 1:end], end + 1 + len(commit) // 2
-            yield mode, os.fsdecode(name), data[end + 1:at].hex()
+            yield mode, name.decode("utf-8", "surrogateescape"), data[end + 1:at].hex()
 
     def files(tree, path):
         for mode, name, child in entries(tree):
@@ -218,7 +223,7 @@ def commit_files(repository, commit, subdirectory):
             if stat.S_ISDIR(mode):
                 yield from files(child, name + "/")
             elif stat.S_ISLNK(mode):
-                yield name, mode, os.fsdecode(get(child, "blob"))
+                yield name, mode, get(child, "blob").decode("utf-8", "surrogateescape")
             elif stat.S_ISREG(mode):
                 yield name, mode, [get(child, "blob")]
             else:

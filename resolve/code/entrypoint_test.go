@@ -168,7 +168,7 @@ func TestStart(t *testing.T) {
 		{"no such program", "file://" + dir + "/one#sha256=" + sum, []string{"no-such"}, "", "inlay: no-such: No such file or directory\n"},
 		{"no location", "", []string{"sh"}, "", "INLAY_CODE doesn't say where the source is"},
 		{"no command", "file:///x", nil, "", "there is no command to run"},
-		{"no digest", "file://" + dir + "/one", []string{"sh"}, "", "has no #sha256=… of what it names"},
+		{"no digest", "file://" + dir + "/one", []string{"sh"}, "", "has no #sha256=... of what it names"},
 		{"another digest", "file://" + dir + "/one#sha256=" + other, []string{"sh"}, "", "is not what was uploaded: its sha256 is " + sum},
 		{"no file", "file://" + dir + "/lost#sha256=" + other, []string{"sh"}, "", "mount the store at " + dir},
 		{"a store without its library", "gs://bucket/x#sha256=" + other, []string{"sh"}, "", "install the integration of the store"},
