@@ -86,7 +86,7 @@ func TestOrderOfGroups(t *testing.T) {
 // line, with a way out.
 func TestLocalOfAnotherKind(t *testing.T) {
 	req, _ := request(t, "settings: {docker: {parent_image: base, replicate_local_python_environment: true}}")
-	req.Locals = &locals{text: "six\n-e git+https://me:hunter2@host/x@abc#egg=x\n"}
+	req.Locals = &locals{text: "six\n-e hg+https://me:hunter2@host/x@abc#egg=x\n"}
 	_, err := resolve.Resolve(t.Context(), req)
 	var bad *python.RequirementError
 	if !errors.As(err, &bad) || bad.Line != 2 || !strings.Contains(bad.Hint(), "--exclude-editable") || strings.Contains(err.Error(), "hunter2") {

@@ -22,6 +22,10 @@ import (
 // refuses is a resolver that refuses a requirement.
 type refuses struct{ python.RequirementError }
 
+func (r *refuses) Sources(context.Context, []python.Group) (map[string]string, error) {
+	return nil, nil
+}
+
 func (r *refuses) Resolve(context.Context, python.Request) (*python.Resolution, error) {
 	return nil, &r.RequirementError
 }

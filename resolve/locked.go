@@ -4,6 +4,7 @@ package resolve
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func (l Lock) relative(file string) string {
 // answer returns what the lock file says of now, nil if nothing, and the digest
 // to which it pins the parent, if it does. A file that doesn't fit is a
 // *lock.StaleError.
-func answer(req Request, from parentName, groups []python.Group, now *lock.Image) (im *lock.Image, pin string, err error) {
+func answer(ctx context.Context, req Request, from parentName, groups []python.Group, now *lock.Image) (im *lock.Image, pin string, err error) {
 	l := req.Lock
 	if l.File == nil || req.Refresh {
 		return nil, "", nil
@@ -90,6 +91,9 @@ func answer(req Request, from parentName, groups []python.Group, now *lock.Image
 	changes := im.Changes(now)
 	if len(changes) == 0 {
 		changes, err = l.wheelChanges(im, groups)
+		if err == nil && len(changes) == 0 {
+			changes, err = l.sourceChanges(ctx, req.Python, im, groups)
+		}
 	}
 	switch {
 	case err != nil:
@@ -186,6 +190,31 @@ func (l Lock) wheelChanges(im *lock.Image, groups []python.Group) (changes []str
 	return changes, nil
 }
 
+// sourceChanges says which sources of this machine are others than when what was
+// built of them was locked.
+func (l Lock) sourceChanges(ctx context.Context, r Python, im *lock.Image, groups []python.Group) (changes []string, err error) {
+	var now map[string]string
+	for _, w := range im.Wheels {
+		if w.Source == nil || w.Source.Path == "" {
+			continue
+		}
+		if now == nil {
+			if now, err = r.Sources(ctx, groups); err != nil {
+				return nil, err
+			}
+		}
+		if now[l.url(w.Source.Path)] != "sha256:"+w.Source.SHA256 {
+			changes = append(changes, "the sources of "+w.Name+" in "+w.Source.Path+" are others")
+		}
+	}
+	return changes, nil
+}
+
+// url returns the URL of a file or a directory that the lock file names.
+func (l Lock) url(file string) string {
+	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(l.absolute(file))}).String()
+}
+
 func (l Lock) absolute(file string) string {
 	file = filepath.FromSlash(file)
 	if filepath.IsAbs(file) {
@@ -218,8 +247,11 @@ func (l Lock) resolution(im *lock.Image, set *index.Set, inv *parent.Inventory, 
 		switch s := w.Source; {
 		case s != nil:
 			wheel.Source = plan.Source{File: s.File, URL: restored(s.URL, set.WithFiles(), groups), Digest: "sha256:" + s.SHA256}
+			if s.Path != "" {
+				wheel.Source.URL = l.url(s.Path)
+			}
 		case w.Path != "":
-			wheel.URL = (&url.URL{Scheme: "file", Path: filepath.ToSlash(l.absolute(w.Path))}).String()
+			wheel.URL = l.url(w.Path)
 		default:
 			wheel.URL = restored(w.URL, set.WithFiles(), groups)
 		}
@@ -292,7 +324,7 @@ func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *loc
 		lw := lock.Wheel{Name: w.Name, Version: w.Version, File: w.File, SHA256: strings.TrimPrefix(w.Digest, "sha256:"), Size: w.Size}
 		switch file := (reqfile.Line{URL: w.URL}).Path(); {
 		case w.Source != plan.Source{}:
-			lw.Source = &lock.Sdist{File: w.Source.File, URL: public(w.Source.URL, groups), SHA256: strings.TrimPrefix(w.Source.Digest, "sha256:")}
+			lw.Source = req.Lock.source(w.Source, groups)
 		case file != "":
 			lw.Path = req.Lock.relative(file)
 		default:
@@ -301,4 +333,18 @@ func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *loc
 		now.Wheels = append(now.Wheels, lw)
 	}
 	return now
+}
+
+// source returns what a wheel was built of as it is locked.
+func (l Lock) source(s plan.Source, groups []python.Group) *lock.Sdist {
+	x := &lock.Sdist{File: s.File, SHA256: strings.TrimPrefix(s.Digest, "sha256:")}
+	switch file := (reqfile.Line{URL: s.URL}).Path(); {
+	case file != "":
+		x.Path = l.relative(file)
+	case strings.HasPrefix(s.URL, "git+"):
+		x.URL = s.URL // with the directory in it, and without credentials
+	default:
+		x.URL = public(s.URL, groups)
+	}
+	return x
 }

@@ -94,6 +94,9 @@ type Images interface {
 // Python resolves requirements; *python.Resolver does.
 type Python interface {
 	Resolve(ctx context.Context, req python.Request) (*python.Resolution, error)
+	// Sources returns the digests of this machine's sources that groups name, by
+	// their URLs.
+	Sources(ctx context.Context, groups []python.Group) (map[string]string, error)
 }
 
 // A Store keeps small values by name. Get's error is fs.ErrNotExist if there
@@ -169,7 +172,7 @@ func (r *Result) environment(ctx context.Context, req Request, groups []python.G
 		return err
 	}
 	r.Locked = question(req, from, groups)
-	known, pin, err := answer(req, from, groups, r.Locked)
+	known, pin, err := answer(ctx, req, from, groups, r.Locked)
 	if err != nil {
 		return err
 	}

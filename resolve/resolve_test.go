@@ -83,6 +83,10 @@ type answers struct {
 	request python.Request
 }
 
+func (a *answers) Sources(context.Context, []python.Group) (map[string]string, error) {
+	return nil, nil
+}
+
 func (a *answers) Resolve(_ context.Context, req python.Request) (*python.Resolution, error) {
 	a.got, a.given, a.request = req.Groups, req.Locked, req
 	return &a.Resolution, nil

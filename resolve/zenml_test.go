@@ -31,6 +31,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // wheels is a resolver that has a wheel of version 1 for every requirement.
 type wheels struct{}
 
+func (wheels) Sources(context.Context, []python.Group) (map[string]string, error) { return nil, nil }
+
 func (wheels) Resolve(_ context.Context, req python.Request) (*python.Resolution, error) {
 	r := &python.Resolution{}
 	for _, g := range req.Groups {

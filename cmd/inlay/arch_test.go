@@ -106,6 +106,7 @@ cmd/inlay -> resolve/cell
 cmd/inlay -> resolve/code
 cmd/inlay -> resolve/compare
 cmd/inlay -> resolve/egress
+cmd/inlay -> resolve/git
 cmd/inlay -> resolve/index
 cmd/inlay -> resolve/lock
 cmd/inlay -> resolve/parent
@@ -180,6 +181,9 @@ resolve/compare -> resolve/parent
 resolve/egress -> cache/fetch
 resolve/egress -> layers/pattern
 resolve/egress -> resolve/index
+resolve/git -> layers/pattern
+resolve/git -> resolve/python
+resolve/git -> resolve/python/reqfile
 resolve/index -> layers/pattern
 resolve/lock -> layers/pattern
 resolve/lock -> resolve/yamlfile
@@ -202,8 +206,10 @@ resolve/python -> layers/sleep
 resolve/python -> resolve/index
 resolve/python -> resolve/parent
 resolve/python -> resolve/plan
+resolve/python -> resolve/python/pack
 resolve/python -> resolve/python/reqfile
 resolve/python/arguments -> layers/pattern
+resolve/python/pack -> layers/pattern
 resolve/python/reqfile -> layers/pattern
 resolve/sandbox -> layers
 resolve/sandbox -> resolve/sandbox/changes

@@ -8,6 +8,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -145,6 +146,7 @@ func TestE2ESources(t *testing.T) {
 	if files := searchAll(t, made); files < 100 {
 		t.Errorf("only %d files were searched", files)
 	}
+	t.Run("of this machine", func(t *testing.T) { ownSources(t, e, ix, env, settings) })
 	t.Run("refused", func(t *testing.T) {
 		dir := project(t, settings("    requirements: [nosy]\n"), nil)
 		r := command(t, env, e.program, "plan", dir)
@@ -199,4 +201,60 @@ func (e env) sourcesAsUser(t *testing.T, made string, ix *privateIndex, project 
 		}
 	}
 	e.report(t, "root's and the user's build have %d of %d layers in common", equal, len(m.Layers))
+}
+
+// spying fails to build if it finds anything of the machine that builds it.
+const spying = `import os, socket
+from setuptools import setup
+found = [p for p in ['SECRET', os.path.expanduser('~/.netrc'), '/proc/1/root/SECRET'] if os.path.exists(p)]
+found += [k for k in os.environ if k.startswith('CORP_')]
+try:
+    socket.create_connection(('127.0.0.1', PORT), 3)
+    found.append('a server of the machine')
+except OSError:
+    pass
+assert not found, found
+setup(name='spy', version='1.0', py_modules=[])
+`
+
+// ownSources builds a project and a commit of this machine. The metadata of what
+// is built is made by its own code, which sees nothing of the machine.
+func ownSources(t *testing.T, e env, ix *privateIndex, env []string, settings func(string) string) {
+	secret := filepath.Join(t.TempDir(), "secret")
+	write(t, secret, indexPassword)
+	_, port, err := net.SplitHostPort(ix.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ix.addSources(t, "spy", map[string]string{"setup.py": strings.NewReplacer("SECRET", secret, "PORT", port).Replace(spying)})
+	repo := t.TempDir()
+	const build = "[build-system]\nrequires = [\"setuptools\"]\nbuild-backend = \"setuptools.build_meta\"\n"
+	write(t, repo+"/pyproject.toml", build+"[project]\nname = 'committed'\nversion = '2.0'\n[tool.setuptools]\npy-modules = ['committed']\n")
+	write(t, repo+"/committed.py", "WORD = 'first'\n")
+	git := func(args ...string) string {
+		who := []string{"-c", "user.name=a", "-c", "user.email=a@example.com", "-C", repo}
+		return strings.TrimSpace(must(t, nil, "git", append(who, args...)...).stdout)
+	}
+	git("init", "-q", "-b", "main")
+	git("add", ".")
+	git("commit", "-q", "-m", "one")
+	commit := git("rev-parse", "HEAD")
+	dir := project(t, settings("    requirements: r.txt\n"), map[string]string{
+		"r.txt":              "-e ./lib\nspy\ncommitted @ git+file://" + repo + "@main\n",
+		"lib/pyproject.toml": build + "[project]\nname = 'own'\nversion = '1.0'\ndependencies = ['six']\n",
+		"lib/own.py":         "WORD = 'own'\n",
+		"main.py":            "import own, committed, six\nprint(own.WORD, committed.WORD)\n",
+	})
+	made := t.TempDir()
+	must(t, env, e.program, "lock", dir)
+	write(t, repo+"/committed.py", "WORD = 'second'\n")
+	git("commit", "-q", "-a", "-m", "two")
+	must(t, env, e.program, "build", "-o", "oci:"+made+"/image", dir)
+	if got := e.podman(t, made+"/image", "python3", "main.py"); got.err != nil || got.stdout != "own first\n" {
+		t.Errorf("the image prints %q, %v %s", got.stdout, got.err, got.stderr)
+	}
+	planned := must(t, env, e.program, "plan", "--format", "json", dir)
+	if want := "git+file://" + repo + "@" + commit; !strings.Contains(planned.stdout, want) {
+		t.Errorf("the plan doesn't name %s: %s", want, planned.stdout)
+	}
 }

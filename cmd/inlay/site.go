@@ -33,6 +33,7 @@ import (
 	"inlay/resolve/apt/archive"
 	"inlay/resolve/apt/login"
 	"inlay/resolve/egress"
+	"inlay/resolve/git"
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -154,15 +155,16 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, e
 			s.installer.Store(&installer{"pip", pip.Version})
 			return pip, err
 		},
-		Runner:   find.Runner,
-		Env:      find.Env,
-		Dir:      filepath.Join(tools, "cache"),
-		PipDir:   filepath.Join(tools, "pip"),
-		Temp:     dir.Scratch(),
-		Store:    values(dir, cache.Resolutions),
-		Files:    s.wheels,
-		Builder:  s.builder(show, find),
-		Progress: show.Start,
+		Runner:       find.Runner,
+		Env:          find.Env,
+		Dir:          filepath.Join(tools, "cache"),
+		PipDir:       filepath.Join(tools, "pip"),
+		Temp:         dir.Scratch(),
+		Store:        values(dir, cache.Resolutions),
+		Files:        s.wheels,
+		Builder:      s.builder(show, find),
+		Repositories: &git.Git{LookPath: exec.LookPath, Runner: python.Exec{}, Env: env},
+		Progress:     show.Start,
 	}
 }
 

@@ -288,3 +288,13 @@ func (s *Set) Denied(rawURL string, err error) error {
 	}
 	return &DeniedError{Index: u.Host, Err: err}
 }
+
+// Login returns user and password for what is at a URL, "" if none are known.
+func (s *Set) Login(rawURL string) (user, password string) {
+	u, err := url.Parse(rawURL)
+	if s == nil || err != nil {
+		return "", ""
+	}
+	c, _ := s.known.find(u)
+	return c.user, c.password
+}

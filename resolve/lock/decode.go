@@ -123,6 +123,7 @@ func (c *checker) want(ok bool, problem string, at ...any) {
 var (
 	platformForm = pattern.New(`^linux/[a-z0-9_]+(/[a-z0-9]+)?$`)
 	digestForm   = pattern.New(`^sha256:[0-9a-f]{64}$`)
+	commitForm   = pattern.New(`^git\+(?:https?|ssh|file)://(?:[^/@:]+@)?[^@\s]*@[0-9a-f]{40}(?:#subdirectory=[^\s#]+)?$`)
 	sumForm      = pattern.New(`^[0-9a-f]{64}$`)
 	nameForm     = pattern.New(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	versionForm  = pattern.New(`^[A-Za-z0-9][A-Za-z0-9_.!+-]*$`)
@@ -177,7 +178,15 @@ func (c *checker) wheel(w Wheel, at []any) {
 		c.want(w.URL == "" && w.Path == "", "what is built of sources has no URL and no path", at...)
 		c.want(s.File != "" && path.Base(s.File) == s.File, fmt.Sprintf("%q is not the name of a file", s.File), in("source")...)
 		c.want(sumForm().MatchString(s.SHA256), fmt.Sprintf("%q is not a sha256", s.SHA256), in("source")...)
-		c.url(s.URL, in("source"))
+		c.want((s.URL == "") != (s.Path == ""), "want either a URL or a path", in("source")...)
+		switch {
+		case strings.HasPrefix(s.URL, "git+"):
+			c.want(commitForm().MatchString(s.URL), "want the URL of a commit, without credentials", in("source")...)
+		case s.URL != "":
+			c.url(s.URL, in("source"))
+		default:
+			c.want(path.Clean(s.Path) == s.Path, fmt.Sprintf("%q is not a clean path", s.Path), in("source")...)
+		}
 		return
 	}
 	c.want((w.URL == "") != (w.Path == ""), "want either a URL or a path", at...)

@@ -74,8 +74,7 @@ type Dist struct {
 	Path    string `yaml:"path"`
 }
 
-// A Wheel is a file to install: of the web, of this machine, or built of sources
-// of the web.
+// A Wheel is a file to install: of the web, of this machine, or built of sources.
 type Wheel struct {
 	Name    string `yaml:"name"`
 	Version string `yaml:"version"`
@@ -88,10 +87,12 @@ type Wheel struct {
 	Source *Sdist `yaml:"source,omitempty"`
 }
 
-// An Sdist is the archive of sources that a wheel is built of.
+// An Sdist is the archive of sources that a wheel is built of: of the web, of this
+// machine, or made of a directory or of a commit.
 type Sdist struct {
 	File   string `yaml:"file"`
-	URL    string `yaml:"url"`
+	URL    string `yaml:"url,omitempty"`
+	Path   string `yaml:"path,omitempty"` // from the directory of the lock file, with slashes
 	SHA256 string `yaml:"sha256"`
 }
 

@@ -41,10 +41,11 @@ func (req Request) storeName(groups []Group) string {
 		Libc      parent.Libc
 		Python    parent.Python
 		Locals    map[string]plan.Wheel
+		Trees     map[string]string `json:",omitempty"` // digests of sources
 		Parent    string
 		Arguments [][]string
 	}{
-		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, req.parentSeen(),
+		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, digests(req.trees), req.parentSeen(),
 		[][]string{req.Arguments.Flags, req.Arguments.Both, texts(req.Arguments.Overrides), {req.Arguments.Torch, string(wantedTorch(req.Inventory))}, req.buildArguments(), texts(req.Arguments.BuildConstraints)},
 	})
 	if err != nil {
@@ -52,6 +53,14 @@ func (req Request) storeName(groups []Group) string {
 	}
 	sum := sha256.Sum256(question)
 	return "python-" + hex.EncodeToString(sum[:])
+}
+
+func digests(sources map[string]source) map[string]string {
+	all := map[string]string{}
+	for name, s := range sources {
+		all[name] = s.Digest
+	}
+	return all
 }
 
 // parentSeen names the parent if the installer sees more of it than its Python.

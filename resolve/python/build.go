@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -165,14 +164,12 @@ func (in *installation) buildLines(ctx context.Context, req Request, set *index.
 			if !l.Sources {
 				continue
 			}
-			raw, _, _ := strings.Cut(l.URL, "#")
-			u, err := url.Parse(raw)
+			s, err := in.resolver.sourceOf(ctx, req, set, l)
 			if err != nil {
 				return g, err
 			}
-			s, err := newSource(sdistPackage(l.Name, path.Base(u.Path)), set.Public(raw), l.Hashes[0])
-			if err != nil {
-				return g, err
+			if l.Editable {
+				in.notes = append(in.notes, fmt.Sprintf("%s (%s:%d) is installed as a wheel, not for editing", l.Name, l.Source, l.Number))
 			}
 			file, w, err := in.make(ctx, req, set, s)
 			if err != nil {
@@ -274,7 +271,7 @@ func (r *Resolver) buildAnew(ctx context.Context, req Request, set *index.Set, s
 		return w, r.unbuilt(s, err)
 	}
 	w.Wheel.Source.Asked = asked
-	w.Note = fmt.Sprintf("%s was built from %s, in the sandbox; the build asked %s", s.Package, s.File, asked)
+	w.Note = fmt.Sprintf("%s was built from %s, in the sandbox; the build asked %s", Package{s.Name, w.Wheel.Version}, s.from(), asked)
 	b, err := json.Marshal(w)
 	if err != nil {
 		return w, err
@@ -309,8 +306,14 @@ func (req Request) buildArguments() []string {
 	return args
 }
 
+// local is the store for what is no download.
+func (r *Resolver) local() *fetch.Store { return &fetch.Store{Dir: r.Files.Dir} }
+
 // buildInto gets the sources and lets the builder make a wheel of them in out.
 func (r *Resolver) buildInto(ctx context.Context, req Request, set *index.Set, s source, out string) (asked string, err error) {
+	if err := r.gather(ctx, set, s); err != nil {
+		return "", err
+	}
 	f, err := r.Files.Open(ctx, fileOf(plan.Wheel{File: s.File, URL: s.URL, Digest: s.Digest, Size: s.size}))
 	if err != nil {
 		return "", fmt.Errorf("getting the sources of %s: %w", s.Package, err)
@@ -378,7 +381,7 @@ func (r *Resolver) take(ctx context.Context, req Request, s source, out string) 
 	w.Digest, w.Size = "sha256:"+sum, info.Size()
 	kept := fileOf(w)
 	kept.URL = names[0]
-	in, err := (&fetch.Store{Dir: r.Files.Dir}).Open(ctx, kept) // which is no download
+	in, err := r.local().Open(ctx, kept)
 	if err != nil {
 		return w, err
 	}

@@ -99,6 +99,9 @@ func (c *cells) enter(ctx context.Context, set *index.Set, g Group, cache string
 	n := c.needs
 	n.Env, n.Write = env, append(slices.Clone(n.Write), cache)
 	for _, l := range slices.Concat(g.Lines, g.Constraints) {
+		if l.Sources { // is built first
+			continue
+		}
 		if p := l.Path(); p != "" {
 			n.Read = append(slices.Clone(n.Read), p)
 		} else if l.URL != "" {

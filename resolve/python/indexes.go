@@ -25,7 +25,7 @@ func indexes(set *index.Set, groups []Group) ([]*index.Set, error) {
 		}
 		var urls []string
 		for _, l := range slices.Concat(g.Lines, g.Constraints) {
-			if l.URL != "" && l.Path() == "" {
+			if l.URL != "" && l.Path() == "" && !strings.HasPrefix(l.URL, gitScheme+"ssh:") { // whose user is no secret
 				urls = append(urls, l.URL)
 			}
 		}
@@ -58,10 +58,20 @@ func public(set *index.Set, lines []Line) []string {
 	texts := texts(lines)
 	for i, l := range lines {
 		if l.URL != "" && l.Path() == "" {
-			texts[i] = strings.Replace(l.Text, l.URL, set.Public(l.URL), 1)
+			texts[i] = strings.Replace(l.Text, l.URL, publicOf(set, l), 1)
 		}
 	}
 	return texts
+}
+
+// publicOf returns the URL of a line without credentials. Which part of a
+// repository it means stays.
+func publicOf(set *index.Set, l Line) string {
+	public := set.Public(l.URL)
+	if _, part, ok := strings.Cut(l.URL, "#"); ok && l.Tree {
+		public += "#" + part
+	}
+	return public
 }
 
 // ask makes what follows ask the indexes of set. They stand in uv's environment

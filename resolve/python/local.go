@@ -24,7 +24,7 @@ func readLocals(ctx context.Context, groups []Group) (map[string]plan.Wheel, err
 	wheels := map[string]plan.Wheel{}
 	for _, g := range groups {
 		for _, l := range slices.Concat(g.Lines, g.Constraints) {
-			if _, ok := wheels[l.URL]; ok || l.Path() == "" {
+			if _, ok := wheels[l.URL]; ok || l.Path() == "" || l.Sources {
 				continue
 			}
 			w, err := readLocal(ctx, l)

@@ -63,6 +63,8 @@ type Resolver struct {
 	Files *fetch.Store
 	// Builder builds what has no wheel; nil builds nothing.
 	Builder Builder
+	// Repositories get what requirements name of repositories.
+	Repositories Repositories
 	// Progress is told of a resolution that takes its time; nil is fine.
 	Progress func(task string, total int64) (add func(n int64), done func(error))
 }
@@ -96,6 +98,7 @@ type Request struct {
 	NoBuild bool
 
 	locals map[string]plan.Wheel // of this machine that Groups name, by URL
+	trees  map[string]source     // the same of sources
 }
 
 // Arguments are the user's for the installer, in its own words.
@@ -143,6 +146,9 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 		return r.locked(ctx, req)
 	}
 	if req.locals, err = readLocals(ctx, groups); err != nil {
+		return nil, err
+	}
+	if req.trees, err = r.readSources(ctx, groups); err != nil {
 		return nil, err
 	}
 	req.View = req.open()

@@ -77,8 +77,7 @@ func (p *parser) option(at place, raw, name, value string) error {
 	case "constraint":
 		return p.include(at, raw, value, true)
 	case "editable":
-		return at.refuse(raw, "projects installed for editing would have to be built, which is not supported yet",
-			"list what the project requires; its source is copied into the image anyway")
+		return p.editable(at, raw, value)
 	case "find-links":
 		if !strings.Contains(value, "://") || strings.HasPrefix(value, "file://") {
 			path, ok := p.find(at, value)
@@ -91,6 +90,20 @@ func (p *parser) option(at place, raw, name, value string) error {
 	p.group.Options = append(p.group.Options, Option{
 		Source: at.source, Number: at.number, Shown: RedactTyped(raw), Name: name, Value: filepath.ToSlash(value),
 	})
+	return nil
+}
+
+// editable reads the project that is to be installed for editing.
+func (p *parser) editable(at place, raw, value string) error {
+	l, problem, fix := p.requirement(at, value)
+	if problem == "" && !l.Tree {
+		problem, fix = "only a project can be installed for editing: a directory or a repository", "remove the `-e`"
+	}
+	if problem != "" {
+		return at.refuse(raw, problem, fix)
+	}
+	l.Editable = true
+	p.add(at, raw, l)
 	return nil
 }
 

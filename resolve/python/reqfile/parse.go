@@ -135,13 +135,18 @@ func (p *parser) logical(at place, raw string) error {
 	if problem != "" {
 		return at.refuse(raw, problem, fix)
 	}
+	p.add(at, raw, l)
+	return nil
+}
+
+// add adds a line to the group.
+func (p *parser) add(at place, raw string, l Line) {
 	l.Source, l.Number, l.Shown = at.source, at.number, RedactTyped(raw)
 	if at.constraint {
 		p.group.Constraints = append(p.group.Constraints, l)
 	} else {
 		p.group.Lines = append(p.group.Lines, l)
 	}
-	return nil
 }
 
 var variable = pattern.New(`\$\{([A-Z0-9_]+)\}`)

@@ -31,13 +31,17 @@ type Line struct {
 	Shown  string // as it is written, without credentials and without the values of variables
 	Text   string // for an installer: PEP 508 with --hash options, on one line
 	Name   string // normalised (PEP 503)
-	URL    string // of a wheel or of sources, http, https or file, as it stands in Text; "" if an index is to find it
+	URL    string // of a wheel or of sources, http, https, file or git+…, as it stands in Text; "" if an index is to find it
 	Hashes []string
-	// Sources tells that the URL is that of an archive of sources. It has one hash.
+	// Sources tells that the URL is that of sources. One of the web has one hash.
 	Sources bool
+	// Tree tells that the sources are no archive, but a directory or a repository.
+	Tree bool
+	// Editable tells that they are to be installed so that they can be edited.
+	Editable bool
 }
 
-// Path returns the absolute path of the local wheel that l names, or "".
+// Path returns the absolute path of what l names of this machine, or "".
 func (l Line) Path() string {
 	if !strings.HasPrefix(l.URL, "file:") {
 		return ""

@@ -30,7 +30,11 @@ func files(m map[string]string) func(string) (io.ReadCloser, error) {
 		all[name] = &fstest.MapFile{Data: []byte(content)}
 	}
 	return func(path string) (io.ReadCloser, error) {
-		f, err := all.Open(strings.TrimPrefix(path, "/app/"))
+		name := strings.TrimPrefix(path, "/app/")
+		if path == "/app" {
+			name = "."
+		}
+		f, err := all.Open(name)
 		if err != nil {
 			return nil, err
 		}
@@ -103,6 +107,15 @@ func TestLines(t *testing.T) {
 		{"a local wheel with its name", "six[x] @ file:///app/w/six-1.0-py3-none-any.whl ; os_name == 'nt'", []string{"r.txt:1 six[x] @ file:///app/w/six-1.0-py3-none-any.whl ; os_name == 'nt'"}},
 		{"a path after a name", "six @ ./w/six-1.0-py3-none-any.whl", []string{"r.txt:1 six @ file:///app/w/six-1.0-py3-none-any.whl"}},
 		{"a local wheel with a hash", "./w/six-1.0-py3-none-any.whl --hash=sha256:" + sumA, []string{"r.txt:1 six @ file:///app/w/six-1.0-py3-none-any.whl --hash=sha256:" + sumA}},
+		{"a project", "./lib", []string{"r.txt:1 libx @ file:///app/lib"}},
+		{"a project with extras", "./lib[fast, x] ; os_name == 'posix'", []string{"r.txt:1 libx[fast, x] @ file:///app/lib ; os_name == 'posix'"}},
+		{"this project", "-e .[fast]", []string{"r.txt:1 poet[fast] @ file:///app"}},
+		{"a project of setup.cfg", "-e ./old", []string{"r.txt:1 old.name @ file:///app/old"}},
+		{"a project that is named", "mine @ file:bare", []string{"r.txt:1 mine @ file:///app/bare"}},
+		{"an archive of sources", "./six-1.0.tar.gz", []string{"r.txt:1 six @ file:///app/six-1.0.tar.gz"}},
+		{"a repository", "six[x] @ git+https://h/six@main#subdirectory=a", []string{"r.txt:1 six[x] @ git+https://h/six@main#subdirectory=a"}},
+		{"a repository that says its name", "-e git+ssh://git@h/six.git@1.0#egg=six", []string{"r.txt:1 six @ git+ssh://git@h/six.git@1.0#egg=six"}},
+		{"a repository of this machine", "six @ git+file:///srv/six ; os_name == 'posix'", []string{"r.txt:1 six @ git+file:///srv/six ; os_name == 'posix'"}},
 		{"a variable", "six==${VERSION}\nidna==$VERSION", []string{"r.txt:1 six==1.5", "r.txt:2 idna==$VERSION"}},
 		{"lower case is no variable", "six==${version}", []string{"r.txt:1 six==${version}"}},
 		{
@@ -117,6 +130,8 @@ func TestLines(t *testing.T) {
 			t.Parallel()
 			got, err := read("r.txt", map[string]string{
 				"r.txt": tt.in, "w/six-1.0-py3-none-any.whl": "", "six-2.0-py3-none-any.whl": "", "sub/more.txt": "c\n-r deeper.txt",
+				"pyproject.toml": "[tool.poetry]\nname = 'poet'\n", "lib/pyproject.toml": "[project]\nname = 'libx'\n", "six-1.0.tar.gz": "",
+				"old/setup.cfg": "[options]\nname = no\n[metadata]\nversion = 1\nname = old.name\n", "old/setup.py": "", "bare/setup.py": "",
 				"sub/deeper.txt": "d", "other.txt": "e", "sub/back.txt": "-r ../other.txt\n-r w.txt", "sub/w.txt": "w/six-1.0-py3-none-any.whl", "a b.txt": "f",
 			})
 			if err != nil {
@@ -206,10 +221,33 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// A line says whether it names sources, and of which kind.
+func TestSources(t *testing.T) {
+	g, err := read("r.txt", map[string]string{
+		"r.txt":              "-e ./lib\n./six-1.0.zip --hash=sha256:" + sumA + "\nsix @ git+https://ann:pw@h/six\nsix @ https://h/six-1.0.tar.gz#sha256=" + sumB,
+		"lib/pyproject.toml": "[project]\nname = 'libx'\n", "six-1.0.zip": "",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range g.Lines {
+		got = append(got, fmt.Sprintf("%s %v %v %v %q %q %s", l.Name, l.Sources, l.Tree, l.Editable, l.Path(), l.Hashes, l.Shown))
+	}
+	want := []string{
+		`libx true true true "/app/lib" [] -e ./lib`,
+		`six true false false "/app/six-1.0.zip" ["sha256:` + sumA + `"] ./six-1.0.zip --hash=sha256:` + sumA,
+		`six true true false "" [] six @ git+https://****@h/six`,
+		`six true false false "" ["sha256:` + sumB + `"] six @ https://h/six-1.0.tar.gz#sha256=` + sumB,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the lines (-want +got):\n%s", diff)
+	}
+}
+
 // What can't be used is named with its file and line, and nothing of a file is
 // dropped in silence.
 func TestRefuses(t *testing.T) {
-	const built = " would have to be built, which is not supported yet"
 	tests := []struct {
 		in   string
 		want string
@@ -221,8 +259,10 @@ func TestRefuses(t *testing.T) {
 		{"-r sub/dir", `"-r sub/dir": sub/dir is a directory`},
 		{"-r https://u:secret@h/r.txt", `"-r https://****@h/r.txt": requirements files from the web are not supported`},
 		{"-r sub/bad.txt", `sub/bad.txt:2: "!a": this is not a requirement`},
-		{"-e .", `"-e .": projects installed for editing` + built},
-		{"--editable=git+https://u:secret@h/x", `"--editable=git+https://****@h/x": projects installed for editing` + built},
+		{"-e .", `"-e .": there is no pyproject.toml and no setup.py in .`},
+		{"-e six", `"-e six": only a project can be installed for editing: a directory or a repository`},
+		{"-e ./nameless", `"-e ./nameless": nothing says what package this is`},
+		{"--editable=git+https://u:secret@h/x", `"--editable=git+https://****@h/x": nothing says what package this is`},
 		{"--find-links /none", `"--find-links /none": there is no directory /none`},
 		{"--pre=1", `"--pre=1": ` + "`--pre` takes no value"},
 		{"-i", `"-i": ` + "`--index-url` needs a value"},
@@ -234,20 +274,24 @@ func TestRefuses(t *testing.T) {
 		{"six --no-binary six", `"six --no-binary six": only ` + "`--hash` is supported after a requirement"},
 		{"six --hash=md5:00", `"six --hash=md5:00": none of its hashes is a sha256`},
 		{"six --hash=sha256:00", `"six --hash=sha256:00": none of its hashes is a sha256`},
-		{".", `".": projects and source archives` + built},
-		{"./six", `"./six": projects and source archives` + built},
-		{"~/six", `"~/six": projects and source archives` + built},
-		{"/six[x]", `"/six[x]": projects and source archives` + built},
-		{`C:\six`, `"C:\\six": projects and source archives` + built},
-		{"six-1.0.tar.gz", `"six-1.0.tar.gz": projects and source archives` + built},
-		{"file:///six", `"file:///six": projects and source archives` + built},
+		{".", `".": there is no pyproject.toml and no setup.py in .`},
+		{"./six", `"./six": there is no file six`},
+		{"~/six", `"~/six": there is no file ~/six`},
+		{"/six[x]", `"/six[x]": there is no file /six`},
+		{`C:\six`, `"C:\\six": there is no file C:\six`},
+		{"six-1.0.tar.gz", `"six-1.0.tar.gz": there is no file six-1.0.tar.gz`},
+		{"file:///six", `"file:///six": there is no file /six`},
+		{"./sub/x.tar.bz2", `"./sub/x.tar.bz2": this is no wheel, and no archive of sources (.tar.gz, .tgz or .zip)`},
 		{"six-1.0-py3-none-any.whl", `"six-1.0-py3-none-any.whl": there is no file six-1.0-py3-none-any.whl`},
 		{"six @ file:///six-1.0-py3-none-any.whl", `"six @ file:///six-1.0-py3-none-any.whl": there is no file /six-1.0-py3-none-any.whl`},
 		{"sub/bad.whl", `"sub/bad.whl": bad.whl is no name of a wheel (PEP 427)`},
 		{"https://example.com/six.whl", `"https://example.com/six.whl": six.whl is no name of a wheel (PEP 427)`},
-		{"git+https://example.com/six", `"git+https://example.com/six": the sources of a repository` + built + "; they are not pinned to a commit either"},
-		{"six @ git+https://u:secret@example.com/six@main", `"six @ git+https://****@main": the sources of a repository` + built + "; they are not pinned to a commit either"},
-		{"six @ git+https://example.com/six@" + sumA[:40], `"six @ git+https://example.com/six@` + sumA[:40] + `": the sources of a repository` + built},
+		{"git+https://example.com/six", `"git+https://example.com/six": nothing says what package this is`},
+		{"six @ git+ftp://u:secret@example.com/six@main", `"six @ git+ftp://****@main": git is asked by https, http, ssh and file URLs only`},
+		{"six @ git+https:///six", `"six @ git+https:///six": the URL has no host`},
+		{"six @ git+https://example.com/", `"six @ git+https://example.com/": the URL names no repository`},
+		{"six @ hg+https://example.com/six", `"six @ hg+https://example.com/six": only repositories of git are supported`},
+		{"six @ https://example.com/six-1.0.zip#sha256=" + sumA + "&subdirectory=x", `"six @ https://example.com/six-1.0.zip#sha256=` + sumA + `&subdirectory=x": a part of an archive can't be built`},
 		{"six @ ftp://example.com/six.whl", `"six @ ftp://example.com/six.whl": only http, https and file URLs are supported`},
 		{"six @ foo", `"six @ foo": what follows the @ is not a URL`},
 		{"six @", `"six @": what follows the @ is not a URL`},
@@ -271,7 +315,8 @@ func TestRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := read("r.txt", map[string]string{
-			"r.txt": "numpy\n# no\n" + tt.in + "\npandas\n", "loop.txt": "-r r.txt", "sub/dir/x": "", "sub/bad.txt": "\n!a", "sub/bad.whl": "",
+			"r.txt": "numpy\n# no\n" + tt.in + "\npandas\n", "loop.txt": "-r r.txt", "sub/dir/x": "", "sub/bad.txt": "\n!a", "sub/bad.whl": "", "sub/x.tar.bz2": "",
+			"nameless/setup.py": "",
 		})
 		var re *reqfile.Error
 		if !errors.As(err, &re) {

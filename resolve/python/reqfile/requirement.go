@@ -16,9 +16,8 @@ var (
 	hashOption = pattern.New(`^--hash(?:=| )(\w+):([0-9a-fA-F]+)$`)
 	named      = pattern.New(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(\[[^\]]*\])?\s*(.*)$`)
 	archive    = pattern.New(`(?i)\.(?:whl|zip|tar\.[a-z0-9]+|tgz|tbz)(?:\[[^\]]*\])?$`)
-	extras     = pattern.New(`(\.whl)\s*(\[[^\]]*\])$`)
+	extras     = pattern.New(`[^/\[\]\s]\s*(\[[^\]:/]*\])$`)
 	wheelName  = pattern.New(`^([A-Za-z0-9_.]+)-[A-Za-z0-9_.!+]+(?:-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
-	commit     = pattern.New(`@[0-9a-f]{40}(?:#|$)`)
 	sources    = pattern.New(`(?i)\.(?:tar\.gz|tgz|zip)$`)
 	sdistName  = pattern.New(`^([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)-[0-9][A-Za-z0-9_.!+]*\.(?:tar\.gz|tgz|zip)$`)
 	separators = pattern.New(`[-_.]+`)
@@ -33,9 +32,7 @@ func Normalise(name string) string {
 const (
 	example    = "a requirement starts with the name of a package, as in `numpy>=2`"
 	urlExample = "write `NAME @ https://HOST/NAME-1.0-py3-none-any.whl`"
-	buildFirst = "make a wheel of it with `pip wheel --no-deps`, and write the path of that"
-	pinFirst   = "; name the commit there, as in `git+https://HOST/REPOSITORY@` and its 40 hex digits: a branch or tag moves"
-	unbuilt    = "would have to be built, which is not supported yet"
+	archives   = "this is no wheel, and no archive of sources (.tar.gz, .tgz or .zip)"
 )
 
 // requirement takes a line apart.
@@ -91,8 +88,8 @@ func cutMarker(text string) (target, marker string) {
 // has its extras and is "" if the file's name says it.
 func (p *parser) reference(at place, l *Line, name, target, marker string) (problem, fix string) {
 	if m := extras().FindStringSubmatch(target); m != nil && name == "" {
-		target = strings.TrimSpace(strings.TrimSuffix(target, m[2]))
-		defer func() { l.Text = strings.Replace(l.Text, " @ ", m[2]+" @ ", 1) }()
+		target = strings.TrimSpace(strings.TrimSuffix(target, m[1]))
+		defer func() { l.Text = strings.Replace(l.Text, " @ ", m[1]+" @ ", 1) }()
 	}
 	if strings.ContainsAny(target, " ") && strings.Contains(target, "://") {
 		return "a URL has no spaces", urlExample
@@ -103,6 +100,8 @@ func (p *parser) reference(at place, l *Line, name, target, marker string) (prob
 		return "what follows the @ is not a URL", urlExample
 	case drive().MatchString(target) || !isURL || strings.ContainsAny(scheme, `/\.`) || scheme == "file":
 		problem, fix = p.local(at, l, target)
+	case strings.HasPrefix(scheme, "git+"):
+		problem, fix = repository(l, target)
 	default:
 		problem, fix = web(l, target)
 	}
@@ -110,7 +109,7 @@ func (p *parser) reference(at place, l *Line, name, target, marker string) (prob
 		return problem, fix
 	}
 	if name == "" {
-		if name, problem, fix = l.nameOf(); problem != "" {
+		if name, problem, fix = p.nameOf(l); problem != "" {
 			return problem, fix
 		}
 		l.Name = Normalise(name)
@@ -123,9 +122,15 @@ func (p *parser) reference(at place, l *Line, name, target, marker string) (prob
 }
 
 // nameOf returns the name of the package that the file at l's URL is of, as its
-// own name has it.
-func (l *Line) nameOf() (name, problem, fix string) {
+// own name has it, or of a project, as that says it itself.
+func (p *parser) nameOf(l *Line) (name, problem, fix string) {
 	u, _ := url.Parse(l.URL) // it was parsed before
+	if l.Tree {
+		if name = p.projectName(l, u); name == "" {
+			return "", "nothing says what package this is", "write its name first, as in `NAME @ file:PATH` or `NAME @ git+https://HOST/REPOSITORY`"
+		}
+		return name, "", ""
+	}
 	file, form := path.Base(u.Path), wheelName()
 	if l.Sources {
 		form = sdistName()
@@ -154,16 +159,24 @@ func (p *parser) local(at place, l *Line, target string) (problem, fix string) {
 			name = unescaped
 		}
 	}
-	if !strings.HasSuffix(strings.ToLower(name), ".whl") {
-		return "projects and source archives " + unbuilt, buildFirst
-	}
 	file, ok := p.find(at, name)
 	if !ok {
-		return "there is no file " + rename(at.source, name), "name a wheel by its path from " + at.source
+		return "there is no file " + rename(at.source, name), "name a wheel, a project or an archive of sources by its path from " + at.source
 	}
 	u := url.URL{Scheme: "file", Path: filepath.ToSlash(file)}
 	l.URL = u.String()
 	l.pin(fragment)
+	switch base := path.Base(u.Path); {
+	case strings.HasSuffix(strings.ToLower(name), ".whl"):
+	case sources().MatchString(base):
+		l.Sources = true
+	case archive().MatchString(base):
+		return archives, "name a wheel, a project or an archive of sources"
+	case !p.exists(filepath.Join(file, "pyproject.toml")) && !p.exists(filepath.Join(file, "setup.py")):
+		return "there is no pyproject.toml and no setup.py in " + rename(at.source, name), "name the directory of a project"
+	default:
+		l.Sources, l.Tree = true, true
+	}
 	return "", ""
 }
 
@@ -173,10 +186,8 @@ func web(l *Line, raw string) (problem, fix string) {
 	switch {
 	case err != nil || u.Scheme == "":
 		return "what follows the @ is not a URL", urlExample
-	case strings.Contains(u.Scheme, "+") && commit().MatchString(raw):
-		return "the sources of a repository " + unbuilt, buildFirst
 	case strings.Contains(u.Scheme, "+"):
-		return "the sources of a repository " + unbuilt + "; they are not pinned to a commit either", buildFirst + pinFirst
+		return "only repositories of git are supported", "write `NAME @ git+https://HOST/REPOSITORY@REVISION`, or make a wheel of it with `pip wheel --no-deps` and write its path"
 	case u.Scheme != "http" && u.Scheme != "https":
 		return "only http, https and file URLs are supported", urlExample
 	case u.Host == "":
@@ -190,7 +201,9 @@ func web(l *Line, raw string) (problem, fix string) {
 	l.Sources = true
 	switch {
 	case !sources().MatchString(path.Base(u.Path)):
-		return "this is no wheel, and no archive of sources (.tar.gz, .tgz or .zip)", urlExample
+		return archives, urlExample
+	case strings.Contains(u.Fragment, "subdirectory="):
+		return "a part of an archive can't be built", "write `NAME @ git+https://HOST/REPOSITORY@REVISION#subdirectory=PATH`"
 	case len(l.Hashes) == 0:
 		return "sources are built only if their sha256 is known", "add `#sha256=` and its 64 hex digits to the URL"
 	case len(l.Hashes) > 1:
