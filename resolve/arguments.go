@@ -40,6 +40,9 @@ func installerArguments(req Request) (a python.Arguments, set *index.Set, err er
 		req.note("warning: %s: %s", argsField, n)
 	}
 	a = python.Arguments{Flags: s.Flags, Both: s.Both, Env: s.Env, Torch: s.Torch, Build: s.Build}
+	if a.Options, err = argumentLinks(req, s); err != nil {
+		return a, nil, err
+	}
 	if a.Constraints, err = argumentFiles(req, "constraint", s.Constraints); err != nil {
 		return a, nil, err
 	}
@@ -70,7 +73,30 @@ func (req Request) decisive() []string {
 	if a.Torch != "" {
 		all = append(all, "--torch-backend="+a.Torch)
 	}
+	for _, o := range a.Options {
+		all = append(all, o.Shown)
+	}
 	return all
+}
+
+// argumentLinks returns where arguments say that wheels are, as the options of
+// requirements files that say the same.
+func argumentLinks(req Request, s *arguments.Set) (all []reqfile.Option, err error) {
+	dir, err := filepath.Abs(req.Context)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range s.Links {
+		o := reqfile.Option{Source: argsField, Shown: "--find-links=" + reqfile.RedactTyped(l), Name: "find-links", Value: l}
+		if path, ok := strings.CutPrefix(l, "file://"); ok || !strings.Contains(l, "://") {
+			o.Value = inContext(dir, path)
+		}
+		all = append(all, o)
+	}
+	if s.NoIndex {
+		all = append(all, reqfile.Option{Source: argsField, Shown: "--no-index", Name: "no-index"})
+	}
+	return all, nil
 }
 
 // argumentFiles reads the files of requirements that an argument names by their

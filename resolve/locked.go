@@ -203,7 +203,15 @@ func (l Lock) sourceChanges(ctx context.Context, r Python, im *lock.Image, group
 				return nil, err
 			}
 		}
-		if now[l.url(w.Source.Path)] != "sha256:"+w.Source.SHA256 {
+		digest, ok := now[l.url(w.Source.Path)]
+		if !ok { // of a directory of wheels and sources
+			sum, err := sumOf(l.absolute(w.Source.Path))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			digest = "sha256:" + sum
+		}
+		if digest != "sha256:"+w.Source.SHA256 {
 			changes = append(changes, "the sources of "+w.Name+" in "+w.Source.Path+" are others")
 		}
 	}

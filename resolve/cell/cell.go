@@ -73,6 +73,12 @@ func (i *Isolation) Enter(ctx context.Context, n python.Needs) (python.Cell, err
 			return nil, err
 		}
 	}
+	for _, raw := range n.Pages {
+		if c.inside[raw], err = net.Page(raw); err != nil {
+			net.Close()
+			return nil, err
+		}
+	}
 	if n.Torch != "" && !n.Offline {
 		if err := net.Study(ctx, n.Torch, "torch"); err != nil {
 			net.Close()

@@ -200,7 +200,11 @@ func TestNetwork(t *testing.T) {
 	s, set := newIndex(t)
 	file := withUser(s.URL) + "/own/app-1.0-py3-none-any.whl"
 	set = set.WithFiles(file)
-	c := enter(t, i, python.Needs{Index: set, URLs: []string{file}})
+	page := s.URL + "/simple/wheels.html"
+	c := enter(t, i, python.Needs{Index: set, URLs: []string{file}, Pages: []string{page}})
+	if got := do(t, c, "get "+c.Inside(page)); got != `get: 200 <a href="`+s.URL+`/files/six-1.0.tar.gz">six</a> <nil>` {
+		t.Errorf("a page of links is %q", got)
+	}
 	if got := do(t, c, "get $UV_DEFAULT_INDEX/six/"); got != `get: 200 <a href="`+s.URL+`/files/six-1.0.tar.gz">six</a> <nil>` {
 		t.Errorf("the page is %q", got)
 	}

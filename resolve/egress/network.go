@@ -50,14 +50,12 @@ func Open(ctx context.Context, o Options, set *index.Set, files string) (*Networ
 	n := &Network{Exit: x, Ports: []Port{{proxyAt, func(l net.Listener) { _ = x.Serve(ctx, l) }}}, set: set, files: files}
 	n.serve = func(g *Gateway) func(net.Listener) { return func(l net.Listener) { _ = g.Serve(ctx, l) } }
 	var inside []string
-	for i, e := range set.Indexes() {
+	for _, e := range set.Indexes() {
 		g, err := x.Gateway(GatewayOptions{Index: e.URL, Authorize: set.Transport, Files: files})
 		if err != nil {
 			return nil, err
 		}
-		at := fmt.Sprintf("127.0.0.1:%d", firstIndex+i)
-		n.Ports = append(n.Ports, Port{at, n.serve(g)})
-		inside = append(inside, g.URL(at))
+		inside = append(inside, g.URL(n.open(g)))
 	}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		n.Env = append(n.Env, name+"=http://"+proxyAt)
@@ -76,8 +74,7 @@ func (n *Network) File(raw string) (string, error) {
 	}
 	if n.direct == nil {
 		n.direct = n.gateway(GatewayOptions{Authorize: n.set.Transport, Files: n.files})
-		n.at = fmt.Sprintf("127.0.0.1:%d", firstIndex+len(n.set.Indexes()))
-		n.Ports = append(n.Ports, Port{n.at, n.serve(n.direct)})
+		n.at = n.open(n.direct)
 	}
 	n.named(u)
 	if with, err := url.Parse(raw); err == nil {
@@ -85,6 +82,23 @@ func (n *Network) File(raw string) (string, error) {
 	}
 	n.direct.learn(u)
 	return inside(n.at, u), nil
+}
+
+// open serves a gateway at the next port, and returns where that is.
+func (n *Network) open(g *Gateway) string {
+	at := fmt.Sprintf("127.0.0.1:%d", firstIndex+len(n.Ports)-1) // the first is the proxy's
+	n.Ports = append(n.Ports, Port{at, n.serve(g)})
+	return at
+}
+
+// Page lets a page that lists files be reached, with these, and returns its URL
+// inside.
+func (n *Network) Page(raw string) (string, error) {
+	g, err := n.Gateway(GatewayOptions{Index: raw, Authorize: n.set.Transport, Files: n.files})
+	if err != nil {
+		return "", err
+	}
+	return g.URL(n.open(g)), nil
 }
 
 // Study lets the files be reached that an index lists for a project, without

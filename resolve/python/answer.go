@@ -23,11 +23,19 @@ const storeFormat = 5
 
 // storeName names all that decides what uv answers, but for the index's content
 // and uv's own version: an answer stays what it is until it is refreshed.
-func (req Request) storeName(groups []Group) string {
+func (req Request) storeName(groups []Group) (string, error) {
 	py := *req.Inventory.Python
 	py.Dists = slices.SortedFunc(slices.Values(py.Dists), func(a, b parent.Dist) int { return cmp.Compare(a.Path, b.Path) })
 	lines, keys, realms := make([][2][]string, len(groups)), make([][]string, len(groups)), make([]string, len(groups))
+	var found [][]string
 	for i, g := range groups {
+		l, err := linksOf(g)
+		if err != nil {
+			return "", err
+		}
+		if key := l.key(); len(key) > 0 {
+			found = append(found, append(key, g.Name))
+		}
 		set := req.indexes[i]
 		lines[i] = [2][]string{public(set, g.Lines), public(set, g.Constraints)}
 		keys[i], realms[i] = set.Key(), set.Realm()
@@ -42,17 +50,18 @@ func (req Request) storeName(groups []Group) string {
 		Python    parent.Python
 		Locals    map[string]plan.Wheel
 		Trees     map[string]string `json:",omitempty"` // digests of sources
+		Links     [][]string        `json:",omitempty"` // of groups that have some
 		Parent    string
 		Arguments [][]string
 	}{
-		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, digests(req.trees), req.parentSeen(),
+		storeFormat, cmp.Or(req.Installer, "uv"), lines, keys, realms, req.Inventory.Libc, py, req.locals, digests(req.trees), found, req.parentSeen(),
 		[][]string{req.Arguments.Flags, req.Arguments.Both, texts(req.Arguments.Overrides), {req.Arguments.Torch, string(wantedTorch(req.Inventory))}, req.buildArguments(), texts(req.Arguments.BuildConstraints)},
 	})
 	if err != nil {
 		panic(err) // strings, numbers and booleans
 	}
 	sum := sha256.Sum256(question)
-	return "python-" + hex.EncodeToString(sum[:])
+	return "python-" + hex.EncodeToString(sum[:]), nil
 }
 
 func digests(sources map[string]source) map[string]string {

@@ -46,6 +46,9 @@ type Build struct {
 	Arguments []string // of the user, for uv
 	// Constraints bound what the build needs.
 	Constraints []string
+	// Links are directories that have it too; Only tells that no index is asked.
+	Links []string
+	Only  bool
 }
 
 // A built wheel is stored with what was learned when it was built.
@@ -286,6 +289,10 @@ func buildName(req Request, set *index.Set, s source) string {
 		buildFormat, s.Name, s.Digest, req.Inventory.Digest, req.Inventory.Platform, req.Inventory.Python.Interpreter, set.Key(), set.Realm(),
 		req.buildArguments(), texts(req.Arguments.BuildConstraints),
 	})
+	if len(req.links.dirs) > 0 || req.links.only {
+		more, _ := json.Marshal([]any{req.links.dirs, req.links.only}) // strings
+		question = append(question, more...)
+	}
 	if err != nil {
 		panic(err) // strings and numbers
 	}
@@ -321,7 +328,7 @@ func (r *Resolver) buildInto(ctx context.Context, req Request, set *index.Set, s
 	defer func() { _ = f.Close() }()
 	asked, err = r.Builder.Build(ctx, Build{
 		Inventory: req.Inventory, Package: s.Package, Source: f, File: s.File, Index: set,
-		Arguments: req.buildArguments(), Constraints: texts(req.Arguments.BuildConstraints),
+		Arguments: req.buildArguments(), Constraints: texts(req.Arguments.BuildConstraints), Links: req.links.dirs, Only: req.links.only,
 	}, out)
 	return asked, r.unbuilt(s, err)
 }

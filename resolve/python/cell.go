@@ -30,6 +30,7 @@ type Needs struct {
 	Env   []string   // NAME=VALUE
 	Index *index.Set // with the installer's own
 	URLs  []string   // of files that requirements name
+	Pages []string   // URLs of pages that list files
 	Torch string     // the index that uv takes builds of torch from, "" if it doesn't
 	// Offline reaches nothing of that.
 	Offline bool
@@ -87,7 +88,7 @@ func (r *Resolver) cells(ctx context.Context, offline bool) (*cells, error) {
 
 // enter opens the next cell: for the indexes of set, which bare says in variables
 // where nothing is isolated, and what g names. cache is a directory.
-func (c *cells) enter(ctx context.Context, set *index.Set, g Group, cache string, env, bare []string) (err error) {
+func (c *cells) enter(ctx context.Context, set *index.Set, g Group, l links, cache string, env, bare []string) (err error) {
 	c.leave()
 	if c.isolation == nil {
 		c.Cell = bareCell{c.runner, slices.Concat(env, bare)}
@@ -98,18 +99,21 @@ func (c *cells) enter(ctx context.Context, set *index.Set, g Group, cache string
 	}
 	n := c.needs
 	n.Env, n.Write = env, append(slices.Clone(n.Write), cache)
-	for _, l := range slices.Concat(g.Lines, g.Constraints) {
-		if l.Sources { // is built first
+	n.Read, n.Pages, n.Index = slices.Concat(n.Read, l.dirs), l.pages, set
+	for _, line := range slices.Concat(g.Lines, g.Constraints) {
+		if line.Sources { // is built first
 			continue
 		}
-		if p := l.Path(); p != "" {
-			n.Read = append(slices.Clone(n.Read), p)
-		} else if l.URL != "" {
-			n.URLs = append(n.URLs, l.URL)
+		if p := line.Path(); p != "" {
+			n.Read = append(n.Read, p)
+		} else if line.URL != "" {
+			n.URLs = append(n.URLs, line.URL)
 		}
 	}
-	if n.Index, err = c.own(ctx, set); err != nil {
-		return err
+	if !l.only {
+		if n.Index, err = c.own(ctx, set); err != nil {
+			return err
+		}
 	}
 	c.Cell, err = c.isolation.Enter(ctx, n)
 	return err

@@ -13,6 +13,7 @@ import (
 
 	"inlay/resolve/parent"
 	"inlay/resolve/python"
+	"inlay/resolve/python/reqfile"
 )
 
 // Failures as uv was recorded to report them. Old is uv 0.6.15 to 0.11, new is
@@ -277,8 +278,11 @@ func TestRefusedRequests(t *testing.T) {
 	}{
 		{"a password that is not escaped", func(r *python.Request) { r.Groups = group(t, "idna", "-i https://u:se/c@ret@example.com/simple") }, `requirements.txt:2: "-i https://****@example.com/simple": want an http or https URL`},
 		{"an index that is no URL", func(r *python.Request) { r.Groups = group(t, "idna", "--extra-index-url example.com/simple") }, `requirements.txt:2: "--extra-index-url example.com/simple": want an http or https URL`},
-		{"a page of links", func(r *python.Request) { r.Groups = group(t, "idna", "-f https://example.com/") }, "requirements.txt:2: \"-f https://example.com/\": `--find-links` lines are not supported yet"},
-		{"no index", func(r *python.Request) { r.Groups = group(t, "idna", "--no-index") }, "requirements.txt:2: \"--no-index\": `--no-index` lines are not supported yet"},
+		{"a page of links with a password", func(r *python.Request) { r.Groups = group(t, "idna", "-f https://ann:s3cret@example.com/") }, `requirements.txt:2: "-f https://****@example.com/": a page of links can't have credentials`},
+		{"a page of links that is none", func(r *python.Request) { r.Groups = group(t, "idna", "-f ftp://example.com/") }, `requirements.txt:2: "-f ftp://example.com/": this is neither a directory nor an http or https URL`},
+		{"a directory of wheels that isn't there", func(r *python.Request) {
+			r.Arguments.Options = []reqfile.Option{{Source: "args", Shown: "--find-links=none", Name: "find-links", Value: "/none"}}
+		}, `args: "--find-links=none": there is no directory /none`},
 		{"an option", func(r *python.Request) { r.Groups = group(t, "idna", "--pre") }, "requirements.txt:2: \"--pre\": `--pre` lines are not supported yet"},
 		{"no libc", func(r *python.Request) { r.Inventory = musl }, "neither glibc nor musl"},
 		{"a rare machine", func(r *python.Request) { r.Inventory = sparc }, `no wheels are made for its architecture "sparc64"`},

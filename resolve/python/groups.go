@@ -96,7 +96,7 @@ func installed(dists []parent.Dist, p Package) (found []parent.Dist) {
 // groups changed of it.
 type installer interface {
 	// ask makes what follows ask the indexes of set, for what g names.
-	ask(ctx context.Context, set *index.Set, g Group) error
+	ask(ctx context.Context, set *index.Set, g Group, l links) error
 	// decide says what installing g would change.
 	decide(ctx context.Context, g Group, refresh bool) (*delta, error)
 	// check says which requirements don't hold, in the words of `pip check`:
@@ -129,10 +129,15 @@ func (r *Resolver) install(ctx context.Context, req Request, s installer, groups
 	groups = slices.Clone(groups)
 	for i, g := range groups {
 		s.hide(g.Secrets)
-		if err := s.ask(ctx, req.indexes[i], g); err != nil {
+		l, err := linksOf(g)
+		if err != nil {
 			return err
 		}
-		g, err := in.buildLines(ctx, req, req.indexes[i], g)
+		req.links = l
+		if err := s.ask(ctx, req.indexes[i], g, l); err != nil {
+			return err
+		}
+		g, err = in.buildLines(ctx, req, req.indexes[i], g)
 		if err != nil {
 			return err
 		}

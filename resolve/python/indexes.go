@@ -76,11 +76,11 @@ func publicOf(set *index.Set, l Line) string {
 
 // ask makes what follows ask the indexes of set. They stand in uv's environment
 // and never in argv, where others can read them.
-func (s *session) ask(ctx context.Context, set *index.Set, g Group) error {
-	s.index = set
+func (s *session) ask(ctx context.Context, set *index.Set, g Group, l links) error {
+	s.index, s.links = set, l
 	s.hide(set.Hidden())
 	cache := cacheOf(s.cache, set)
-	return s.enter(ctx, set, g, cache, append(slices.Clone(s.common), "UV_CACHE_DIR="+cache), set.UVEnv())
+	return s.enter(ctx, set, g, l, cache, append(slices.Clone(s.common), "UV_CACHE_DIR="+cache), set.UVEnv())
 }
 
 // cacheOf is the cache of an installer for a set of indexes. Each realm has one

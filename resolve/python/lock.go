@@ -61,6 +61,7 @@ func (f lockedFile) name() string {
 
 var (
 	wheelName = pattern.New(`^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(-[0-9][A-Za-z0-9_.]*)?-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+-[A-Za-z0-9_.]+\.whl$`)
+	sdistName = pattern.New(`\.(?:tar\.gz|tgz|zip)$`)
 	hexSHA256 = pattern.New(`^[0-9a-f]{64}$`)
 )
 

@@ -98,18 +98,30 @@ func (s *session) offer(w plan.Wheel, f *os.File) (string, error) { return s.off
 // sources asks uv for the sources of what lacks a wheel, which needs no build.
 func (s *session) sources(ctx context.Context, lacks *SdistError) ([]source, error) {
 	c := &choice{}
+	var found []source
 	for _, p := range lacks.Packages {
+		local, ok, err := s.links.sources(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			found = append(found, local)
+			continue
+		}
 		if p.Version == "" {
 			return nil, lacks
 		}
 		c.add = append(c.add, change{Package: p, pin: p.String()})
 	}
+	if len(c.add) == 0 {
+		return found, nil
+	}
 	lock, err := s.lock(ctx, c, Group{Name: "what has no wheel"})
 	if err != nil {
 		return nil, err
 	}
-	var found []source
-	for _, p := range lacks.Packages {
+	for _, a := range c.add {
+		p := a.Package
 		i := slices.IndexFunc(lock.Packages, func(l lockedPackage) bool { return reqfile.Normalise(l.Name) == p.Name })
 		if i < 0 || lock.Packages[i].Sdist.URL == "" {
 			return nil, lacks

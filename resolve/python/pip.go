@@ -47,6 +47,7 @@ type pipSession struct {
 	cache     string
 	arguments []string // of the user, for the call that decides
 	index     *index.Set
+	links     links
 	dir       string // holds what lives as long as the session
 	remove    func() // removes it
 	skeleton  *skeleton
@@ -111,10 +112,17 @@ func (s *pipSession) change(gone, come []parent.Dist, files []installedFiles) er
 func (s *pipSession) offer(w plan.Wheel, f *os.File) (string, error) { return s.offered.add(w, f) }
 
 // sources returns what pip said of what has no wheel.
-func (s *pipSession) sources(_ context.Context, lacks *SdistError) ([]source, error) {
+func (s *pipSession) sources(ctx context.Context, lacks *SdistError) ([]source, error) {
 	for i, x := range lacks.sources {
 		raw, _, _ := strings.Cut(x.URL, "#")
-		var err error
+		local, ok, err := s.links.sources(ctx, x.Package)
+		if err != nil {
+			return nil, err
+		}
+		if ok && strings.HasPrefix(raw, "file:") {
+			lacks.sources[i] = local
+			continue
+		}
 		if lacks.sources[i], err = newSource(x.Package, s.index.Public(raw), x.Digest); err != nil {
 			return nil, err
 		}
@@ -132,7 +140,7 @@ func (s *pipSession) decide(ctx context.Context, g Group, _ bool) (*delta, error
 		return nil, err
 	}
 	d := &delta{warnings: pipWarnings(log), direct: map[string]string{}}
-	if err := report.take(d, g, s); err != nil {
+	if err := report.take(ctx, d, g, s); err != nil {
 		return nil, err
 	}
 	for _, w := range d.add {
@@ -146,11 +154,11 @@ func (s *pipSession) decide(ctx context.Context, g Group, _ bool) (*delta, error
 }
 
 // ask makes what follows ask the indexes of set, by pip's environment.
-func (s *pipSession) ask(ctx context.Context, set *index.Set, g Group) error {
-	s.index = set
+func (s *pipSession) ask(ctx context.Context, set *index.Set, g Group, l links) error {
+	s.index, s.links = set, l
 	s.hide(set.Hidden())
 	cache := cacheOf(s.cache, set)
-	return s.enter(ctx, set, g, cache, append(slices.Clone(s.common), "PIP_CACHE_DIR="+cache), set.PipEnv())
+	return s.enter(ctx, set, g, l, cache, append(slices.Clone(s.common), "PIP_CACHE_DIR="+cache), set.PipEnv())
 }
 
 // lay writes what pip is to see of the parent.
@@ -253,7 +261,7 @@ func (s *pipSession) install(ctx context.Context, g Group) (*pipReport, string, 
 		args = append(args, f.option, file)
 	}
 	out, log := &logWriter{}, &logWriter{}
-	exit, err := s.run(ctx, out, log, slices.Concat(args, s.arguments, s.offered.arguments())...)
+	exit, err := s.run(ctx, out, log, slices.Concat(args, s.arguments, s.offered.arguments(), s.links.arguments(s))...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -4,6 +4,7 @@ package python
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -61,7 +62,7 @@ func (s *pipSession) readReport() (*pipReport, error) {
 
 // take puts the files of r into d. Packages without a wheel are a *SdistError
 // that names them all.
-func (r *pipReport) take(d *delta, g Group, s *pipSession) error {
+func (r *pipReport) take(ctx context.Context, d *delta, g Group, s *pipSession) error {
 	var sources []Package
 	for _, item := range r.Install {
 		w := item.wheel()
@@ -74,6 +75,14 @@ func (r *pipReport) take(d *delta, g Group, s *pipSession) error {
 		}
 		if !strings.HasSuffix(w.File, ".whl") {
 			sources = append(sources, Package{Name: w.Name, Version: w.Version})
+			continue
+		}
+		linked, ok, err := s.links.wheel(ctx, w.File, Package{Name: w.Name, Version: w.Version}, hashes(g, w.Name))
+		if err != nil {
+			return err
+		}
+		if ok && !item.Direct && strings.HasPrefix(w.URL, "file:") {
+			d.add = append(d.add, linked)
 			continue
 		}
 		local, ok := change{Package: Package{Name: w.Name}, from: w.URL}.local(g, s.locals)

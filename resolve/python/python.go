@@ -24,6 +24,7 @@ import (
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
+	"inlay/resolve/python/reqfile"
 )
 
 // A Store keeps resolutions by name; disk.Values is one.
@@ -99,16 +100,18 @@ type Request struct {
 
 	locals map[string]plan.Wheel // of this machine that Groups name, by URL
 	trees  map[string]source     // the same of sources
+	links  links                 // of the group that is installed
 }
 
 // Arguments are the user's for the installer, in its own words.
 type Arguments struct {
-	Flags       []string // for the call that decides
-	Both        []string // for that one, and for the one that looks files up
-	Env         []string // NAME=VALUE: how the network is asked
-	Constraints []Line   // of every group
-	Overrides   []Line   // of uv, in place of what packages require
-	Build       []string // for what builds sources, in uv's words
+	Flags       []string         // for the call that decides
+	Both        []string         // for that one, and for the one that looks files up
+	Env         []string         // NAME=VALUE: how the network is asked
+	Options     []reqfile.Option // of every group: "find-links" and "no-index"
+	Constraints []Line           // of every group
+	Overrides   []Line           // of uv, in place of what packages require
+	Build       []string         // for what builds sources, in uv's words
 	// BuildConstraints bound what sources need to be built.
 	BuildConstraints []Line
 	Torch            string // the build of torch as uv names it; "none" for what the index has; "" or "auto" for the parent's
@@ -152,7 +155,10 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 		return nil, err
 	}
 	req.View = req.open()
-	name := req.storeName(groups)
+	name, err := req.storeName(groups)
+	if err != nil {
+		return nil, err
+	}
 	a, err := r.recall(name)
 	recalled := err == nil
 	if req.Refresh || errors.Is(err, fs.ErrNotExist) || recalled && !r.holds(a, req) {
@@ -202,6 +208,7 @@ func (req Request) check() ([]Group, error) {
 		}
 		if len(g.Lines) > 0 {
 			g.Constraints = slices.Concat(g.Constraints, req.Arguments.Constraints)
+			g.Options = slices.Concat(g.Options, req.Arguments.Options)
 			groups = append(groups, g)
 		}
 	}

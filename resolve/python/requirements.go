@@ -26,9 +26,7 @@ const notYet = " not supported yet"
 func check(g Group) error {
 	for _, o := range g.Options {
 		switch o.Name {
-		case "index-url", "extra-index-url":
-		case "find-links":
-			return o.Refuse("`--find-links` lines are"+notYet, "name each wheel by its URL, as in `NAME @ https://HOST/NAME-1.0-py3-none-any.whl`")
+		case "index-url", "extra-index-url", "find-links", "no-index":
 		default:
 			return o.Refuse("`--"+o.Name+"` lines are"+notYet, "remove the line")
 		}

@@ -133,7 +133,7 @@ func (r *Resolver) installInto(ctx context.Context, uv UV, dir, python, wheel st
 	cache := filepath.Join(dir, "cache")
 	env := pick(r.Env, uvEnv(), "UV_CACHE_DIR="+cache, "TMPDIR="+filepath.Join(dir, tempDir),
 		"NO_COLOR=1", "UV_NO_PROGRESS=1", "UV_NO_CONFIG=1", "UV_PYTHON_DOWNLOADS=never", "UV_NO_INSTALLER_METADATA=1")
-	if err := at.enter(ctx, nil, Group{}, cache, env, nil); err != nil {
+	if err := at.enter(ctx, nil, Group{}, links{}, cache, env, nil); err != nil {
 		return err
 	}
 	defer at.leave()

@@ -34,6 +34,7 @@ type session struct {
 	remove    func() // removes it
 	skeleton  *skeleton
 	index     *index.Set
+	links     links
 	offline   bool
 	target    string         // what a wheel must fit, in words
 	tags      map[string]int // and by its tags, each with its rank
@@ -71,6 +72,9 @@ func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, er
 	d := &delta{remove: c.remove, warnings: c.warnings, direct: map[string]string{}}
 	c.takeLocals(d, g, s.locals)
 	c.takeOffered(d, &s.offered)
+	if err := c.takeLinks(ctx, d, g, s.links); err != nil {
+		return nil, err
+	}
 	if len(c.add) == 0 {
 		return d, nil
 	}
@@ -125,7 +129,7 @@ func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, 
 		}
 		args = append(args, "--override", file)
 	}
-	args = slices.Concat(args, s.decides, s.both, s.offered.arguments())
+	args = slices.Concat(args, s.decides, s.both, s.offered.arguments(), s.links.arguments(s))
 	if refresh {
 		args = append(args, "--refresh")
 	}
@@ -161,7 +165,7 @@ func (s *session) lock(ctx context.Context, c *choice, g Group) (*lockFile, erro
 		return nil, err
 	}
 	args := []string{"pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate", "--format", "pylock.toml", file}
-	args = append(args, s.both...)
+	args = slices.Concat(args, s.both, s.links.arguments(s))
 	if !s.offline && !direct {
 		out := &boundedBuffer{limit: maxLock}
 		exit, err := s.run(ctx, out, &logWriter{keep: relevant}, append(slices.Clone(args), "--offline")...)

@@ -83,9 +83,11 @@ func (b *Builder) Build(ctx context.Context, x python.Build, out string) (asked 
 	defer func() {
 		err = errors.Join(err, box.Remove(context.WithoutCancel(ctx), filepath.Join(dir, "root"), filepath.Join(dir, "work")))
 	}()
-	set, err := python.WithOwnIndex(ctx, b.Runner, uv, x.Index)
-	if err != nil {
-		return "", err
+	set := x.Index
+	if !x.Only {
+		if set, err = python.WithOwnIndex(ctx, b.Runner, uv, x.Index); err != nil {
+			return "", err
+		}
 	}
 	net, err := egress.Open(ctx, b.Outside, set, b.Files)
 	if err != nil {
@@ -95,6 +97,9 @@ func (b *Builder) Build(ctx context.Context, x python.Build, out string) (asked 
 	c, log := command(net, x)
 	c.Root = sandbox.Root{Lower: lower, Scratch: filepath.Join(dir, "root")}
 	c.Mounts = []sandbox.Mount{{Target: uvPath, Source: uv.Path}, {Target: sourceDir, Source: filepath.Join(dir, "source")}}
+	for i, d := range x.Links {
+		c.Mounts = append(c.Mounts, sandbox.Mount{Target: linkDir(i), Source: d})
+	}
 	if err := lay(filepath.Join(dir, "source"), x); err != nil {
 		return "", err
 	}
@@ -141,6 +146,12 @@ func command(n *egress.Network, x python.Build) (sandbox.Command, *log) {
 	if len(x.Constraints) > 0 {
 		args = append(args, "--build-constraint", sourceDir+"/"+constraints)
 	}
+	for i := range x.Links {
+		args = append(args, "--find-links", linkDir(i))
+	}
+	if x.Only {
+		args = append(args, "--no-index")
+	}
 	out := &log{}
 	c := sandbox.Command{
 		Path: uvPath, Args: slices.Concat(args, x.Arguments, []string{sourceDir + "/" + x.File}),
@@ -153,6 +164,9 @@ func command(n *egress.Network, x python.Build) (sandbox.Command, *log) {
 	}
 	return c, out
 }
+
+// linkDir is where a directory of wheels is inside.
+func linkDir(i int) string { return fmt.Sprintf("%s/links/%d", home, i) }
 
 // configures matches the variables of an image that would tell uv, pip or a
 // build other things than the user has.

@@ -182,7 +182,7 @@ func TestBuild(t *testing.T) {
 		return "", 0
 	}}
 	out, asked, err := build(t, builder(t, b), set, func(x *python.Build) {
-		x.Arguments, x.Constraints = []string{"--config-setting=a=b"}, []string{"setuptools<80"}
+		x.Arguments, x.Constraints, x.Links = []string{"--config-setting=a=b"}, []string{"setuptools<80"}, []string{t.TempDir()}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -194,9 +194,9 @@ func TestBuild(t *testing.T) {
 		t.Errorf("there are %v beside the wheel", files)
 	}
 	for _, want := range []string{
-		"/.inlay/uv\nbuild\n--wheel\n--no-config\n--python\n/opt/bin/python3\n", "--build-constraint\n/.inlay/source/build-constraints.txt\n--config-setting=a=b\n/.inlay/source/demo-1.0.tar.gz\n",
+		"/.inlay/uv\nbuild\n--wheel\n--no-config\n--python\n/opt/bin/python3\n", "--build-constraint\n/.inlay/source/build-constraints.txt\n--find-links\n/.inlay/links/0\n--config-setting=a=b\n/.inlay/source/demo-1.0.tar.gz\n",
 		"\nPATH=/opt/bin\n", "\nLANG=C\n", "\nHTTPS_PROXY=http://127.0.0.1:3128\n", "\ndemo-1.0.tar.gz: sources", "\nbuild-constraints.txt: setuptools<80\n",
-		"/.inlay/uv false\n", "/.inlay/source false\n",
+		"/.inlay/uv false\n", "/.inlay/source false\n", "/.inlay/links/0 false",
 	} {
 		if !strings.Contains(b.seen, want) {
 			t.Errorf("the build lacks %q, it has:\n%s", want, b.seen)

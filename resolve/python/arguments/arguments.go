@@ -36,6 +36,8 @@ type Set struct {
 	// BuildConstraints are paths of files.
 	BuildConstraints []string
 	Indexes          []Index
+	Links            []string // directories or URLs that have wheels
+	NoIndex          bool     // no index is asked
 	Torch            string   // which build of torch: "cpu", "cu128"; "none" for the index's own; "" if not given
 	Notes            []string // about arguments that change nothing, for people
 }
@@ -196,6 +198,10 @@ func (a argument) apply(s *Set, values []string) {
 		for _, v := range values {
 			s.Indexes = append(s.Indexes, Index{Argument: a.names[0], URL: v, Default: a.as == "default"})
 		}
+	case finds:
+		s.Links = append(s.Links, values...)
+	case onlyFinds:
+		s.NoIndex = true
 	case torch:
 		s.Torch = values[len(values)-1]
 	case refused, anyway:

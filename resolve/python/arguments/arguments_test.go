@@ -57,6 +57,8 @@ func TestRead(t *testing.T) {
 		{"pip", with("build-constraint", "a.txt"), arguments.Set{BuildConstraints: []string{"a.txt"}}},
 		{"uv", null("system"), arguments.Set{Notes: []string{"`system` has no effect: wheels go where the parent's Python has its packages"}}},
 		{"pip", null("no-cache-dir"), arguments.Set{Notes: []string{"`no-cache-dir` has no effect: the cache is never in a layer"}}},
+		{"pip", with("find-links", "wheels", "https://example.com/w"), arguments.Set{Links: []string{"wheels", "https://example.com/w"}}},
+		{"uv", null("no-index"), arguments.Set{NoIndex: true}},
 		{"uv", with("link-mode", "copy"), arguments.Set{Notes: []string{"`link-mode` has no effect: wheels become layers without being installed"}}},
 	}
 	for _, tt := range tests {
@@ -80,7 +82,8 @@ func TestReadRefuses(t *testing.T) {
 	}{
 		{"uv", with("target", "x"), "--target: not supported: wheels go where the parent's Python has its packages", "remove `target`"},
 		{"uv", null("compile-bytecode"), "--compile-bytecode: not supported: bytecode has layers of its own", "write `bytecode: on`"},
-		{"uv", with("find-links", "wheels"), "--find-links: not supported: directories of wheels are not searched", "write the path of a wheel in `requirements`, or name an index with `extra-index-url`"},
+		{"uv", with("cert", "ca.pem"), "--cert: not supported: a wheel is fetched without the installer, whose certificates don't count then", "name the certificates in the variable SSL_CERT_FILE"},
+		{"pip", null("find-links"), "--find-links: a value is missing", "write, for example, `find-links: wheels`"},
 		{"uv", null("no-dep"), "--no-dep: uv has no such argument, or none that is known here", "did you mean `no-deps`?"},
 		{"uv", with("no-dep", "false"), "--no-dep: uv has no such argument, or none that is known here", "did you mean `no-deps`?"},
 		{"uv", null("qwxyz"), "--qwxyz: uv has no such argument, or none that is known here", "remove `qwxyz`"},

@@ -23,6 +23,8 @@ const (
 	builds                        // handed to what builds sources
 	buildConstrains               // a file of bounds on what that needs
 	indexes                       // a package index
+	finds                         // a directory or a page of wheels
+	onlyFinds                     // no index is asked
 	torch                         // the build of torch
 	anyway                        // what happens anyway, or has no meaning here
 	refused
@@ -101,6 +103,8 @@ func finding() []argument {
 		{of: "uv", names: names("default-index"), takes: one, does: indexes, as: "default", example: "https://pypi.example.com/simple", counterpart: "index-url"},
 		{of: both, names: names("extra-index-url"), takes: many, does: indexes, example: "https://pypi.example.com/simple"},
 		{of: "uv", names: names("index"), takes: many, does: indexes, example: "https://pypi.example.com/simple", counterpart: "extra-index-url"},
+		{of: both, names: names("find-links f"), takes: many, does: finds, example: "wheels"},
+		{of: both, names: names("no-index"), does: onlyFinds},
 		{
 			of: "uv", names: names("index-strategy"), takes: one, does: places, as: "--index-strategy", example: "unsafe-best-match",
 			choices: names("first-index unsafe-first-match unsafe-best-match"),
@@ -167,7 +171,6 @@ func notHere() (all []argument) {
 	add(both, "what is installed stands in the settings", "write it in `requirements`, or name a project in `pyproject_path`",
 		"requirement requirements r editable e group extra all-extras only-deps requirements-from-script")
 	add(both, "the resolution is read from it", "see `inlay plan`", "dry-run report output-format log debug")
-	add(both, "directories of wheels are not searched", "write the path of a wheel in `requirements`, or name an index with `extra-index-url`", "find-links f no-index")
 	add(both, "bytecode has layers of its own", "write `bytecode: on`", "compile compile-bytecode")
 	add(both, "a wheel is fetched without the installer, whose certificates don't count then", "name the certificates in the variable SSL_CERT_FILE", "cert client-cert trusted-host allow-insecure-host system-certs native-tls")
 	add(both, "a wheel is fetched without the installer, whose proxy doesn't count then", "name it in the variable HTTPS_PROXY", "proxy no-proxy-env")
@@ -225,6 +228,10 @@ func (a argument) effect() string {
 			return "the index in place of the installer's own" + takes
 		}
 		return "more indexes" + takes
+	case finds:
+		return "directories of wheels and sources in CONTEXT, or URLs of pages that link to some" + takes
+	case onlyFinds:
+		return "no index is asked, only what `find-links` names"
 	case torch:
 		return "the build of torch: see below" + takes
 	case anyway:
