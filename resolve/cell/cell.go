@@ -94,11 +94,24 @@ func (i *Isolation) Enter(ctx context.Context, n python.Needs) (python.Cell, err
 const home = "/tmp"
 
 // outer matches the variables that mean something of this machine, or of its
-// network, which the cell doesn't have.
-var outer = pattern.New(`^(?:HOME|USER|NETRC|XDG_\w+|PYENV_\w+|(?i:(?:https?|all|no)_proxy)|SSL_\w+|REQUESTS_CA_BUNDLE|PIP_(?:CERT|CLIENT_CERT|PROXY|TRUSTED_HOST)|UV_(?:NATIVE_TLS|SYSTEM_CERTS))=`)
+// network, which the cell doesn't have. Authorities it has: what no index is
+// told of by inlay, such as uv's own of torch, is reached by the proxy, and TLS
+// ends in the cell.
+var outer = pattern.New(`^(?:HOME|USER|NETRC|XDG_\w+|PYENV_\w+|(?i:(?:https?|all|no)_proxy)|SSL_CLIENT_CERT|REQUESTS_CA_BUNDLE|PIP_(?:CERT|CLIENT_CERT|PROXY|TRUSTED_HOST))=`)
 
 func pick(env []string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool { return outer().MatchString(kv) })
+}
+
+// authorities returns where the certificates of authorities are that env names.
+func authorities(env []string) (paths []string) {
+	for _, kv := range env {
+		name, p, _ := strings.Cut(kv, "=")
+		if _, err := os.Stat(p); err == nil && filepath.IsAbs(p) && (name == "SSL_CERT_FILE" || name == "SSL_CERT_DIR") {
+			paths = append(paths, p)
+		}
+	}
+	return paths
 }
 
 // mounts are what the cell has of this machine: its tools, and what n names
@@ -106,7 +119,7 @@ func pick(env []string) []string {
 func mounts(n python.Needs) []sandbox.Mount {
 	all := append(sandbox.HostTools(), sandbox.Mount{Target: home, Tmpfs: true, Size: 64 << 20})
 	tools := len(all)
-	for _, p := range n.Read {
+	for _, p := range slices.Concat(n.Read, authorities(n.Env)) {
 		p = filepath.Clean(p)
 		if !slices.ContainsFunc(all, func(m sandbox.Mount) bool { return m.Source != "" && within(p, m.Target) }) {
 			all = append(all, sandbox.Mount{Target: p, Source: real(p)})

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,9 +65,14 @@ func act(a string) {
 		err = os.WriteFile(what, []byte("written"), 0o600)
 	case "env":
 		b = []byte(strings.Join(os.Environ(), " "))
-	case "get":
+	case "get", "tunnel":
+		c := &http.Client{}
+		if verb == "tunnel" { // for loopback, which no client asks a proxy about
+			proxy, _ := url.Parse(os.Getenv("HTTPS_PROXY"))
+			c.Transport = &http.Transport{Proxy: http.ProxyURL(proxy)}
+		}
 		var resp *http.Response
-		if resp, err = http.Get(what); err == nil {
+		if resp, err = c.Get(what); err == nil {
 			b, err = io.ReadAll(resp.Body)
 			b = fmt.Appendf(nil, "%d %s", resp.StatusCode, b)
 			resp.Body.Close()
@@ -198,6 +204,8 @@ func TestFiles(t *testing.T) {
 func TestNetwork(t *testing.T) {
 	i := isolation(t)
 	s, set := newIndex(t)
+	other := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "torch") }))
+	defer other.Close()
 	file := withUser(s.URL) + "/own/app-1.0-py3-none-any.whl"
 	set = set.WithFiles(file)
 	page := s.URL + "/simple/wheels.html"
@@ -226,6 +234,14 @@ func TestNetwork(t *testing.T) {
 	var denied *egress.DeniedError
 	if err := c.Refused(); !errors.As(err, &denied) || !strings.Contains(denied.Hint(), "files.example.com") {
 		t.Errorf("Refused = %v, want it to name the host", err)
+	}
+	// What uv knows of and nobody told is reached by the proxy, and TLS ends inside.
+	torch := enter(t, i, python.Needs{Index: set, Torch: other.URL + "/whl/cpu", Env: []string{"SSL_CERT_FILE=" + os.Getenv("SSL_CERT_FILE")}})
+	if got := do(t, torch, "tunnel "+other.URL+"/whl/cpu/torch/"); got != "tunnel: 200 torch <nil>" {
+		t.Errorf("an index that uv knows of: %q", got)
+	}
+	if got := do(t, c, "tunnel "+other.URL+"/whl/cpu/torch/"); !strings.Contains(got, "Forbidden") {
+		t.Errorf("the same where it isn't asked: %q, want it refused", got)
 	}
 	without := enter(t, i, python.Needs{Index: set, Offline: true})
 	if got := do(t, without, "get $UV_DEFAULT_INDEX/six/"); !strings.Contains(got, "connection refused") {
