@@ -68,8 +68,14 @@ func packageStep(t *testing.T, dir, name string) plan.Step {
 // on it, and not for others; what is made is the same either way.
 func TestPackagesReadParentOnce(t *testing.T) {
 	tar := debtest.Tar([]debtest.File{
-		{Name: "etc/"}, {Name: "etc/apt/"}, {Name: "etc/apt/auth.conf", Body: "password s3cret-of-ann"},
-		{Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"}, {Name: "var/lib/dpkg/info/"}, {Name: "var/lib/dpkg/status"},
+		{Name: "etc/"},
+		{Name: "etc/apt/"},
+		{Name: "etc/apt/auth.conf", Body: "password s3cret-of-ann"},
+		{Name: "var/"},
+		{Name: "var/lib/"},
+		{Name: "var/lib/dpkg/"},
+		{Name: "var/lib/dpkg/info/"},
+		{Name: "var/lib/dpkg/status"},
 	})
 	img, err := mutate.AppendLayers(empty.Image, static.NewLayer(tar, types.DockerUncompressedLayer))
 	if err != nil {

@@ -212,11 +212,35 @@ func (a *accounts) number(asked string, in *table) (int, error) {
 	return n, err
 }
 
+// groupOf returns the group of a new user: one that is there, its own if that is
+// wanted, or that of nobody.
+func (a *accounts) groupOf(name string, set map[string]string, own bool) (int, error) {
+	switch in := set["ingroup"]; {
+	case in != "":
+		gid, ok := a.groups.id(in)
+		if !ok {
+			return 0, fmt.Errorf("there is no group %q", in)
+		}
+		return gid, nil
+	case set["gid"] != "":
+		return strconv.Atoi(set["gid"])
+	case !own:
+		return nogroup, nil
+	case a.groups.row(name) != nil:
+		return 0, &script.UnsupportedError{Needs: "adduser --group of a group that is there"}
+	}
+	gid, err := a.number(set["uid"], a.groups) // which need not be the user's
+	if err == nil {
+		a.addGroup(name, gid)
+	}
+	return gid, err
+}
+
 func (a *accounts) systemUser(c *script.Call, name string, set map[string]string, group bool) error {
 	if a.users.row(name) != nil {
 		return nil
 	}
-	u := user{name: name, gid: nogroup, home: "/nonexistent", shell: "/usr/sbin/nologin", password: "!", gecos: set["gecos"] + set["comment"]}
+	u := user{name: name, home: "/nonexistent", shell: "/usr/sbin/nologin", password: "!", gecos: set["gecos"] + set["comment"]}
 	if s := set["shell"]; s != "" {
 		u.shell = s
 	}
@@ -224,25 +248,8 @@ func (a *accounts) systemUser(c *script.Call, name string, set map[string]string
 	if u.uid, err = a.number(set["uid"], a.users); err != nil {
 		return err
 	}
-	switch in := set["ingroup"]; {
-	case in != "":
-		var ok bool
-		if u.gid, ok = a.groups.id(in); !ok {
-			return fmt.Errorf("there is no group %q", in)
-		}
-	case set["gid"] != "":
-		if u.gid, err = strconv.Atoi(set["gid"]); err != nil {
-			return err
-		}
-	case group:
-		// A free id of its own, which need not be the user's.
-		if u.gid, err = a.number(set["uid"], a.groups); err != nil {
-			return err
-		}
-		if a.groups.row(name) != nil {
-			return &script.UnsupportedError{Needs: "adduser --group of a group that is there"}
-		}
-		a.addGroup(name, u.gid)
+	if u.gid, err = a.groupOf(name, set, group); err != nil {
+		return err
 	}
 	_, noHome := set["no-create-home"]
 	if h := set["home"]; h != "" {

@@ -110,8 +110,8 @@ func above(t *testing.T, image string) (files []string) {
 		Manifests, Layers []struct{ Digest string }
 		Config            struct{ Digest string }
 		History           []struct {
-			Created_by  string //nolint:revive // the form's own name
-			Empty_layer bool   //nolint:revive // the form's own name
+			CreatedBy  string `json:"created_by"`
+			EmptyLayer bool   `json:"empty_layer"`
 		}
 	}
 	blob := func(digest string) string { return filepath.Join(image, "blobs", strings.Replace(digest, ":", "/", 1)) }
@@ -120,10 +120,10 @@ func above(t *testing.T, image string) (files []string) {
 	must(t, json.Unmarshal(readFile(t, blob(manifest.Config.Digest)), &config))
 	i := 0
 	for _, h := range config.History {
-		if h.Empty_layer {
+		if h.EmptyLayer {
 			continue
 		}
-		if strings.HasPrefix(h.Created_by, "inlay: apt: ") {
+		if strings.HasPrefix(h.CreatedBy, "inlay: apt: ") {
 			files = append(files, blob(manifest.Layers[i].Digest))
 		}
 		i++

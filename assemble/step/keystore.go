@@ -33,39 +33,50 @@ func untimed(store []byte, epoch int64) []byte {
 		return store
 	}
 	out := bytes.Clone(body)
-	be, at := binary.BigEndian, 12
-	if len(out) < at || be.Uint32(out) != storeMagic || be.Uint32(out[4:]) != storeVersion {
+	p := pieces{b: out}
+	if p.number(4) != storeMagic || p.number(4) != storeVersion {
 		return store
 	}
-	skip := func(width int) bool { // a length of so many bytes, and what is of it
-		if at+width > len(out) {
-			return false
+	for n := p.number(4); n > 0 && !p.bad; n-- {
+		if p.number(4) != storedCert {
+			return store
 		}
-		n := int64(be.Uint16(out[at:]))
-		if width == 4 {
-			n = int64(be.Uint32(out[at:]))
+		p.take(p.number(2)) // its name
+		if when := p.take(8); when != nil {
+			binary.BigEndian.PutUint64(when, uint64(epoch)*1000)
 		}
-		if n > int64(len(out)-at-width) {
-			return false
-		}
-		at += width + int(n)
-		return true
+		p.take(p.number(2)) // its kind
+		p.take(p.number(4)) // the certificate
 	}
-	for range be.Uint32(out[8:]) {
-		if at+4 > len(out) || be.Uint32(out[at:]) != storedCert {
-			return store
-		}
-		at += 4
-		if !skip(2) || at+8 > len(out) { // its name
-			return store
-		}
-		be.PutUint64(out[at:], uint64(epoch)*1000)
-		at += 8
-		if !skip(2) || !skip(4) { // its kind, and the certificate
-			return store
-		}
+	if p.bad {
+		return store
 	}
 	return append(out, storeSum(out)...)
+}
+
+// pieces takes a text apart from its beginning on.
+type pieces struct {
+	b   []byte
+	bad bool // it was shorter than it said
+}
+
+// take returns the next n bytes, nil if there aren't as many.
+func (p *pieces) take(n uint64) []byte {
+	if n > uint64(len(p.b)) {
+		p.b, p.bad = nil, true
+		return nil
+	}
+	t := p.b[:n]
+	p.b = p.b[n:]
+	return t
+}
+
+// number returns a number of so many bytes.
+func (p *pieces) number(bytes uint64) (n uint64) {
+	for _, b := range p.take(bytes) {
+		n = n<<8 | uint64(b)
+	}
+	return n
 }
 
 // storeSum is what stands at the end of a store.
