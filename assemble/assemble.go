@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -52,10 +53,29 @@ type Options struct {
 	Dirs     Values     // what layers don't tell themselves: which directories they touch, and reports
 	Foreseen []Forecast // what Foresee said of the plan before, with the same Cache and Dirs; nil to look again
 	Anew     bool       // make every layer, also those that the cache has
+	Made     *Made      // but those that were made so already; nil knows none
 	Tools    step.Tools // their Secrets may be nowhere else either
 	Outputs  []Output
 	Jobs     int // layers made at a time; less than 1 means 1
 	Progress func(task string, total int64) (add func(int64), done func(error))
+}
+
+// Made are the layers that builds of one command made anew, by key: the others
+// of them take these. Its zero value has none.
+type Made struct{ keys sync.Map }
+
+func (m *Made) has(key cache.Key) bool {
+	if m == nil {
+		return false
+	}
+	_, ok := m.keys.Load(key)
+	return ok
+}
+
+func (m *Made) add(key cache.Key) {
+	if m != nil {
+		m.keys.Store(key, true)
+	}
 }
 
 // A Result is what a build made.
@@ -90,6 +110,7 @@ func Build(ctx context.Context, p plan.Plan, o Options) (*Result, error) {
 	if err := CheckPlan(p, o.Tools.Secrets); err != nil {
 		return nil, err
 	}
+	o.Images = &stages{Source: o.Images, plan: p, o: o}
 	w, err := begin(p, o)
 	if err != nil {
 		return nil, err

@@ -122,6 +122,7 @@ func (w *work) makeLayer(ctx context.Context, i int, tools step.Tools) (_ Layer,
 	if err != nil {
 		return Layer{}, err
 	}
+	w.o.Made.add(key)
 	return Layer{Layer: l, Name: s.Name, Key: key, Report: made.Report, Asked: made.Asked}, remember(s, key, made, w.o.Dirs)
 }
 

@@ -23,26 +23,32 @@ type Forecast struct {
 	Layer  v1.Layer // in the cache; nil if it has to be made
 	Reason []string // why it isn't the layer of the last build; nil if it is
 	Report []string // what a user should know of Layer
+	Aside  bool     // the image doesn't have the layer: others copy from it
 	found  Layer
 }
 
-// Foresee says for each step of p whether its layer is there, and what changed
-// since the last build, if there was one. It makes nothing.
+// Foresee says for each step of p, of all stages, whether its layer is there, and
+// what changed since the last build, if there was one. It makes nothing.
 func Foresee(ctx context.Context, p plan.Plan, last *plan.Plan, c Cache, dirs Values) ([]Forecast, error) {
-	stage := p.Image()
-	reasons := make([][]string, len(stage.Steps))
+	var reasons [][]string
 	if last != nil {
-		reasons = plan.Diff(last.Image(), stage)
+		reasons = p.Since(*last)
 	}
-	out := make([]Forecast, len(stage.Steps))
-	for i, s := range stage.Steps {
-		l, err := find(ctx, stage, i, c, dirs)
-		if err != nil && !errors.Is(err, cache.ErrMiss) {
-			return nil, err
-		}
-		out[i] = Forecast{Step: s, Layer: l.Layer, Reason: reasons[i], Report: l.Report, found: l}
-		if l.Layer != nil && slices.Equal(reasons[i], []string{plan.ParentChanged}) {
-			out[i].Reason = nil // in directories that are none of the layer's
+	var out []Forecast
+	for n, stage := range p.Stages {
+		for i, s := range stage.Steps {
+			l, err := find(ctx, stage, i, c, dirs)
+			if err != nil && !errors.Is(err, cache.ErrMiss) {
+				return nil, err
+			}
+			f := Forecast{Step: s, Layer: l.Layer, Report: l.Report, found: l, Aside: !slices.Contains(p.Chain(), n)}
+			if reasons != nil {
+				f.Reason = reasons[len(out)]
+			}
+			if l.Layer != nil && slices.Equal(f.Reason, []string{plan.ParentChanged}) {
+				f.Reason = nil // in directories that are none of the layer's
+			}
+			out = append(out, f)
 		}
 	}
 	return out, nil

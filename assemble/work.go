@@ -85,7 +85,7 @@ func (w *work) build(ctx context.Context) (*Result, error) {
 // find takes from the cache what is there, and returns the steps that are not.
 func (w *work) find(ctx context.Context) (missing []int, err error) {
 	for i := range w.plan.Image().Steps {
-		if !w.o.Anew {
+		if !w.o.Anew || w.o.Made.has(w.plan.Image().Key(i, nil)) {
 			l, err := w.known(ctx, i)
 			if err == nil {
 				w.use(i, l)
@@ -102,8 +102,9 @@ func (w *work) find(ctx context.Context) (missing []int, err error) {
 
 // lookUp returns layer i as the cache has it, or cache.ErrMiss.
 func (w *work) lookUp(ctx context.Context, i int) (Layer, error) {
-	if i < len(w.o.Foreseen) && w.o.Foreseen[i].Layer != nil {
-		return w.o.Foreseen[i].found, nil
+	before := len(w.o.Foreseen) - len(w.plan.Image().Steps) // of other stages
+	if before >= 0 && w.o.Foreseen[before+i].Layer != nil {
+		return w.o.Foreseen[before+i].found, nil
 	}
 	return find(ctx, w.plan.Image(), i, w.o.Cache, w.o.Dirs)
 }

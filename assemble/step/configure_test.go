@@ -59,7 +59,7 @@ func TestConfigure(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.Network = func(context.Context) (step.Network, error) {
+			s.Network = func(context.Context, []string) (step.Network, error) {
 				return step.Network{}, errors.New("there is none for packages")
 			}
 			tools.Sandbox = func(context.Context) (*step.Sandbox, error) { return s, nil }

@@ -20,7 +20,7 @@ import (
 )
 
 // files adds the target directory, which belongs to the owner like everything
-// in it, and the files of the context.
+// in it unless it is to be kept, and the files of the context.
 func (l *layer) files(ctx context.Context, f plan.Files) error {
 	target := l.base.Resolve(f.Target)
 	if err := l.dirs([]string{target}); err != nil {
@@ -28,7 +28,9 @@ func (l *layer) files(ctx context.Context, f plan.Files) error {
 	}
 	if target != "/" {
 		top := l.dir(target)
-		top.UID, top.GID = f.UID, f.GID
+		if !f.Keep {
+			top.UID, top.GID = f.UID, f.GID
+		}
 		top.Mode |= f.Mode
 		if err := l.w.Add(top, nil); err != nil {
 			return err
@@ -96,7 +98,7 @@ func (l *layer) way(p string, f plan.Files, added map[string]bool) error {
 // foreign reports whether the directory p is one of the parent's that a link
 // leads out of the target to. Such a one stays what it is: it may be /tmp.
 func (l *layer) foreign(p string, f plan.Files) bool {
-	if above(l.base.Resolve(f.Target), p) {
+	if root := l.base.Resolve(f.Target); root == "/" || above(root, p) {
 		return false
 	}
 	return slices.ContainsFunc(l.base.Links, func(k plan.Link) bool { return above(p, k.Target) }) ||
@@ -120,16 +122,28 @@ func (l *layer) file(e placed, f plan.Files) error {
 	if e.file.Text != "" {
 		return l.w.Add(entry, strings.NewReader(e.file.Text))
 	}
-	src, err := l.tools.Context.Open(e.file.Path)
+	src, err := l.tools.open(f.From, e.file.In())
 	if err != nil {
-		return &ChangedError{Path: e.file.Path, Err: err}
+		return &ChangedError{Path: e.file.In(), Err: err}
 	}
 	defer src.Close() //nolint:errcheck // only read
 	checked := &checkedFile{src: src, want: e.file, sum: sha256.New()}
 	if err := l.w.Add(entry, checked); err != nil {
-		return changed(e.file.Path, err)
+		return changed(e.file.In(), err)
 	}
 	return checked.end()
+}
+
+// open opens a file of a context.
+func (t Tools) open(from, name string) (fs.File, error) {
+	if from == "" {
+		return t.Context.Open(name)
+	}
+	other, ok := t.Contexts[from]
+	if !ok {
+		return nil, fmt.Errorf("the context %q is not at hand: %w", from, fs.ErrNotExist)
+	}
+	return other.Open(name)
 }
 
 // changed returns the error of writing a file: a *ChangedError if its content
@@ -161,7 +175,7 @@ func (c *checkedFile) Read(p []byte) (int, error) {
 	c.sum.Write(p[:n])
 	c.n += int64(n)
 	if err == io.EOF && c.n < c.want.Size {
-		err = &ChangedError{Path: c.want.Path}
+		err = &ChangedError{Path: c.want.In()}
 	}
 	return n, err
 }
@@ -169,7 +183,7 @@ func (c *checkedFile) Read(p []byte) (int, error) {
 // end checks that the digest is the plan's.
 func (c *checkedFile) end() error {
 	if got := "sha256:" + hex.EncodeToString(c.sum.Sum(nil)); c.n != c.want.Size || got != c.want.Digest {
-		return &ChangedError{Path: c.want.Path}
+		return &ChangedError{Path: c.want.In()}
 	}
 	return nil
 }

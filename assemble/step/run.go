@@ -3,6 +3,7 @@
 package step
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,10 +16,11 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/moby/sys/user"
+
 	"inlay/assemble/rootfs"
 	"inlay/cache/disk"
 	"inlay/layers"
-	"inlay/layers/leak"
 	"inlay/resolve/plan"
 	"inlay/resolve/sandbox"
 )
@@ -28,8 +30,9 @@ type Sandbox struct {
 	Rung    *sandbox.Rung
 	Trees   *rootfs.Store // of the rung's owners
 	Scratch string        // a directory for what lives as long as a command, on the disk of Trees
-	// Network opens the network that a command may reach; nil leaves it a loopback.
-	Network func(context.Context) (Network, error)
+	// Network opens the network that a command may reach, with these hosts beside
+	// what all may; nil leaves it a loopback.
+	Network func(ctx context.Context, hosts []string) (Network, error)
 	// Foreign is the platform of the image if it isn't this machine's, else "".
 	Foreign string
 	// Secrets are files that commands can read, and that no layer may hold: what
@@ -93,7 +96,7 @@ func (l *layer) command(ctx context.Context, r plan.Run) error {
 	defer remove()
 	root := sandbox.Root{Lower: tree.Dirs, Scratch: filepath.Join(dir, "root")}
 	defer s.Rung.Remove(context.WithoutCancel(ctx), root.Scratch) //nolint:errcheck // if not now, then with the next build
-	if l.asked, err = s.command(ctx, r, root, l.tools.Secrets); err != nil {
+	if l.asked, err = s.command(ctx, r, root, tree, l.tools); err != nil {
 		return err
 	}
 	for i, a := range l.asked {
@@ -118,21 +121,29 @@ func (l *layer) command(ctx context.Context, r plan.Run) error {
 	return s.Rung.Diff(ctx, root, at, lasting{Writer: to, epoch: at, gone: map[string]bool{}})
 }
 
-// command runs the command of r on root, and returns what it asked of the network.
-func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, secrets *leak.Scanner) (asked []string, err error) {
+// command runs the command of r on root, which is over tree, and returns what it
+// asked of the network.
+func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, tree *rootfs.Tree, t Tools) (asked []string, err error) {
 	network := Network{Refused: func() error { return nil }, Close: func() {}}
 	if s.Network != nil && !r.Configure {
-		if network, err = s.Network(ctx); err != nil {
+		if network, err = s.Network(ctx, r.Hosts); err != nil {
 			return nil, err
 		}
 	}
 	defer network.Close()
-	env := surroundings(r, network.Env)
+	who, err := account(r, tree)
+	if err != nil {
+		return nil, err
+	}
+	env, err := surroundings(r, who, network.Env, t.Args)
+	if err != nil {
+		return nil, err
+	}
 	said := &tail{}
 	res, err := s.Rung.Run(ctx, sandbox.Command{
 		Path: r.Command[0], Args: r.Command[1:], Dir: r.Dir, Env: env,
-		Stdout: said, Stderr: said, Root: root, Ports: network.Ports, Limits: s.Limits,
-		Mounts: s.mounts(r, env),
+		User:   sandbox.User{UID: who.Uid, GID: who.Gid, Groups: who.Sgids},
+		Stdout: said, Stderr: said, Root: root, Ports: network.Ports, Limits: s.Limits, Mounts: s.mounts(r, env),
 	})
 	switch {
 	case s.Foreign != "" && cannotExecute(err):
@@ -141,8 +152,8 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, se
 		return nil, ctx.Err()
 	case err != nil || res.Exit != 0:
 		return nil, &CommandError{
-			Setting: r.Setting, Command: secrets.Hide(strings.Join(r.Command, " ")), Exit: res.Exit,
-			Output: secrets.Hide(said.String()), Err: errors.Join(err, network.Refused()),
+			Setting: r.Setting, Command: t.Secrets.Hide(strings.Join(r.Command, " ")), Exit: res.Exit,
+			Output: t.Secrets.Hide(said.String()), Err: errors.Join(err, network.Refused()),
 		}
 	case network.Asked == nil:
 		return nil, nil
@@ -151,18 +162,23 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, se
 	}
 }
 
-// mounts are what r's command has in the place of the image's. The scripts of
-// packages get no secrets.
+// mounts are what r's command has in the place of the image's, and what is in no
+// layer, whatever it does there. The scripts of packages get no secrets.
 func (s *Sandbox) mounts(r plan.Run, env []string) []sandbox.Mount {
-	all := []sandbox.Mount{
-		{Target: "/etc/hosts", Content: []byte(hosts), Mode: 0o644},
-		{Target: path.Join("/", home(env), ".cache"), Tmpfs: true, Mode: 0o700},
+	all := []sandbox.Mount{{Target: "/etc/hosts", Content: []byte(hosts), Mode: 0o644}}
+	if !r.Exact {
+		all = append(all, sandbox.Mount{Target: path.Join("/", home(env), ".cache"), Tmpfs: true, Mode: 0o700})
+	}
+	for _, dir := range r.Caches {
+		all = append(all, sandbox.Mount{Target: dir, Tmpfs: true})
 	}
 	if r.Configure {
 		return append(all, sandbox.Mount{Target: "/usr/sbin/policy-rc.d", Content: []byte(noServices), Mode: 0o755})
 	}
 	for _, x := range s.Secrets {
-		all = append(all, sandbox.Mount{Target: path.Join("/run/secrets", x.ID), Content: x.Content, Mode: 0o400})
+		if at := path.Join("/run/secrets", x.ID); !r.Exact || slices.Contains(r.Secrets, x.ID) {
+			all = append(all, sandbox.Mount{Target: at, Content: x.Content, Mode: 0o400})
+		}
 	}
 	return all
 }
@@ -177,25 +193,53 @@ func cannotExecute(err error) bool {
 // surroundings returns the variables of r's command: its own, and those that
 // make that it writes the same another time. Modules that happen to be imported
 // leave no bytecode, that of installed ones doesn't depend on the time.
-func surroundings(r plan.Run, network []string) []string {
+func surroundings(r plan.Run, who *user.ExecUser, network []string, args map[string]string) ([]string, error) {
 	env := slices.Clone(r.Env)
+	for _, name := range r.Args {
+		value, ok := args[name]
+		if !ok {
+			return nil, &ArgError{Setting: r.Setting, Name: name}
+		}
+		env = append(env, name+"="+value)
+	}
 	if network != nil {
 		env = slices.DeleteFunc(env, func(kv string) bool {
 			name, _, _ := strings.Cut(kv, "=")
+			if r.Exact { // a command that names an index of its own means it
+				return strings.HasSuffix(strings.ToUpper(name), "_PROXY") && slices.Contains(elsewhere, strings.ToUpper(name))
+			}
 			return slices.Contains(elsewhere, strings.ToUpper(name))
 		})
 	}
-	env = append(env, network...)
-	for _, kv := range []string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
+	for _, kv := range slices.Concat(network, []string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + who.Home,
 		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch(r.Created).Unix()), "PYTHONDONTWRITEBYTECODE=1",
-	} {
+	}) {
 		name, _, _ := strings.Cut(kv, "=")
 		if !slices.ContainsFunc(env, func(e string) bool { return strings.HasPrefix(e, name+"=") }) {
 			env = append(env, kv)
 		}
 	}
-	return env
+	return env, nil
+}
+
+// account returns whom r's command runs as.
+func account(r plan.Run, tree *rootfs.Tree) (*user.ExecUser, error) {
+	if r.User == "" {
+		return &user.ExecUser{Home: "/root"}, nil
+	}
+	var files [2][]byte
+	for i, name := range []string{"etc/passwd", "etc/group"} {
+		var err error
+		if files[i], err = tree.ReadFile(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading the image's accounts: %w", err)
+		}
+	}
+	who, err := user.GetExecUser(r.User, &user.ExecUser{Home: "/"}, bytes.NewReader(files[0]), bytes.NewReader(files[1]))
+	if err != nil {
+		return nil, &UserError{Setting: r.Setting, User: r.User}
+	}
+	return who, nil
 }
 
 func home(env []string) string {
@@ -261,54 +305,4 @@ func (t *tail) String() string {
 		_, s, _ = strings.Cut(s, "\n")
 	}
 	return strings.TrimRight(s, "\n")
-}
-
-// A CommandError reports a command that failed in the sandbox.
-type CommandError struct {
-	Setting string // that asked for it
-	Command string
-	Exit    int
-	Output  string // the end of what it said
-	Err     error  // why it was ended, what it was refused; nil: it failed by itself
-}
-
-func (e *CommandError) Error() string {
-	s := fmt.Sprintf("%s `%s` ended with status %d", e.Setting, e.Command, e.Exit)
-	if e.Err != nil {
-		s = fmt.Sprintf("%s `%s` failed: %v", e.Setting, e.Command, e.Err)
-	}
-	if e.Output != "" {
-		s += "\n  " + strings.ReplaceAll(e.Output, "\n", "\n  ")
-	}
-	return s
-}
-
-// Unwrap returns why the command was ended.
-func (e *CommandError) Unwrap() error { return e.Err }
-
-// Hint says where to look, unless the reason knows better.
-func (e *CommandError) Hint() string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(e.Err, &h) {
-		return h.Hint()
-	}
-	return "see what it says above; run it in the image to find out more: inlay run -it IMAGE -- sh"
-}
-
-// A ForeignError reports a command of another platform than this machine's.
-type ForeignError struct {
-	Setting  string // that needs it
-	Platform string
-}
-
-func (e *ForeignError) Error() string {
-	return fmt.Sprintf("%s runs a program of %s, which this machine can't execute", e.Setting, e.Platform)
-}
-
-// Hint says how to do with it or without.
-func (e *ForeignError) Hint() string {
-	return fmt.Sprintf("set up binfmt_misc with qemu-user-static, build on a machine of %s, or leave out `%s`: nothing else of this build needs it", e.Platform, e.Setting)
 }

@@ -325,7 +325,7 @@ func TestRunNetwork(t *testing.T) {
 	}
 	closed := false
 	refused := errors.New("a host was refused")
-	s.Network = func(context.Context) (step.Network, error) {
+	s.Network = func(context.Context, []string) (step.Network, error) {
 		return step.Network{Env: []string{"HTTP_PROXY=there"}, Refused: func() error { return refused }, Close: func() { closed = true }, Asked: func() []string { return []string{"one", "s3cr3t-t0k3n.example"} }}, nil
 	}
 	tools.Sandbox = func(context.Context) (*step.Sandbox, error) { return s, nil }
@@ -348,5 +348,54 @@ func TestRunNetwork(t *testing.T) {
 	r = runStep("exit")
 	if _, err := step.Write(t.Context(), io.Discard, plan.Step{Name: "run", Run: &r}, tools); !errors.Is(err, refused) {
 		t.Errorf("a command that failed gives %v, want also %v", err, refused)
+	}
+}
+
+// TestRunExact runs a command as Docker's RUN does: as a user of the image, with
+// arguments that no plan holds, and with all that it writes in the layer but what
+// is in its caches.
+func TestRunExact(t *testing.T) {
+	tools := box(t, rungs(t)[0], "etc/", "etc/passwd=app:x:0:7::/home/app:/bin/sh\n", "app/")
+	tools.Args = map[string]string{"TOKEN": "t"}
+	r := runStep("env /opt; mkdir /home/app/.cache; write /home/app/.cache/x y; write /cache/x y")
+	r.Exact, r.User, r.Args, r.Caches = true, "app", []string{"TOKEN"}, []string{"/cache"}
+	r.Env = append(r.Env, "PIP_INDEX_URL=own", "HTTP_PROXY=own")
+	s, err := tools.Sandbox(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var hosts []string
+	s.Network = func(_ context.Context, h []string) (step.Network, error) {
+		hosts = h
+		return step.Network{Env: []string{"HTTP_PROXY=there", "PIP_INDEX_URL=there"}, Refused: func() error { return nil }, Close: func() {}}, nil
+	}
+	r.Hosts = []string{"deb.example"}
+	tools.Sandbox = func(context.Context) (*step.Sandbox, error) { return s, nil }
+	var b bytes.Buffer
+	if _, err := step.Write(t.Context(), &b, plan.Step{Name: "run", Run: &r}, tools); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"dir 0755 0:0 home/", "dir 0755 0:0 home/app/", "dir 0750 0:7 home/app/.cache/", `0600 0:7 home/app/.cache/x "y"`,
+		`0644 0:7 opt "/app 0 [A=1 PIP_INDEX_URL=own TOKEN=t HTTP_PROXY=there PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/home/app SOURCE_DATE_EPOCH=1000000000 PYTHONDONTWRITEBYTECODE=1]\n"`,
+	}
+	if diff := cmp.Diff(want, entries(t, b.Bytes())); diff != "" {
+		t.Errorf("the layer (-want +got):\n%s", diff)
+	}
+	if !slices.Equal(hosts, r.Hosts) {
+		t.Errorf("the network was opened for %v, want %v", hosts, r.Hosts)
+	}
+	for _, tt := range []struct {
+		edit func(*plan.Run)
+		want string
+	}{
+		{func(r *plan.Run) { r.User = "nobody" }, `the_setting is to run as "nobody", and there is no such user or group in the image`},
+		{func(r *plan.Run) { r.Args = []string{"OTHER"} }, "the_setting needs the build argument OTHER, and its value is in no plan"},
+	} {
+		r := r
+		tt.edit(&r)
+		if _, err := step.Write(t.Context(), io.Discard, plan.Step{Name: "run", Run: &r}, tools); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("the command gives %v, want %s", err, tt.want)
+		}
 	}
 }

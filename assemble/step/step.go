@@ -31,6 +31,8 @@ import (
 type Tools struct {
 	// Context holds the files of a Files step, by their path in the plan.
 	Context fs.FS
+	// Contexts hold the files of Files steps that name one.
+	Contexts map[string]fs.FS
 	// Wheel opens a wheel whose digest was checked.
 	Wheel func(context.Context, plan.Wheel) (*os.File, error)
 	// Install installs a wheel alone into an empty tree, where the step's scheme
@@ -47,6 +49,8 @@ type Tools struct {
 	// nil refuses to run any.
 	Sandbox func(context.Context) (*Sandbox, error)
 	Below   []v1.Layer
+	// Args are the values of the variables that Run steps name.
+	Args map[string]string
 	// Secrets are what no layer may hold.
 	Secrets *leak.Scanner
 	// Note is told what the user should know and may ignore; nil drops it.

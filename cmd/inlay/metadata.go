@@ -224,7 +224,7 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 		Config:           manifest.Config.Digest.String(),
 		Platform:         p.Platform,
 		Names:            append([]string{}, j.names...),
-		Parent:           p.Image().Parent,
+		Parent:           p.Parent(),
 		Plan:             hex.EncodeToString(key[:]),
 		Code:             j.fetched,
 		Inlay:            version,

@@ -36,9 +36,10 @@ func outside(c *cli.Context) (egress.Options, error) {
 }
 
 // network opens what a command of the build can reach: the package indexes,
-// uv's own if no other is the default, and allowed hosts. Without a network there
-// is nothing, and without uv no index of its own.
-func (j *job) network(ctx context.Context) (step.Network, error) {
+// uv's own if no other is the default, allowed hosts, and hosts of packages that
+// the plan names. Without a network there is nothing, and without uv no index of
+// its own.
+func (j *job) network(ctx context.Context, hosts []string) (step.Network, error) {
 	if j.site.images.Offline {
 		return step.Network{Refused: func() error { return nil }, Close: func() {}}, nil
 	}
@@ -46,7 +47,9 @@ func (j *job) network(ctx context.Context) (step.Network, error) {
 	if err != nil {
 		return step.Network{}, err
 	}
-	n, err := egress.Open(ctx, j.site.outside, set, j.site.cache.Path(cache.Wheels))
+	o := j.site.outside
+	o.Public = hosts
+	n, err := egress.Open(ctx, o, set, j.site.cache.Path(cache.Wheels))
 	if err != nil {
 		return step.Network{}, err
 	}

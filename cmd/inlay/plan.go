@@ -163,13 +163,18 @@ func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
 // printCommands prints the commands that making the layers runs.
 func printCommands(w io.Writer, p plan.Plan) {
 	var compiles *plan.Bytecode
-	for _, s := range p.Image().Steps {
-		if s.Bytecode != nil && compiles == nil {
-			compiles = s.Bytecode
-			fmt.Fprintf(w, "runs in the sandbox: %s, to compile modules\n", compiles.Scheme.Interpreter)
-		}
-		if s.Run != nil {
-			fmt.Fprintf(w, "runs in the sandbox: %s, in %s, for %s\n", quote(s.Run.Command), s.Run.Dir, s.Name)
+	for _, stage := range p.Stages {
+		for _, s := range stage.Steps {
+			switch {
+			case s.Bytecode != nil && compiles == nil:
+				compiles = s.Bytecode
+				fmt.Fprintf(w, "runs in the sandbox: %s, to compile modules\n", compiles.Scheme.Interpreter)
+			case s.Run == nil:
+			case s.Run.Exact:
+				fmt.Fprintf(w, "runs in the sandbox: %s, in %s, for %s\n", quote(s.Run.Command), s.Run.Dir, s.Run.Setting)
+			default:
+				fmt.Fprintf(w, "runs in the sandbox: %s, in %s, for %s\n", quote(s.Run.Command), s.Run.Dir, s.Name)
+			}
 		}
 	}
 }
@@ -264,6 +269,9 @@ func (j *job) moves(ctx context.Context, r *resolve.Result, forecast []assemble.
 	}
 	unmade := 0
 	for _, f := range forecast {
+		if f.Aside {
+			continue
+		}
 		if f.Layer == nil {
 			unmade++
 			continue

@@ -261,7 +261,7 @@ func (j *job) record() (record.Image, error) {
 	stage := j.plan.Image()
 	im := record.Image{
 		Keys: j.of.Keys, Steps: j.of.Steps, Digest: j.made.Digest.String(), Plan: planID(j.plan), Platform: j.plan.Platform,
-		Parent: stage.Parent, ContainsCode: slices.ContainsFunc(stage.Steps, holdsSource), RequiresCodeDownload: j.plan.Code != nil, Code: j.recordCode(),
+		Parent: j.plan.Parent(), ContainsCode: slices.ContainsFunc(stage.Steps, holdsSource), RequiresCodeDownload: j.plan.Code != nil, Code: j.recordCode(),
 	}
 	for _, d := range j.made.Delivered {
 		im.References = append(im.References, d.Reference)

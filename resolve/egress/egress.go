@@ -30,6 +30,9 @@ import (
 type Options struct {
 	// Hosts may be reached: HOST, which is its ports 443 and 80, or HOST:PORT.
 	Hosts []string
+	// Public may be reached too, at public addresses only: nobody named them to
+	// this program.
+	Public []string
 	// Bytes may go in and out in all, and each connection may take Time; 0 are
 	// 16 GiB and an hour.
 	Bytes int64
@@ -112,6 +115,15 @@ func New(o Options) (*Exit, error) {
 	for _, h := range o.Hosts {
 		if err := x.name(h); err != nil {
 			return nil, err
+		}
+	}
+	for _, h := range o.Public {
+		host, ports, err := split(h)
+		if err != nil {
+			continue // whoever asks for it is refused
+		}
+		for _, p := range ports {
+			x.hosts[net.JoinHostPort(host, p)] = true
 		}
 	}
 	return x, nil

@@ -17,10 +17,24 @@ const ParentChanged = "the parent's directories changed"
 // Diff says for each step of now why its layer isn't one that old had: what
 // changed, in words, most telling first. It is nil for a step whose key old
 // has too, and never empty otherwise.
-func Diff(old, now Stage) [][]string {
-	had := make(map[Key]bool, len(old.Steps))
-	for _, k := range old.Keys() {
-		had[k] = true
+func Diff(old, now Stage) [][]string { return diff([]Stage{old}, now) }
+
+// Since is Diff for all stages of p, one after the other.
+func (p Plan) Since(old Plan) (out [][]string) {
+	for _, s := range p.Stages {
+		out = append(out, diff(old.Stages, s)...)
+	}
+	return out
+}
+
+func diff(before []Stage, now Stage) [][]string {
+	var old Stage // all steps
+	had := make(map[Key]bool)
+	for _, s := range before {
+		old.Steps = append(old.Steps, s.Steps...)
+		for _, k := range s.Keys() {
+			had[k] = true
+		}
 	}
 	out := make([][]string, len(now.Steps))
 	for i, k := range now.Keys() {
@@ -51,8 +65,8 @@ func compressed(old Stage, how string) bool {
 func Around(old, now Plan) []string {
 	was, is := old.Image(), now.Image()
 	out := gone(was, is)
-	if was.Parent.Digest != is.Parent.Digest {
-		out = append(out, "the parent, which was "+was.Parent.Image)
+	if before := old.Parent(); before.Digest != now.Parent().Digest {
+		out = append(out, "the parent, which was "+before.Image)
 	}
 	if old.Platform != now.Platform {
 		out = append(out, "platform "+old.Platform+" → "+now.Platform)
@@ -99,6 +113,7 @@ func (c Config) since(old Config) []string {
 	add("cmd", sameCommand(old.Cmd, c.Cmd))
 	add("exposed_ports", slices.Equal(old.Ports, c.Ports))
 	add("volumes", slices.Equal(old.Volumes, c.Volumes))
+	add("shell", slices.Equal(old.Shell, c.Shell))
 	add("stop_signal", old.StopSignal == c.StopSignal)
 	add("healthcheck", reflect.DeepEqual(old.Healthcheck, c.Healthcheck))
 	add("labels", maps.Equal(old.Labels, c.Labels))
@@ -116,7 +131,19 @@ func asked(annotations map[string]string) map[string]string {
 	return out
 }
 
+// since compares with the step of the same name before others.
 func (s Step) since(old Stage) []string {
+	old.Steps = slices.Clone(old.Steps)
+	slices.SortStableFunc(old.Steps, func(a, b Step) int {
+		switch {
+		case a.Name == s.Name && b.Name != s.Name:
+			return -1
+		case a.Name != s.Name && b.Name == s.Name:
+			return 1
+		default:
+			return 0
+		}
+	})
 	switch {
 	case s.Remove != nil:
 		return s.Remove.since(old)
@@ -217,10 +244,12 @@ func (f *Files) since(old Stage) []string {
 func fileDiff(old, now []File) []string {
 	had := make(map[string]File, len(old))
 	for _, f := range old {
+		f.Source = ""
 		had[f.Path] = f
 	}
 	var out []string
 	for _, f := range now {
+		f.Source = ""
 		o, ok := had[f.Path]
 		switch {
 		case !ok:

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 )
 
 // A Key names the inputs of a layer: equal keys, equal layers.
@@ -94,9 +95,12 @@ func (s Step) inputs() Step {
 		}
 		s.Apt = &apt
 	}
+	if s.Files != nil {
+		s.Files = s.Files.contents()
+	}
 	if s.Run != nil {
 		run := *s.Run
-		run.Setting = ""
+		run.Setting, run.Hosts = "", nil
 		s.Run = &run
 	}
 	return s
@@ -109,6 +113,19 @@ func (p Python) inputs() Python {
 	}
 	p.Wheels = wheels
 	return p
+}
+
+// contents returns f without where its files come from.
+func (f *Files) contents() *Files {
+	out := *f
+	out.From = ""
+	if slices.ContainsFunc(f.Files, func(x File) bool { return x.Source != "" }) {
+		out.Files = slices.Clone(f.Files)
+		for i := range out.Files {
+			out.Files[i].Source = ""
+		}
+	}
+	return &out
 }
 
 // hash returns the digest of the JSON of parts, which frames each of them.

@@ -6,11 +6,15 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -43,8 +47,22 @@ const Scratch = "scratch"
 
 // A Parent is an image pinned by digest.
 type Parent struct {
-	Image  string `json:"image"`  // how to open it: "registry.example/python@sha256:…", "oci:DIR@sha256:…"
+	Image  string `json:"image"`  // how to open it: "registry.example/python@sha256:…", "oci:DIR@sha256:…", or Below
 	Digest string `json:"digest"` // of its manifest: "sha256:…"
+}
+
+// stagePrefix begins the image of a Parent that is another stage of the plan.
+const stagePrefix = "stage:"
+
+// Below is the image of a Parent that is stage i of the plan, which stands
+// before the one that it is the parent of.
+func Below(i int) string { return stagePrefix + strconv.Itoa(i) }
+
+// Stage returns which stage of the plan p is; ok is false if it is none.
+func (p Parent) Stage() (i int, ok bool) {
+	text, ok := strings.CutPrefix(p.Image, stagePrefix)
+	i, err := strconv.Atoi(text)
+	return i, ok && err == nil
 }
 
 // A Step becomes one layer. Exactly one of its fields after Compression is set.
@@ -138,8 +156,10 @@ type Files struct {
 	Mode    fs.FileMode `json:"mode,omitempty"` // permissions that the target gets beside those it has
 	UID     int         `json:"uid"`
 	GID     int         `json:"gid"`
-	ModTime int64       `json:"modTime"` // of every entry, in seconds since 1970
-	Files   []File      `json:"files"`   // sorted by path
+	ModTime int64       `json:"modTime"`        // of every entry, in seconds since 1970
+	Keep    bool        `json:"keep,omitempty"` // the target is there, and stays whose it is
+	From    string      `json:"from,omitempty"` // which context the files come from; "" is that of the build
+	Files   []File      `json:"files"`          // sorted by path
 }
 
 // A File is a file, directory or symbolic link of the build context.
@@ -150,7 +170,11 @@ type File struct {
 	Size   int64       `json:"size,omitempty"`
 	Digest string      `json:"digest,omitempty"` // of a regular file's content: "sha256:…"
 	Text   string      `json:"text,omitempty"`   // the content of a file that is not the context's
+	Source string      `json:"source,omitempty"` // its path in the context if that isn't Path
 }
+
+// In returns where the file is in its context.
+func (f File) In() string { return cmp.Or(f.Source, f.Path) }
 
 // Config holds the changes to the parent's configuration.
 type Config struct {
@@ -162,6 +186,7 @@ type Config struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Ports       []string          `json:"ports,omitempty"`       // "8080/tcp", beside the parent's; sorted
 	Volumes     []string          `json:"volumes,omitempty"`     // beside the parent's; sorted
+	Shell       []string          `json:"shell,omitempty"`       // of Docker's builds on the image; nil is the parent's
 	StopSignal  string            `json:"stopSignal,omitempty"`  // "" is the parent's
 	Healthcheck *Healthcheck      `json:"healthcheck,omitempty"` // nil is the parent's
 	Annotations map[string]string `json:"annotations,omitempty"` // of the manifest
@@ -201,6 +226,19 @@ func (s Step) Kind() string {
 // Image returns the stage that becomes the image.
 func (p Plan) Image() Stage { return p.Stages[len(p.Stages)-1] }
 
+// Chain returns the stages whose layers the image has, the lowest first.
+func (p Plan) Chain() []int {
+	var chain []int
+	for i, ok := len(p.Stages)-1, true; ok; i, ok = p.Stages[i].Parent.Stage() {
+		chain = append(chain, i)
+	}
+	slices.Reverse(chain)
+	return chain
+}
+
+// Parent returns the image below all stages of the image.
+func (p Plan) Parent() Parent { return p.Stages[p.Chain()[0]].Parent }
+
 // Encode writes p as indented JSON.
 func (p Plan) Encode(w io.Writer) error {
 	e := json.NewEncoder(w)
@@ -236,6 +274,9 @@ func (p Plan) check() error {
 		return err
 	}
 	for i, stage := range p.Stages {
+		if on, ok := stage.Parent.Stage(); ok && (on < 0 || on >= i) {
+			return fmt.Errorf("stage %d stands on stage %d, which is not before it", i, on)
+		}
 		for j, s := range stage.Steps {
 			if err := s.check(); err != nil {
 				return fmt.Errorf("step %d of stage %d %w", j, i, err)
