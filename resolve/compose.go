@@ -3,6 +3,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,7 +25,16 @@ const maxLayers = 120
 
 // compose orders the steps and sets the configuration.
 func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
+	out := plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, OCI: req.OCI, Stages: slices.Clone(r.stages)}
+	if r.bare {
+		last := &out.Stages[len(out.Stages)-1]
+		last.Config = more(last.Config, config(req, r, nil))
+		return out, nil
+	}
 	stage := plan.Stage{Parent: plan.Parent{Image: r.Parent.Reference, Digest: r.Parent.Digest}}
+	if n := len(r.stages); n > 0 {
+		stage.Parent.Image = plan.Below(n - 1)
+	}
 	source, err := sourceStep(req, r.Base, files)
 	if err != nil {
 		return plan.Plan{}, err
@@ -60,11 +70,42 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 			stage.Steps[i].Compression = plan.Zstd
 		}
 	}
-	stage.Config = config(req, r.Parent, env)
+	stage.Config = config(req, r, env)
+	if stage.Config.WorkDir == "" {
+		stage.Config.WorkDir = target
+	}
 	if req.Code.downloads() {
 		stage.Config = fetching(stage.Config, r)
 	}
-	return plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, OCI: req.OCI, Stages: []plan.Stage{stage}}, nil
+	out.Stages = append(out.Stages, stage)
+	return out, nil
+}
+
+// more returns what a Dockerfile says of the configuration with what the settings
+// say beside it.
+func more(c, s plan.Config) plan.Config {
+	if s.Entrypoint != nil {
+		c.Entrypoint, c.Cmd = s.Entrypoint, nil
+	}
+	if s.Cmd != nil {
+		c.Cmd = s.Cmd
+	}
+	labels := maps.Clone(c.Labels)
+	if labels == nil && len(s.Labels) > 0 {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, s.Labels)
+	c.Labels, c.Annotations = labels, s.Annotations
+	c.Ports, c.Volumes = union(c.Ports, s.Ports), union(c.Volumes, s.Volumes)
+	c.StopSignal = cmp.Or(s.StopSignal, c.StopSignal)
+	c.Healthcheck = cmp.Or(s.Healthcheck, c.Healthcheck)
+	return c
+}
+
+// union returns the words of both, sorted, each once.
+func union(a, b []string) []string {
+	all := slices.Sorted(slices.Values(slices.Concat(a, b)))
+	return slices.Compact(all)
 }
 
 // pythonSteps returns what is removed of the parent, and the wheels grouped
@@ -181,7 +222,7 @@ func over(env, more []string) []string {
 }
 
 // config is what the settings change of the parent's configuration.
-func config(req Request, inv *parent.Inventory, env []string) plan.Config {
+func config(req Request, r *Result, env []string) plan.Config {
 	s := req.Settings
 	c := plan.Config{
 		Env:         env,
@@ -193,19 +234,22 @@ func config(req Request, inv *parent.Inventory, env []string) plan.Config {
 		Ports:       s.Ports,
 		Volumes:     s.Volumes,
 		StopSignal:  s.StopSignal,
-		Annotations: map[string]string{"org.opencontainers.image.base.digest": inv.Digest},
+		Annotations: annotations(r.Under),
 	}
 	if h := s.Healthcheck; h != nil {
 		c.Healthcheck = (*plan.Healthcheck)(h)
 	}
-	if c.WorkDir == "" {
-		c.WorkDir = target
-	}
-	if name := baseName(inv); name != "" {
-		c.Annotations["org.opencontainers.image.base.name"] = name
-	}
 	maps.Copy(c.Annotations, s.Annotations)
 	return c
+}
+
+// annotations say what an image is based on.
+func annotations(inv *parent.Inventory) map[string]string {
+	all := map[string]string{"org.opencontainers.image.base.digest": inv.Digest}
+	if name := baseName(inv); name != "" {
+		all["org.opencontainers.image.base.name"] = name
+	}
+	return all
 }
 
 // baseName is the parent's name for the annotation: that of an image in a

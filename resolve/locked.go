@@ -311,7 +311,7 @@ func restored(locked string, set *index.Set, groups []python.Group) string {
 
 // locked returns now with the answer that r is.
 func locked(req Request, r *Result, now *lock.Image, groups []python.Group) *lock.Image {
-	now.Platform, now.Parent.Digest = r.Plan.Platform, r.Parent.Digest
+	now.Platform, now.Parent.Digest = r.Plan.Platform, r.Under.Digest
 	if p, err := source.Platform(now.Platform); err == nil {
 		now.Platform = p
 	}

@@ -46,11 +46,11 @@ func lockPackages(p *lock.Packages, r *apt.Resolved) {
 // lockRoot returns what a lock file says of a parent that is made of packages
 // alone, nil if r isn't one.
 func lockRoot(req Request, r *Result) *lock.Packages {
-	ref, err := source.Parse(r.Parent.Name)
+	ref, err := source.Parse(r.Under.Name)
 	if err != nil || ref.Transport != source.Apt || req.Root == nil {
 		return nil
 	}
-	made := req.Root(r.Parent.Digest)
+	made := req.Root(r.Under.Digest)
 	if made == nil {
 		return nil
 	}

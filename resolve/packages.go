@@ -317,11 +317,10 @@ func (r *Result) grow(ctx context.Context, req Request) (*parent.Inventory, erro
 		Parent: plan.Parent{Image: r.Parent.Reference, Digest: r.Parent.Digest},
 		Steps:  aptSteps(req, r.Parent, r.Packages),
 	}
-	img, err := req.Make(ctx, plan.Plan{Version: plan.Version, Platform: r.Parent.Platform, Created: req.Created, Stages: []plan.Stage{stage}})
-	if err != nil {
-		return nil, err
+	if n := len(r.stages); n > 0 {
+		stage.Parent.Image = plan.Below(n - 1)
 	}
-	return look(ctx, req, img, r.Parent)
+	return r.lookAt(ctx, req, append(slices.Clip(r.stages), stage), r.Parent)
 }
 
 // look lists what img holds, which stands for the parent of.

@@ -5,6 +5,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"inlay/resolve/apt"
 	"inlay/resolve/apt/setup"
 	"inlay/resolve/code"
+	"inlay/resolve/dockerfile"
 	"inlay/resolve/index"
 	"inlay/resolve/lock"
 	"inlay/resolve/parent"
@@ -54,6 +56,9 @@ type Request struct {
 	Index      *index.Set       // the package indexes; nil asks the installer's own
 	arguments  python.Arguments // of the settings, for the installer
 	onlyWheels bool             // nothing is built now
+
+	// Dockerfile is what is at hand for the Dockerfile of the settings.
+	Dockerfile Dockerfile
 
 	Images   Images
 	Python   Python
@@ -109,11 +114,15 @@ type Store interface {
 // A Result is a plan and what was learned on the way.
 type Result struct {
 	Plan       plan.Plan
-	Parent     *parent.Inventory
+	Under      *parent.Inventory  // the image that all begins with
+	Parent     *parent.Inventory  // the same, or what a Dockerfile makes of it
 	Base       *parent.Inventory  // what the steps above the packages stand on: the parent, or the parent with them
 	Packages   *apt.Resolved      // nil without packages
 	Resolution *python.Resolution // nil without requirements
 	Locked     *lock.Image        // what a lock file is to say of it
+
+	stages []plan.Stage // of a Dockerfile
+	bare   bool         // nothing comes on top of them
 }
 
 // Resolve returns the plan for req.
@@ -167,17 +176,29 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 // environment finds the parent and what the requirements need on top of it: as
 // the lock file says, where there is one that fits.
 func (r *Result) environment(ctx context.Context, req Request, groups []python.Group) error {
-	from, err := nameParent(req)
+	file, err := readDockerfile(req)
 	if err != nil {
 		return err
 	}
+	from, err := nameParent(req, file)
+	if err != nil {
+		return err
+	}
+	r.bare = isBare(req, len(groups))
 	r.Locked = question(req, from, groups)
+	r.Locked.Dockerfile = recipeDigest(file, req.Settings)
 	known, pin, err := answer(ctx, req, from, groups, r.Locked)
 	if err != nil {
 		return err
 	}
-	if r.Parent, err = inspect(ctx, req, from, pin); err != nil {
+	if r.Under, err = inspect(ctx, req, from, pin); err != nil {
 		return err
+	}
+	r.Parent = r.Under
+	if file != nil {
+		if err := r.cook(ctx, req, file, from); err != nil {
+			return err
+		}
 	}
 	if known != nil {
 		r.Locked = known
@@ -227,9 +248,21 @@ type parentName struct {
 	platform string // asked for; "" takes what there is
 }
 
-func nameParent(req Request) (parentName, error) {
+// nameParent returns the parent, which a Dockerfile names if there is one.
+func nameParent(req Request, file *dockerfile.File) (parentName, error) {
 	s := req.Settings
 	p := parentName{name: s.ParentImage, platform: s.Platform}
+	var err error
+	if file != nil {
+		if p.name, err = baseOf(file, dockerfileOptions(req)); err != nil {
+			return p, err
+		}
+		if p.ref, err = parseFrom(p.name); err != nil {
+			return p, fmt.Errorf("%s: FROM %s: %w", file.Name, p.name, err)
+		}
+		p.platform = cmp.Or(p.platform, platformOf(req, p.ref))
+		return p, nil
+	}
 	if p.name == "" {
 		var why string
 		if p.name, why = req.Default(); p.name == "" {
@@ -237,24 +270,30 @@ func nameParent(req Request) (parentName, error) {
 		}
 		req.note("parent image %s: %s", p.name, why)
 	}
-	var err error
 	if p.ref, err = source.Parse(p.name); err != nil {
 		return p, s.FieldError("parent_image", err.Error(), hint(err))
 	}
-	if p.platform == "" && (p.ref.Transport == "docker" || p.ref.Transport == source.Apt) {
-		p.platform = req.Platform
-	}
+	p.platform = cmp.Or(p.platform, platformOf(req, p.ref))
 	return p, nil
+}
+
+// platformOf is that of an image for several, where nobody names one; "" takes
+// what there is.
+func platformOf(req Request, ref source.Reference) string {
+	if ref.Transport == "docker" || ref.Transport == source.Apt || ref.Transport == plan.Scratch {
+		return req.Platform
+	}
+	return ""
 }
 
 // inspect pins the parent, to the digest given if it isn't "", and lists what it
 // holds.
 func inspect(ctx context.Context, req Request, from parentName, pin string) (*parent.Inventory, error) {
 	ref := from.ref
-	if pin != "" {
+	if pin != "" && ref.Transport != plan.Scratch {
 		ref = ref.Pinned(pin)
 	}
-	img, err := req.Images.Open(ctx, ref, from.platform)
+	img, err := openImage(ctx, req, ref, from.platform)
 	if pin != "" && isGone(err) {
 		return nil, req.Lock.gone(ref)
 	}
@@ -275,6 +314,15 @@ func inspect(ctx context.Context, req Request, from parentName, pin string) (*pa
 		req.note("warning: the parent's ONBUILD instructions are not run")
 	}
 	return inv, nil
+}
+
+// openImage opens an image, or the one that holds nothing.
+func openImage(ctx context.Context, req Request, ref source.Reference, platform string) (*source.Image, error) {
+	if ref.Transport != plan.Scratch {
+		return req.Images.Open(ctx, ref, platform)
+	}
+	img, err := source.Scratch(platform)
+	return &source.Image{Image: img, Reference: plan.Scratch, Platform: platform}, err
 }
 
 // requirements resolves what the parent lacks; known holds the answer if it is
@@ -315,7 +363,7 @@ func requirements(ctx context.Context, req Request, inv *parent.Inventory, group
 }
 
 func snapshot(ctx context.Context, req Request, rules *ignore.Rules) (*plan.Files, error) {
-	if req.Code.Way == code.Nothing {
+	if req.Code.Way == code.Nothing && req.Settings.Recipe.Dockerfile == "" { // else that may bring it
 		req.note("warning: the source is not in the image (`allow_including_files_in_images: false`), and nothing fetches it: what runs the image has to bring it")
 	}
 	if req.Code.Way != code.Include {

@@ -114,6 +114,7 @@ cmd/inlay -> resolve/pipeline
 cmd/inlay -> resolve/plan
 cmd/inlay -> resolve/pyproject
 cmd/inlay -> resolve/python
+cmd/inlay -> resolve/recipe
 cmd/inlay -> resolve/sandbox
 cmd/inlay -> resolve/sdist
 cmd/inlay -> resolve/settings
@@ -142,6 +143,7 @@ resolve -> layers/pattern
 resolve -> resolve/apt
 resolve -> resolve/apt/setup
 resolve -> resolve/code
+resolve -> resolve/dockerfile
 resolve -> resolve/index
 resolve -> resolve/lock
 resolve -> resolve/parent
@@ -150,6 +152,7 @@ resolve -> resolve/pyproject
 resolve -> resolve/python
 resolve -> resolve/python/arguments
 resolve -> resolve/python/reqfile
+resolve -> resolve/recipe
 resolve -> resolve/settings
 resolve -> resolve/source
 resolve -> resolve/tree
@@ -178,6 +181,8 @@ resolve/code -> resolve/python
 resolve/code -> resolve/settings
 resolve/compare -> layers
 resolve/compare -> resolve/parent
+resolve/dockerfile -> layers/pattern
+resolve/dockerfile -> resolve/plan
 resolve/egress -> cache/fetch
 resolve/egress -> layers/pattern
 resolve/egress -> resolve/index
@@ -211,6 +216,10 @@ resolve/python -> resolve/python/reqfile
 resolve/python/arguments -> layers/pattern
 resolve/python/pack -> layers/pattern
 resolve/python/reqfile -> layers/pattern
+resolve/recipe -> resolve/apt/setup
+resolve/recipe -> resolve/dockerfile
+resolve/recipe -> resolve/parent
+resolve/recipe -> resolve/plan
 resolve/sandbox -> layers
 resolve/sandbox -> resolve/sandbox/changes
 resolve/sandbox -> resolve/sandbox/seccomp

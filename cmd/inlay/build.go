@@ -51,12 +51,16 @@ func buildCommand() *cli.Command {
 // read.
 type job struct {
 	of         pipeline.Image
-	fresh      bool      // no image of an earlier build is taken
-	several    bool      // other images of the pipeline are made too
-	family     *family   // of an image for several platforms, of which this is one; else nil
-	context    string    // the directory of the source
-	file       string    // of the settings, "" for the context's own
-	source     *tree.Dir // its files
+	fresh      bool              // no image of an earlier build is taken
+	several    bool              // other images of the pipeline are made too
+	family     *family           // of an image for several platforms, of which this is one; else nil
+	context    string            // the directory of the source
+	file       string            // of the settings, "" for the context's own
+	source     *tree.Dir         // its files
+	recipe     *tree.Dir         // the files of the Dockerfile's context; nil: there is none
+	args       map[string]string // build arguments for commands, whose values no plan holds
+	remade     *assemble.Made    // layers, where all are made anew
+	noCache    bool
 	begun      time.Time
 	refresh    bool
 	settings   *settings.Docker
@@ -98,6 +102,10 @@ func (j *job) open(c *cli.Context) (err error) {
 	if j.source, err = tree.Open(j.context); err != nil {
 		return err
 	}
+	j.noCache, j.remade = j.anew(c), &assemble.Made{}
+	if err := j.openRecipe(); err != nil {
+		return err
+	}
 	if !j.settings.SkipBuild {
 		if j.index, err = j.indexes(c); err != nil {
 			return err
@@ -120,6 +128,9 @@ func (j *job) close() {
 	}
 	if j.source != nil {
 		_ = j.source.Close() // only read
+	}
+	if j.recipe != nil {
+		_ = j.recipe.Close() // only read
 	}
 }
 
@@ -273,6 +284,7 @@ func (j *job) options(c *cli.Context, tools step.Tools) (assemble.Options, error
 		Dirs:     values(j.site.cache, cache.Inventories),
 		Foreseen: j.foreseen,
 		Anew:     j.anew(c),
+		Made:     j.remade,
 		Tools:    tools,
 		Outputs:  outputs,
 		Jobs:     c.Int("jobs"),

@@ -98,7 +98,7 @@ func given(c *cli.Context, name string) []string {
 
 // isFile reports whether a setting's flag names a file.
 func isFile(name string) bool {
-	return slices.Contains([]string{"requirements", "pyproject", "dockerignore", "lock", "keyring"}, name)
+	return slices.Contains([]string{"requirements", "pyproject", "dockerignore", "lock", "keyring", "dockerfile"}, name)
 }
 
 // usage describes the flag of a setting in one line. The first words in
@@ -118,6 +118,8 @@ func usage(name string, f settings.Field) string {
 		value, more = "`OS/ARCH`", "; several with commas, or given several times"
 	case name == "apt-mirror":
 		value = "`URL`"
+	case name == "target":
+		value = "`STAGE`"
 	case name == "requirement":
 		value, more = "`SPEC`", "; may be given several times"
 	}
@@ -210,7 +212,9 @@ func checkPlanFlags(c *cli.Context) error {
 	}
 	decided := []string{"refresh", "strict"}
 	for _, f := range settingFlags() {
-		decided = append(decided, f.Names()[0])
+		if name := f.Names()[0]; name != "build-arg" { // whose values no plan holds
+			decided = append(decided, name)
+		}
 	}
 	for _, name := range decided {
 		if c.IsSet(name) {

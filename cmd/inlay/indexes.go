@@ -19,6 +19,7 @@ import (
 
 	"inlay/cache/fetch"
 	"inlay/layers/leak"
+	"inlay/resolve"
 	"inlay/resolve/index"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
@@ -109,6 +110,11 @@ func (j *job) secrets(p plan.Plan) *leak.Scanner {
 	}
 	for _, x := range j.given {
 		all = append(all, searched(x)...)
+	}
+	for name, value := range j.args {
+		if resolve.IsSecret(name, value) {
+			all = append(all, leak.Secret{Value: value, Of: "the build argument " + name})
+		}
 	}
 	var kept []string
 	if j.settings.KeepSecrets {

@@ -162,9 +162,12 @@ func (j *job) shortTags() []string {
 	return short
 }
 
-// written returns the paths in the context that the build writes to: those of
-// the outputs, of the metadata, of the cache and of an artifact store.
-func (j *job) written() []string {
+// written returns the paths in the context that the build writes to.
+func (j *job) written() []string { return j.inContext(j.writes()) }
+
+// writes returns the paths that the build writes to: those of the outputs, of
+// the metadata, of the cache and of an artifact store.
+func (j *job) writes() []string {
 	paths := []string{j.site.root}
 	if j.metadata != "" {
 		paths = append(paths, j.metadata)
@@ -177,7 +180,7 @@ func (j *job) written() []string {
 			paths = append(paths, t.path)
 		}
 	}
-	return j.inContext(paths)
+	return paths
 }
 
 // inContext returns those of paths that lie in the context.

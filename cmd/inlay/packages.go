@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"reflect"
+	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -29,13 +31,15 @@ func (j *job) image(ctx context.Context, p plan.Plan) (v1.Image, error) {
 }
 
 func (j *job) imageWith(ctx context.Context, p plan.Plan, tools step.Tools) (v1.Image, error) {
-	if len(p.Image().Steps) == 0 {
+	if last := p.Image(); len(p.Stages) == 1 && len(last.Steps) == 0 && reflect.DeepEqual(last.Config, plan.Config{}) {
 		return j.parents().Parent(ctx, p.Image().Parent, p.Platform)
 	}
 	r, err := assemble.Build(ctx, p, assemble.Options{
 		Images:   j.parents(),
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
+		Anew:     j.noCache && runs(p), // of other steps what is in the cache is as good
+		Made:     j.remade,
 		Tools:    tools,
 		Jobs:     1,
 		Progress: j.show.Start,
@@ -44,6 +48,13 @@ func (j *job) imageWith(ctx context.Context, p plan.Plan, tools step.Tools) (v1.
 		return nil, err
 	}
 	return r.Image, nil
+}
+
+// runs reports whether p has commands of a Dockerfile.
+func runs(p plan.Plan) bool {
+	return slices.ContainsFunc(p.Stages, func(s plan.Stage) bool {
+		return slices.ContainsFunc(s.Steps, func(s plan.Step) bool { return s.Run != nil && s.Run.Exact })
+	})
 }
 
 // A goneError reports a package that an archive had once.

@@ -138,7 +138,7 @@ func (j *job) foresee(c *cli.Context, p plan.Plan, last *plan.Plan) ([]assemble.
 
 // printPlan prints what would become of each layer.
 func printPlan(w io.Writer, r *resolve.Result, forecast []assemble.Forecast) {
-	fmt.Fprintf(w, "parent %s (%s, %s)\n", r.Parent.Reference, r.Plan.Platform, count(len(r.Parent.Layers), "layer"))
+	fmt.Fprintf(w, "parent %s (%s, %s)\n", r.Under.Reference, r.Plan.Platform, count(len(r.Under.Layers), "layer"))
 	if py := r.Base.Python; py != nil {
 		fmt.Fprintf(w, "python %s at %s, %s installed\n", py.Version, py.Interpreter, count(len(py.Dists), "distribution"))
 	}
@@ -263,7 +263,7 @@ func (j *job) moves(ctx context.Context, r *resolve.Result, forecast []assemble.
 	if j.site.images.Offline {
 		return "offline: what a push would move isn't known", nil
 	}
-	blobs, sizes, err := parentBlobs(r.Parent)
+	blobs, sizes, err := parentBlobs(r.Under)
 	if err != nil {
 		return "", err
 	}

@@ -229,6 +229,8 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		Note:     j.show.Note,
 		Default:  func() (string, string) { return defaultParent(c.Context, j.context, j.settings.ZenML) },
 		Progress: j.show.Start,
+
+		Dockerfile: j.dockerfile(),
 	}, nil
 }
 
@@ -253,8 +255,11 @@ func (j *job) lookup(name string) (string, bool) {
 }
 
 // treeName names the digests of the context's files in the cache.
-func (j *job) treeName() string {
-	sum := sha256.Sum256([]byte(absolute([]string{j.context})[0]))
+func (j *job) treeName() string { return filesName(j.context) }
+
+// filesName does so for the files of any directory.
+func filesName(dir string) string {
+	sum := sha256.Sum256([]byte(absolute([]string{dir})[0]))
 	return fmt.Sprintf("files-%x", sum)
 }
 
@@ -262,7 +267,9 @@ func (j *job) treeName() string {
 func (j *job) tools(p plan.Plan) step.Tools {
 	wheels := j.site.wheels
 	return step.Tools{
-		Context: j.source,
+		Context:  j.source,
+		Contexts: j.contexts(),
+		Args:     j.args,
 		Wheel: func(ctx context.Context, w plan.Wheel) (*os.File, error) {
 			digest, err := v1.NewHash(w.Digest)
 			if err != nil {
@@ -305,12 +312,13 @@ func (j *job) inventory(ctx context.Context, p plan.Plan) (*parent.Inventory, er
 			below.Steps = append(below.Steps, s)
 		}
 	}
-	img, err := j.image(ctx, plan.Plan{Version: p.Version, Platform: p.Platform, Created: p.Created, Stages: []plan.Stage{below}})
+	stages := append(slices.Clone(p.Stages[:len(p.Stages)-1]), below)
+	img, err := j.image(ctx, plan.Plan{Version: p.Version, Platform: p.Platform, Created: p.Created, Stages: stages})
 	if err != nil {
 		return nil, err
 	}
 	inv, err := parent.Inspect(ctx, parent.Options{
-		Image: img, Name: p.Image().Parent.Image, Reference: p.Image().Parent.Image, Platform: p.Platform, Python: j.settings.Python,
+		Image: img, Name: p.Parent().Image, Reference: p.Parent().Image, Platform: p.Platform, Python: j.settings.Python,
 		Store: values(j.site.cache, cache.Inventories), Progress: j.show.Start,
 	})
 	if err != nil {

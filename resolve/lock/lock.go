@@ -34,6 +34,7 @@ type Image struct {
 	Step        string    `yaml:"step,omitempty"` // of the pipeline whose image it is; "" for the pipeline's own
 	Platform    string    `yaml:"platform"`       // "linux/amd64"
 	Parent      Parent    `yaml:"parent"`
+	Dockerfile  string    `yaml:"dockerfile,omitempty"`  // digest of what makes an image of the parent: "" is nothing
 	Interpreter string    `yaml:"interpreter,omitempty"` // that the settings name
 	Installer   string    `yaml:"installer,omitempty"`   // if it isn't uv
 	Arguments   []string  `yaml:"arguments,omitempty"`   // of the settings for it, as far as they decide
@@ -173,6 +174,9 @@ func (im *Image) Changes(now *Image) []string {
 	var out []string
 	if im.Parent.Image != now.Parent.Image {
 		out = append(out, fmt.Sprintf("the parent image was %s and is %s", im.Parent.Image, now.Parent.Image))
+	}
+	if im.Dockerfile != now.Dockerfile {
+		out = append(out, "the Dockerfile changed, its target or its arguments")
 	}
 	if im.Interpreter != now.Interpreter {
 		out = append(out, fmt.Sprintf("`python` was %q and is %q", im.Interpreter, now.Interpreter))

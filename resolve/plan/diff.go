@@ -63,8 +63,7 @@ func compressed(old Stage, how string) bool {
 // Around says what else of now isn't old's: layers that are gone, the parent, the
 // time and the configuration, which change an image whose layers are all there.
 func Around(old, now Plan) []string {
-	was, is := old.Image(), now.Image()
-	out := gone(was, is)
+	out := gone(old.chained(), now.chained())
 	if before := old.Parent(); before.Digest != now.Parent().Digest {
 		out = append(out, "the parent, which was "+before.Image)
 	}
@@ -77,7 +76,38 @@ func Around(old, now Plan) []string {
 	if old.Created != now.Created {
 		out = append(out, "the time of the image (SOURCE_DATE_EPOCH)")
 	}
-	return append(out, is.Config.since(was.Config)...)
+	was, is := old.configs(), now.configs()
+	for i := range max(len(was), len(is)) {
+		var before, after Config
+		if i < len(was) {
+			before = was[i]
+		}
+		if i < len(is) {
+			after = is[i]
+		}
+		for _, what := range after.since(before) {
+			if !slices.Contains(out, what) {
+				out = append(out, what)
+			}
+		}
+	}
+	return out
+}
+
+// chained returns a stage with the steps of all that the image stands on.
+func (p Plan) chained() (all Stage) {
+	for _, i := range p.Chain() {
+		all.Steps = append(all.Steps, p.Stages[i].Steps...)
+	}
+	return all
+}
+
+// configs returns the configurations that the image stands on, its own first.
+func (p Plan) configs() (all []Config) {
+	for _, i := range slices.Backward(p.Chain()) {
+		all = append(all, p.Stages[i].Config)
+	}
+	return all
 }
 
 // gone says which layers of old now lacks, if it has no others: those that it has

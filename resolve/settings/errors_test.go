@@ -771,6 +771,6 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, allow_including_files_in_images, annotations, apt, apt_packages, build_config, " +
-	"bytecode, cmd, compression, disable_automatic_requirements_detection, entrypoint, environment, exposed_ports, healthcheck, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
-	"local_project_install_command, parent_image, platforms, prevent_build_reuse, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"
+const dockerFields = "allow_download_from_artifact_store, allow_download_from_code_repository, allow_including_files_in_images, annotations, apt, apt_packages, build_config, build_context_root, " +
+	"bytecode, cmd, compression, disable_automatic_requirements_detection, dockerfile, entrypoint, environment, exposed_ports, healthcheck, image_tag, indexes, install_deployment_requirements, install_stack_requirements, keep_secrets_in_env, labels, " +
+	"local_project_install_command, parent_image, parent_image_build_config, platforms, prevent_build_reuse, pyproject_export_command, pyproject_path, python, python_package_installer, python_package_installer_args, replicate_local_python_environment, required_integrations, requirements, runtime_environment, skip_build, stop_signal, target_repository, user, volumes, workdir"

@@ -39,11 +39,15 @@ func TestZenMLFields(t *testing.T) {
 			python_package_installer_args apt_packages local_project_install_command allow_including_files_in_images prevent_build_reuse
 			build_config.build_options.pull build_config.build_options.no_cache build_config.build_options.nocache
 			build_config.build_options.build_args build_config.build_options.buildargs
-			build_config.dockerignore build_config.build_options.platform build_config.build_options.labels`,
-		settings.NotYet: `dockerfile build_context_root parent_image_build_config
-			build_config.build_options.target`,
+			build_config.dockerignore build_config.build_options.platform build_config.build_options.labels
+			dockerfile build_context_root parent_image_build_config.dockerignore
+			parent_image_build_config.build_options.target parent_image_build_config.build_options.platform
+			parent_image_build_config.build_options.labels parent_image_build_config.build_options.pull
+			parent_image_build_config.build_options.build_args parent_image_build_config.build_options.buildargs
+			parent_image_build_config.build_options.no_cache parent_image_build_config.build_options.nocache`,
 		settings.NoEffect: `python_package_installer_cache_mount build_options dockerignore source_files copy_files
 			copy_global_config required_hub_plugins
+			build_config.build_options.target parent_image_build_config.build_options.rm
 			build_config.build_options.rm build_config.build_options.squash build_config.build_options.network_mode
 			build_config.build_options.shm_size build_config.build_options.shmsize
 			build_config.build_options.cache_from build_config.build_options.cachefrom`,

@@ -48,9 +48,9 @@ func optionFields() []field {
 // once refuses an option that is given in both spellings.
 func once(read func(*loader, setting) error) func(*loader, setting) error {
 	return func(l *loader, s setting) error {
-		_, name := cutLast(s.field.Name)
+		section, name := cutLast(s.field.Name)
 		other := other(name)
-		if _, twice := l.docker.at[optionsPath+"."+other]; twice {
+		if _, twice := l.docker.at[join(section, other)]; twice {
 			return s.fault(s.path, fmt.Sprintf("given as %s too", other), fmt.Sprintf("remove `%s` or `%s`", name, other))
 		}
 		return read(l, s)

@@ -200,7 +200,6 @@ func TestOverrideErrors(t *testing.T) {
 		{under, []settings.Override{flag("--set", "environment={A: null}")}, "--set: settings.docker.environment.A: null does not take back what the file says", "write \"\" or []"},
 		{under, []settings.Override{flag("--set", "parameters.x=1")}, "--set: parameters: inlay does not use this field", "remove the `--set` of it"},
 		{under, []settings.Override{flag("--set", "settings.orchestrator.x=1")}, "--set: settings.orchestrator: inlay does not use this field", "remove the `--set` of it"},
-		{under, []settings.Override{flag("--set", "dockerfile=x")}, "--set: settings.docker.dockerfile: not supported yet", "build it first and name it in `parent_image`"},
 		{
 			under,
 			[]settings.Override{flag("--requirement", "a"), flag("--requirements", "b")},
@@ -236,6 +235,7 @@ func TestFlags(t *testing.T) {
 		"--env": "environment", "--runtime-env": "runtime_environment", "--user": "user", "--label": "labels",
 		"--annotation": "annotations", "--dockerignore": "build_config.dockerignore",
 		"--platform": "platforms", "--pyproject": "pyproject_path",
+		"--dockerfile": "dockerfile", "--target": "parent_image_build_config.build_options.target", "--build-arg": "parent_image_build_config.build_options.build_args",
 		"--lock":        "lock",
 		"--build":       "build",
 		"--installer":   "python_package_installer",

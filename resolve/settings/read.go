@@ -272,26 +272,6 @@ func skipBuild(l *loader, s setting) (err error) {
 	return err
 }
 
-// later refuses a field that is not supported yet, unless its value is empty
-// or the default, so that supporting it would change nothing.
-func later(_ *loader, s setting) error {
-	same := len(s.items) == 0 && s.text == ""
-	if s.kind == scalar && s.field.Type == "boolean" {
-		on, err := s.boolean()
-		if err != nil {
-			return err
-		}
-		same = fmt.Sprint(on) == s.field.Default
-	} else if s.kind == scalar && s.text != "" {
-		same = strings.EqualFold(s.text, s.field.Default)
-	}
-	if same {
-		return nil
-	}
-	_, name := cutLast(s.path)
-	return s.fault(s.path, "not supported yet", cmp.Or(s.field.instead, fmt.Sprintf("remove `%s`", name)))
-}
-
 // noEffect accepts whatever the value is and says why it changes nothing.
 func noEffect(l *loader, s setting) error {
 	l.warn(s, "no effect: "+s.field.instead)

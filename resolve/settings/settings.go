@@ -71,6 +71,8 @@ type Docker struct {
 
 	InstallCommand string // of the shell, that installs the source in the image; "" is none
 
+	Recipe Recipe // the Dockerfile whose image is the parent
+
 	Dockerignore string   // path of an ignore file that must exist
 	Platform     string   // "linux/arch" or "linux/arch/variant"
 	Platforms    []string // several of them, in the order of the settings, for an index of images; Platform is "" then
@@ -181,6 +183,7 @@ type loader struct {
 	buildLabels                map[string]string // of build_options
 	oldIgnore                  string            // the deprecated dockerignore
 	platforms, dockerPlatforms []string          // of the two fields that name them
+	recipe                     recipeOptions     // of the Dockerfile's build
 	step                       string            // whose image it is, "" for the pipeline's own
 }
 
@@ -253,6 +256,9 @@ func (l *loader) finish() error {
 			"remove one of them")
 	}
 	if err := l.choosePlatforms(); err != nil {
+		return err
+	}
+	if err := l.finishRecipe(); err != nil {
 		return err
 	}
 	l.target()

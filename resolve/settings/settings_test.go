@@ -104,6 +104,11 @@ settings:
       dockerignore: train.dockerignore
       build_options: {platform: linux/aarch64/v8, labels: {team: one, from: zenml}, pull: true, no_cache: on, build_args: {TOKEN: "x${TAG}"}}
     platforms: [linux/aarch64/v8]
+    dockerfile: docker/Dockerfile
+    build_context_root: docker
+    parent_image_build_config:
+      dockerignore: docker/.ignore
+      build_options: {target: runtime, platform: linux/arm64/v8, labels: {team: zero, recipe: yes}, buildargs: {VERSION: 1.10}}
     target_repository: team/train
     image_tag: 1.10
     skip_build: "False"
@@ -159,7 +164,7 @@ func TestLoad(t *testing.T) {
 			Entrypoint:         []string{"python", "-m", "app", "8"},
 			Cmd:                []string{"/bin/sh", "-c", "exec $0"},
 			InstallCommand:     "pip install . && true",
-			Labels:             map[string]string{"a.b/c": "1.0", "team": "two", "from": "zenml"},
+			Labels:             map[string]string{"a.b/c": "1.0", "team": "two", "from": "zenml", "recipe": "yes"},
 			Annotations:        map[string]string{"org.opencontainers.image.title": "true"},
 			Ports:              []string{"53/udp", "8080/tcp"},
 			Volumes:            []string{"/a", "/data"},
@@ -174,6 +179,7 @@ func TestLoad(t *testing.T) {
 			Name:               "my pipe/1",
 			Compression:        "zstd",
 			Bytecode:           true,
+			Recipe:             settings.Recipe{Dockerfile: "docker/Dockerfile", Root: "docker", Dockerignore: "docker/.ignore", Target: "runtime", Args: []string{"VERSION=1.10"}},
 			Dockerignore:       "train.dockerignore",
 			Platform:           "linux/arm64/v8",
 			Target:             settings.Target{Registry: "registry.example.com:5000/team", Repository: "team/train", Tag: "1.10"},

@@ -9,13 +9,14 @@ import "slices"
 // describes one image stands in settings.docker, so that a step can have its
 // own; what describes the project stands at the top of the file.
 func table() []field {
-	return slices.Concat(sections(), supported(), buildOptions(), notYet(), accepted(), leftAlone())
+	return slices.Concat(sections(), supported(), buildOptions(), accepted(), leftAlone())
 }
 
 func sections() []field {
 	var all []field
 	for _, name := range []string{
 		"settings", "settings.docker", "settings.docker.apt", "settings.docker.build_config", "settings.docker.build_config.build_options",
+		"settings.docker.parent_image_build_config", "settings.docker.parent_image_build_config.build_options",
 		"steps", "steps.*", "steps.*.settings",
 	} {
 		all = append(all, field{Field: Field{Name: name, Type: "mapping", Example: "{}", Status: Supported}})
@@ -24,7 +25,7 @@ func sections() []field {
 }
 
 func supported() []field {
-	all := slices.Concat(contents(), groupFields(), projects(), indexFields(), aptFields(), platformFields(), naming(), running(), code(), optionFields())
+	all := slices.Concat(contents(), groupFields(), projects(), indexFields(), aptFields(), platformFields(), naming(), running(), code(), optionFields(), recipeFields())
 	for i := range all {
 		all[i].Name = join(dockerPath, all[i].Name)
 	}
@@ -237,39 +238,23 @@ func naming() []field {
 }
 
 // buildOptions are the options of docker build, in ZenML's and docker-py's
-// spelling, that mean nothing or are not supported yet.
+// spelling, that mean nothing here.
 func buildOptions() []field {
-	const path = dockerPath + ".build_config.build_options."
 	var all []field
-	add := func(typ, def, doc string, names ...string) {
-		for _, name := range names {
-			all = append(all, field{Field{Name: path + name, Type: typ, Default: def, Doc: doc, Status: NotYet}, "", later})
-		}
+	add := func(section, name, doc, why string) {
+		all = append(all, field{
+			Field{Name: join(join(dockerPath, section), join("build_options", name)), Type: "any value", Example: "true", Doc: doc, Status: NoEffect}, why, noEffect,
+		})
 	}
-	add("string", "", "The stage of a Dockerfile to build.", "target")
+	add("build_config", "target", "The stage of a Dockerfile.", "the stage of `dockerfile` is named in parent_image_build_config.build_options.target")
 	for _, name := range []string{
 		"rm", "forcerm", "squash", "shm_size", "shmsize", "cache_from", "cachefrom", "network_mode", "extra_hosts",
 		"container_limits", "isolation", "use_config_proxy", "quiet", "timeout", "gzip",
 	} {
-		all = append(all, field{
-			Field{Name: path + name, Type: "any value", Example: "true", Doc: "An option of the Docker daemon.", Status: NoEffect},
-			"it is an option of the Docker daemon, and there is none", noEffect,
-		})
+		for _, section := range []string{"build_config", recipeSection} {
+			add(section, name, "An option of the Docker daemon.", "it is an option of the Docker daemon, and there is none")
+		}
 	}
-	return all
-}
-
-// notYet are the fields that later versions support. Each is an error, unless
-// its value is the default.
-func notYet() []field {
-	var all []field
-	add := func(name, typ, def, doc, instead string) {
-		all = append(all, field{Field{Name: name, Type: typ, Default: def, Doc: doc, Status: NotYet}, instead, later})
-	}
-	const d = dockerPath + "."
-	add(d+"dockerfile", "string", "", "A Dockerfile that makes the parent.", "build it first and name it in `parent_image`")
-	add(d+"build_context_root", "string", "", "The context of `dockerfile`.", "")
-	add(d+"parent_image_build_config", "mapping", "{}", "Options for building `dockerfile`.", "")
 	return all
 }
 
