@@ -237,6 +237,7 @@ func treeOf(t *testing.T, extra []string, name string, args ...string) map[strin
 type node struct {
 	Type   byte
 	Mode   int64
+	Owner  string // "uid:gid"
 	Link   string
 	Digest string
 	body   []byte // of a RECORD
@@ -255,7 +256,7 @@ func nodes(t *testing.T, r io.Reader) map[string]node {
 			t.Errorf("reading a tree: %v", err)
 			return found
 		}
-		n := node{Type: h.Typeflag, Mode: h.Mode, Link: h.Linkname}
+		n := node{Type: h.Typeflag, Mode: h.Mode, Owner: fmt.Sprintf("%d:%d", h.Uid, h.Gid), Link: h.Linkname}
 		if h.Typeflag == tar.TypeReg {
 			n.Digest, n.body = digest(t, tr, strings.HasSuffix(h.Name, "/RECORD"))
 		}
