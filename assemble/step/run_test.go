@@ -376,7 +376,7 @@ func TestRunExact(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"dir 0755 0:0 home/", "dir 0755 0:0 home/app/", "dir 0750 0:7 home/app/.cache/", `0600 0:7 home/app/.cache/x "y"`,
+		"dir 0750 0:7 home/", "dir 0750 0:7 home/app/", "dir 0750 0:7 home/app/.cache/", `0600 0:7 home/app/.cache/x "y"`,
 		`0644 0:7 opt "/app 0 [A=1 PIP_INDEX_URL=own TOKEN=t HTTP_PROXY=there PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/home/app SOURCE_DATE_EPOCH=1000000000 PYTHONDONTWRITEBYTECODE=1]\n"`,
 	}
 	if diff := cmp.Diff(want, entries(t, b.Bytes())); diff != "" {
