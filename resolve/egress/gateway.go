@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -36,9 +35,10 @@ type Gateway struct {
 	web   http.RoundTripper
 	files *fetch.Store // nil keeps none
 
-	mu     sync.Mutex
-	links  map[string]string // the files that pages link to, by URL: their sha256 in hex, "" if that isn't known
-	sought map[string]bool   // projects whose pages were read for their links
+	mu      sync.Mutex
+	links   map[string]string // the files that pages link to, by URL: their sha256 in hex, "" if that isn't known
+	servers map[string]bool   // of files, that the exit knows
+	sought  map[string]bool   // projects whose pages were read for their links
 }
 
 // GatewayOptions describe an index.
@@ -67,7 +67,7 @@ func (x *Exit) Gateway(o GatewayOptions) (*Gateway, error) {
 
 // gateway returns a gateway to nothing yet.
 func (x *Exit) gateway(o GatewayOptions) *Gateway {
-	g := &Gateway{exit: x, links: map[string]string{}, sought: map[string]bool{}, web: x}
+	g := &Gateway{exit: x, links: map[string]string{}, sought: map[string]bool{}, servers: map[string]bool{}, web: x}
 	if o.Authorize != nil {
 		g.web = o.Authorize(x)
 	}
@@ -187,21 +187,42 @@ func (g *Gateway) linked(u *url.URL) (digest string, ok bool) {
 // archive matches the paths of files of packages.
 var archive = pattern.New(`(?i)\.(?:whl|zip|tgz|tar\.(?:gz|bz2|xz))$`)
 
-// learn notes that a page links to u. Where the files of packages are, the proxy
-// leads too.
-func (g *Gateway) learn(u *url.URL) {
+// learn notes that a page links to u, to a file of that sha256 in hex if it isn't
+// "" or a fragment says one. Where the files of packages are, the proxy leads too.
+func (g *Gateway) learn(u *url.URL, digest string) {
 	plain := *u
 	plain.Fragment, plain.RawFragment = "", ""
-	digest := strings.ToLower(strings.TrimPrefix(u.Fragment, "sha256="))
-	if b, err := hex.DecodeString(digest); err != nil || len(b) != sha256.Size {
-		digest = ""
-	}
+	digest = strings.ToLower(cmp.Or(digest, strings.TrimPrefix(u.Fragment, "sha256=")))
 	if archive().MatchString(u.Path) { // not the page of a project
 		g.exit.learn(u)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if name := plain.String(); len(g.links) < maxLinks || g.links[name] != "" {
+	g.note(plain.String(), digest)
+}
+
+// learnPlain is learn for the URL of an archive, on a server, that reads as it is
+// written.
+func (g *Gateway) learnPlain(name, server, digest string) {
+	g.mu.Lock()
+	known := g.servers[server]
+	g.servers[server] = true
+	g.note(name, strings.ToLower(digest))
+	g.mu.Unlock()
+	if known {
+		return
+	}
+	if u, err := url.Parse(server); err == nil {
+		g.exit.learn(u)
+	}
+}
+
+// note notes a link. g.mu is held.
+func (g *Gateway) note(name, digest string) {
+	if len(digest) != 2*sha256.Size || strings.Trim(digest, "0123456789abcdef") != "" {
+		digest = ""
+	}
+	if len(g.links) < maxLinks || g.links[name] != "" {
 		g.links[name] = cmp.Or(digest, g.links[name])
 	}
 }

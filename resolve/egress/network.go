@@ -80,7 +80,7 @@ func (n *Network) File(raw string) (string, error) {
 	if with, err := url.Parse(raw); err == nil {
 		u.Fragment, u.RawFragment = with.Fragment, with.RawFragment
 	}
-	n.direct.learn(u)
+	n.direct.learn(u, "")
 	return inside(n.at, u), nil
 }
 

@@ -3,8 +3,6 @@
 package egress
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"html"
 	"io"
@@ -48,9 +46,9 @@ func (g *Gateway) read(address string, resp *http.Response) ([]byte, error) {
 	}
 	base := resp.Request.URL
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
-		body, err = rewriteJSON(body, func(raw string) string { return g.link(address, base, raw) })
+		body, err = rewriteJSON(body, func(raw, digest string) string { return g.link(address, base, raw, digest) })
 	} else {
-		body = rewriteHTML(body, base, func(base *url.URL, raw string) string { return g.link(address, base, raw) })
+		body = rewriteHTML(body, base, func(base *url.URL, raw string) string { return g.link(address, base, raw, "") })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a page of the index: %w", err)
@@ -58,58 +56,45 @@ func (g *Gateway) read(address string, resp *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-// link returns what a link of the page at base is inside, and learns it. What
-// leads to no server stays as it is.
-func (g *Gateway) link(address string, base *url.URL, raw string) string {
+// link returns what a link of the page at base is inside, and learns it, with the
+// sha256 of the file in hex if the page says that beside it. What leads to no
+// server stays as it is.
+func (g *Gateway) link(address string, base *url.URL, raw, digest string) string {
+	if scheme, rest, ok := plainArchive(raw); ok && digest != "" {
+		g.learnPlain(raw, scheme+"://"+rest[:strings.IndexByte(rest, '/')], digest)
+		return "http://" + address + "/" + scheme + "/" + rest
+	}
 	u, err := base.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return raw
 	}
 	u.User = nil
-	if !g.below(u) || u.Fragment != "" { // else it is a page
-		g.learn(u)
+	if !g.below(u) || u.Fragment != "" || digest != "" { // else it is a page
+		g.learn(u, digest)
 	}
 	return inside(address, u)
 }
 
-// rewriteJSON returns a page in JSON with other links (PEP 691). What isn't a
-// link stays as it is, known or not.
-func rewriteJSON(page []byte, link func(string) string) ([]byte, error) {
-	var whole map[string]json.RawMessage
-	if err := json.Unmarshal(page, &whole); err != nil {
-		return nil, err
+// plainArchive takes apart the URL of a file of a package if it is spelled as a
+// URL that was read and written again, as almost all on pages are: pages of one
+// resolution have many thousands, and parsing takes longer than all else.
+func plainArchive(raw string) (scheme, rest string, ok bool) {
+	scheme, rest, ok = strings.Cut(raw, "://")
+	if !ok || scheme != "https" && scheme != "http" || !strings.HasSuffix(rest, ".whl") && !strings.HasSuffix(rest, ".tar.gz") {
+		return "", "", false
 	}
-	var files []map[string]json.RawMessage
-	if err := json.Unmarshal(whole["files"], &files); err != nil {
-		return page, nil //nolint:nilerr // the list of projects has no files
+	slash := strings.IndexByte(rest, '/')
+	if slash <= 0 || strings.Contains(rest, "/.") {
+		return "", "", false
 	}
-	for _, f := range files {
-		var raw string
-		if err := json.Unmarshal(f["url"], &raw); err != nil {
-			return nil, err
-		}
-		var hashes struct{ SHA256 string }
-		if json.Unmarshal(f["hashes"], &hashes) == nil && hashes.SHA256 != "" {
-			link(raw + "#sha256=" + hashes.SHA256) // learned with it
-		}
-		var err error
-		if f["url"], err = marshal(link(raw)); err != nil {
-			return nil, err
+	for i := range len(rest) {
+		c := rest[i]
+		lower := 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.'
+		if !lower && (i < slash || !('A' <= c && c <= 'Z' || c == '_' || c == '~' || c == '/')) {
+			return "", "", false
 		}
 	}
-	var err error
-	if whole["files"], err = marshal(files); err != nil {
-		return nil, err
-	}
-	return marshal(whole)
-}
-
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return b.Bytes(), err
+	return scheme, rest, true
 }
 
 var (
