@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -177,44 +175,56 @@ func TestInterruptUV(t *testing.T) {
 	if err := writeParent(filepath.Join(s.dir, "python"), python); err != nil {
 		t.Fatal(err)
 	}
-	// It stands for a uv that waits for an index: a real one ends too soon.
-	pids := filepath.Join(s.dir, "pids")
-	write(t, filepath.Join(s.dir, "bin", "uv"), fmt.Sprintf(`#!/bin/sh
-[ "$1" = --version ] && { echo uv 0.13.9; exit; }
-sleep 600 &
-echo $$ $! >%s.new
-mv %s.new %s
-wait
-`, pids, pids, pids))
-	if err := os.Chmod(filepath.Join(s.dir, "bin", "uv"), 0o755); err != nil {
+	self, err := os.Executable()
+	if err != nil {
 		t.Fatal(err)
 	}
+	uv := filepath.Join(s.dir, "bin", "uv")
+	if err := os.Mkdir(filepath.Dir(uv), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, exec.Command("cp", self, uv))
 	cmd := s.command(t.Context(), "build", "--parent-image", "oci:python", "-r", "idna", "-o", "oci:out/image", "src")
 	cmd.Env = append(cmd.Env, "PATH="+filepath.Join(s.dir, "bin")+":"+os.Getenv("PATH"))
 	reached := make(chan struct{})
 	go func() {
 		defer close(reached)
-		until(t, func() bool { _, err := os.Stat(pids); return err == nil })
+		until(t, func() bool { return len(running(t, uv)) == 2 })
 	}()
 	s.interrupted(t, cmd, os.Interrupt, reached)
-	for _, text := range strings.Fields(read(t, pids)) {
-		pid, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		until(t, func() bool { return gone(pid) })
-	}
+	until(t, func() bool { return len(running(t, uv)) == 0 })
 }
 
-// gone reports whether a process has ended. One whose parent has not yet asked
-// for its status has.
-func gone(pid int) bool {
-	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return true
+// waitingUV stands for a uv that waits for an index, and for what it started: a
+// real one ends too soon. It is this program, called uv.
+func waitingUV(args []string) {
+	if len(args) == 1 && args[0] == "--version" {
+		fmt.Println("uv 0.13.9")
+		return
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	_, rest, _ := strings.Cut(string(b), ") ")
-	return err == nil && strings.HasPrefix(rest, "Z")
+	if len(args) != 1 || args[0] != "started" {
+		if err := exec.Command(os.Args[0], "started").Start(); err != nil {
+			panic(err)
+		}
+	}
+	time.Sleep(10 * time.Minute)
+}
+
+// running returns the processes of this machine that wait as waitingUV does, of
+// the program called name. One that ended and nobody asked after has no arguments.
+func running(t *testing.T, name string) (pids []string) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		b, _ := os.ReadFile(p) // it may be over meanwhile
+		if args := strings.Split(string(b), "\x00"); args[0] == name && args[1] != "--version" {
+			pids = append(pids, p)
+		}
+	}
+	return pids
 }
 
 // until waits for something that must come.

@@ -46,6 +46,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(inside) != "" {
 		os.Exit(insideMain(os.Args[1:]))
 	}
+	if filepath.Base(os.Args[0]) == "uv" {
+		waitingUV(os.Args[1:])
+		return
+	}
 	sandbox.Init(tasks())
 	if err := flag.Set("test.parallel", atOnce); err != nil {
 		panic(err)
