@@ -131,6 +131,11 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, tr
 		}
 	}
 	defer network.Close()
+	for _, id := range r.Secrets {
+		if !slices.ContainsFunc(s.Secrets, func(x Secret) bool { return x.ID == id }) {
+			return nil, &SecretError{Setting: r.Setting, ID: id}
+		}
+	}
 	who, err := account(r, tree)
 	if err != nil {
 		return nil, err

@@ -67,6 +67,18 @@ func (e *ArgError) Hint() string {
 	return "give it once more: `--build-arg " + e.Name + "=VALUE`"
 }
 
+// A SecretError reports a secret that a command reads, and nobody gave.
+type SecretError struct{ Setting, ID string }
+
+func (e *SecretError) Error() string {
+	return fmt.Sprintf("%s reads the secret %s, and there is none", e.Setting, e.ID)
+}
+
+// Hint says how to give it.
+func (e *SecretError) Hint() string {
+	return fmt.Sprintf("give it: `--secret id=%s,src=FILE` or `--secret id=%[1]s,env=NAME`", e.ID)
+}
+
 // A ForeignError reports a command of another platform than this machine's.
 type ForeignError struct {
 	Setting  string // that needs it

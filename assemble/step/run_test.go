@@ -391,6 +391,7 @@ func TestRunExact(t *testing.T) {
 	}{
 		{func(r *plan.Run) { r.User = "nobody" }, `the_setting is to run as "nobody", and there is no such user or group in the image`},
 		{func(r *plan.Run) { r.Args = []string{"OTHER"} }, "the_setting needs the build argument OTHER, and its value is in no plan"},
+		{func(r *plan.Run) { r.Secrets = []string{"token"} }, "the_setting reads the secret token, and there is none"},
 	} {
 		r := r
 		tt.edit(&r)

@@ -38,7 +38,7 @@ func lockCommand() *cli.Command {
 // lockFlags are those of plan without what names, delivers and makes an image.
 func lockFlags() []cli.Flag {
 	return slices.DeleteFunc(planFlags(), func(f cli.Flag) bool {
-		return slices.Contains([]string{"tag", "push", "output", "no-cache", "build", "secret"}, f.Names()[0])
+		return slices.Contains([]string{"tag", "push", "output", "no-cache", "build"}, f.Names()[0])
 	})
 }
 

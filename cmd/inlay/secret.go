@@ -18,10 +18,10 @@ import (
 	"inlay/resolve/plan"
 )
 
-// secretFlag names what the command that installs the source can read, and
-// nothing holds.
+// secretFlag names what the command that installs the source, and commands of a
+// Dockerfile that say so, can read, and nothing holds.
 func secretFlag() cli.Flag {
-	return &cli.StringSliceFlag{Name: "secret", Usage: "let the command that installs the source read `id=ID,src=FILE`, or id=ID,env=NAME, as the file /run/secrets/ID; may be given several times"}
+	return &cli.StringSliceFlag{Name: "secret", Usage: "let the command that installs the source, and RUN --mount=type=secret of a Dockerfile, read `id=ID,src=FILE`, or id=ID,env=NAME, as the file /run/secrets/ID; may be given several times"}
 }
 
 const secretForm = "write `--secret id=ID,src=FILE` or `--secret id=ID,env=NAME`" //nolint:gosec // it is none
@@ -151,7 +151,10 @@ func valuesOf(line string) (all []string) {
 
 // unread warns of secrets that nothing in p reads.
 func (j *job) unread(p plan.Plan) {
-	if len(j.given) > 0 && !slices.ContainsFunc(p.Image().Steps, func(s plan.Step) bool { return s.Run != nil && !s.Run.Configure }) {
-		j.show.Note("warning: --secret: this build has no `local_project_install_command` that could read it")
+	reads := func(s plan.Step) bool {
+		return s.Run != nil && !s.Run.Configure && (!s.Run.Exact || len(s.Run.Secrets) > 0)
+	}
+	if len(j.given) > 0 && !slices.ContainsFunc(p.Stages, func(s plan.Stage) bool { return slices.ContainsFunc(s.Steps, reads) }) {
+		j.show.Note("warning: --secret: this build has no `local_project_install_command` and no `RUN --mount=type=secret` that could read it")
 	}
 }

@@ -70,8 +70,28 @@ func TestSecrets(t *testing.T) {
 			t.Errorf("%s gives %s, want %s", words, said, want)
 		}
 	}
+	docker := func(words string) string {
+		return project(t, "settings: {docker: {dockerfile: Dockerfile}}\n", map[string]string{
+			".dockerignore": "*", "Dockerfile": "FROM " + parent + "\nRUN --mount=type=secret,id=token [\"/bin/program\"" + words + "]\n",
+		})
+	}
+	reading := docker(`, "cat=/run/secrets/token", "perm=/run/secrets/token:0400", "write=/opt"`)
+	build(0, reading)
+	inlay(9, "run", "-q", out, "--", "/bin/program", "perm=/run:0755")
+	for words, want := range map[string]string{
+		`, "copy=/run/secrets/token:/etc/kept"`: "the password or token of --secret id=token is in /etc/kept of layer",
+		`, "cat=/run/secrets/deploy.key"`:       "ended with status 9",
+	} {
+		if said := build(1, docker(words)); !strings.Contains(said, want) {
+			t.Errorf("RUN%s gives %s, want %s", words, said, want)
+		}
+	}
+	const none = "Dockerfile:2: RUN reads the secret token, and there is none\nhint: give it: `--secret id=token,src=FILE` or `--secret id=token,env=NAME`\n"
+	if _, said := inlay(1, "build", "-o", out, docker(`, "write=/srv"`)); !strings.HasSuffix(said, none) {
+		t.Errorf("without the secret it says %s", said)
+	}
 	inlay(0, "builds", "list")
-	if _, said := inlay(0, append(append([]string{"build", "-o", out}, given...), "--set", `local_project_install_command=""`, good)...); !strings.Contains(said, "warning: --secret: this build has no `local_project_install_command`") {
+	if _, said := inlay(0, append(append([]string{"build", "-o", out}, given...), "--set", `local_project_install_command=""`, good)...); !strings.Contains(said, "warning: --secret: this build has no `local_project_install_command` and") {
 		t.Errorf("without a command it says %s", said)
 	}
 	write(t, dir+"/logs", logs)

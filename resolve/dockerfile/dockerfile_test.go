@@ -156,6 +156,13 @@ func TestEvaluate(t *testing.T) {
 			plan.Config{},
 		},
 		{
+			"RUN --mount=type=secret,id=a,required --mount=type=secret,target=/run/secrets/b x",
+			[]dockerfile.Op{{Line: 2, Text: "RUN --mount=type=secret,id=a,required --mount=type=secret,target=/run/secrets/b x", Run: &dockerfile.Run{
+				Command: shell("x"), Dir: "/w", Env: env, Secrets: []string{"a", "b"},
+			}}},
+			plan.Config{},
+		},
+		{
 			"RUN <<EOF\na\n b\nEOF",
 			[]dockerfile.Op{{Line: 2, Text: "RUN <<EOF", Run: &dockerfile.Run{Command: shell("a\n b\n"), Dir: "/w", Env: env}}},
 			plan.Config{},
@@ -260,7 +267,10 @@ func TestErrors(t *testing.T) {
 		{"FROM a\nCOPY <<EOF /x\na\nEOF", "Dockerfile:2: COPY: a text in place of a file is not supported", "file of the context"},
 		{"FROM a\nRUN <<EOF\na", "Dockerfile:2: RUN: the text after <<EOF has no end", "EOF"},
 		{"FROM a\nRUN <<EOF\n#!/usr/bin/env python3\nEOF", "Dockerfile:2: RUN: a script that names its interpreter is not supported", "python3 <<EOF"},
-		{"FROM a\nRUN --mount=type=secret,id=x y", "Dockerfile:2: RUN --mount=type=secret,id=x: a mount of the type secret is not supported", "build argument"},
+		{"FROM a\nRUN --mount=type=secret y", "Dockerfile:2: RUN --mount=type=secret: the secret has no name", "id=NAME"},
+		{"FROM a\nRUN --mount=type=secret,id=x,dst=/root/.netrc y", "Dockerfile:2: RUN --mount=type=secret,id=x,dst=/root/.netrc: a secret at /root/.netrc is not supported", "/run/secrets/x"},
+		{"FROM a\nRUN --mount=type=secret,id=x,required=false y", "Dockerfile:2: RUN --mount=type=secret,id=x,required=false: a secret that may be missing is not supported", "remove required"},
+		{"FROM a\nRUN --mount=type=secret,id=x,mode=0444 y", "Dockerfile:2: RUN --mount=type=secret,id=x,mode=0444: the option mode of a secret is not supported", "remove it"},
 		{"FROM a\nRUN --mount=type=bind,target=/x y", "Dockerfile:2: RUN --mount=type=bind,target=/x: a mount of the type bind is not supported", "`COPY"},
 		{"FROM a\nRUN --mount=type=ssh y", "Dockerfile:2: RUN --mount=type=ssh: a mount of the type ssh is not supported", "remove"},
 		{"FROM a\nRUN --mount=type=cache,target=/x,from=b y", "Dockerfile:2: RUN --mount=type=cache,target=/x,from=b: a mount of files is not supported", "`COPY"},

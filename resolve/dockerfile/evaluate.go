@@ -40,6 +40,7 @@ type Run struct {
 	Env     []string
 	Args    []Arg    // that no variable of Env hides
 	Caches  []string // absolute: directories that are empty, and not kept
+	Secrets []string // by ID: files in /run/secrets that it reads
 }
 
 // An Arg is the value of an ARG.

@@ -4,6 +4,7 @@ package dockerfile
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -63,7 +64,8 @@ func (e *evaluation) runFlag(i instruction, r *Run, f string) error {
 		return e.file.fault(i, "is not supported", "remove it: commands reach package indexes and the hosts of `--allow-host`")
 	}
 	kind, target := "bind", ""
-	for _, option := range strings.Split(value, ",") {
+	options := strings.Split(value, ",")
+	for _, option := range options {
 		key, v, _ := strings.Cut(option, "=")
 		switch key {
 		case "type":
@@ -75,6 +77,8 @@ func (e *evaluation) runFlag(i instruction, r *Run, f string) error {
 		}
 	}
 	switch {
+	case kind == "secret":
+		return e.secret(i, r, target, options)
 	case kind != "cache" && kind != "tmpfs":
 		return e.file.fault(i, fmt.Sprintf("a mount of the type %s is not supported", kind), mountFix(kind))
 	case target == "":
@@ -88,15 +92,39 @@ func (e *evaluation) runFlag(i instruction, r *Run, f string) error {
 	return nil
 }
 
-func mountFix(kind string) string {
-	switch kind {
-	case "secret":
-		return "give the secret as a build argument whose name says so, such as TOKEN: it is in the environment of RUN, and nowhere else"
-	case "bind":
-		return "write `COPY FILES /PATH` above it"
-	default:
-		return "remove `--mount`"
+// secret evaluates a mount of a secret, which is the file /run/secrets/ID.
+func (e *evaluation) secret(i instruction, r *Run, target string, options []string) error {
+	id := ""
+	if target != "" {
+		id = path.Base(target) // as with Docker
 	}
+	for _, option := range options {
+		key, v, _ := strings.Cut(option, "=")
+		switch {
+		case key == "id":
+			id = v
+		case slices.Contains([]string{"type", "target", "dst", "destination"}, key), option == "required", option == "required=true":
+		case key == "required":
+			return e.file.fault(i, "a secret that may be missing is not supported", "remove required: the build needs it then")
+		default:
+			return e.file.fault(i, "the option "+key+" of a secret is not supported", "remove it: a secret is the file /run/secrets/ID, of the user root")
+		}
+	}
+	switch {
+	case id == "":
+		return e.file.fault(i, "the secret has no name", "write id=NAME")
+	case target != "" && target != "/run/secrets/"+id:
+		return e.file.fault(i, "a secret at "+target+" is not supported", "remove target, and read /run/secrets/"+id)
+	}
+	r.Secrets = append(r.Secrets, id)
+	return nil
+}
+
+func mountFix(kind string) string {
+	if kind == "bind" {
+		return "write `COPY FILES /PATH` above it"
+	}
+	return "remove `--mount`"
 }
 
 var (

@@ -170,7 +170,7 @@ func hosts(view fsys) (all []string) {
 func (b *builder) run(s *stage, op dockerfile.Op) error {
 	r := &plan.Run{
 		Parent: treeOf(s.base), Command: op.Run.Command, Dir: op.Run.Dir, Env: op.Run.Env, Created: b.Created, Exact: true,
-		User: op.Run.User, Caches: op.Run.Caches, Hosts: s.hosts, Setting: fmt.Sprintf("%s:%d: RUN", b.File.Name, op.Line),
+		User: op.Run.User, Caches: op.Run.Caches, Secrets: op.Run.Secrets, Hosts: s.hosts, Setting: fmt.Sprintf("%s:%d: RUN", b.File.Name, op.Line),
 	}
 	h := sha256.New()
 	for _, a := range op.Run.Args {

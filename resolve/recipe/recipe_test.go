@@ -186,7 +186,7 @@ func TestFiles(t *testing.T) {
 
 // TestRun shows what is known of a command.
 func TestRun(t *testing.T) {
-	o := options(t, "FROM base\nARG GIVEN\nARG TOKEN\nARG OWN=2\nENV E=$GIVEN\nRUN --mount=type=cache,target=/c x\n")
+	o := options(t, "FROM base\nARG GIVEN\nARG TOKEN\nARG OWN=2\nENV E=$GIVEN\nRUN --mount=type=cache,target=/c --mount=type=secret,id=s x\n")
 	r, err := recipe.Resolve(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestRun(t *testing.T) {
 	got.Parent, got.ArgsDigest = "", ""
 	want := plan.Run{
 		Command: []string{"/bin/sh", "-c", "x"}, Dir: "/", Env: []string{"PATH=/bin", "E=1", "OWN=2"}, Exact: true, Args: []string{"GIVEN", "TOKEN"},
-		Caches: []string{"/c"}, Hosts: []string{"deb.example"}, Setting: "Dockerfile:6: RUN",
+		Caches: []string{"/c"}, Secrets: []string{"s"}, Hosts: []string{"deb.example"}, Setting: "Dockerfile:6: RUN",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the command (-want +got):\n%s", diff)
