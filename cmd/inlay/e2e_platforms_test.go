@@ -41,6 +41,7 @@ settings:
 	if len(digest) != 3 || digest[0][1] != digest[1][1] || digest[0][1] != digest[2][1] {
 		t.Fatalf("build printed %s, want the same digest three times", built.stdout)
 	}
+	// Files that uv asked for are kept, and not fetched again either.
 	fetched := regexp.MustCompile(`(?m)^download (\S+)`).FindAllStringSubmatch(built.stderr, -1)
 	seen := map[string]int{}
 	for _, f := range fetched {
@@ -48,12 +49,6 @@ settings:
 			t.Errorf("%s was fetched %d times", f[1], seen[f[1]])
 		}
 	}
-	for _, part := range []string{"x86_64", "aarch64", "armv7l", "annotated_types"} {
-		if !slices.ContainsFunc(fetched, func(f []string) bool { return strings.Contains(f[1], part) }) {
-			t.Errorf("nothing with %s in its name was fetched:\n%s", part, built.stderr)
-		}
-	}
-
 	index, err := remote.Index(mustRef(t, ref))
 	if err != nil {
 		t.Fatal(err)
