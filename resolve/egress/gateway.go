@@ -235,8 +235,16 @@ func (g *Gateway) has(digest string) bool {
 	return g.files.Has(v1.Hash{Algorithm: "sha256", Hex: digest})
 }
 
-// kept answers with a file of a known sha256, as it was kept or fetched now.
+// kept answers with a file of a known sha256, as it was kept or fetched now. To a
+// program that has the file it says so: for that nothing is read.
 func (g *Gateway) kept(w http.ResponseWriter, r *http.Request, u *url.URL, digest string) error {
+	tag := `"` + digest + `"`
+	w.Header().Set("ETag", tag)
+	w.Header().Set("Cache-Control", "no-cache") // the page may name another file of that name tomorrow
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	name := path.Base(u.Path)
 	f, err := g.files.Open(r.Context(), fetch.File{Name: name, URL: u.String(), Digest: v1.Hash{Algorithm: "sha256", Hex: digest}})
 	var status *fetch.StatusError

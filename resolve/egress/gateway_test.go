@@ -250,12 +250,23 @@ func TestGatewayPrivate(t *testing.T) {
 }
 
 // A file whose sha256 a page gives is fetched once, checked, and kept for the
-// next sandbox. A range of it can be asked for.
+// next sandbox. A range of it can be asked for, and whether it is another one.
 func TestGatewayKeeps(t *testing.T) {
 	ix := newIndexServer(t)
 	sum := sha256.Sum256([]byte("content of /packages/d.whl"))
 	ix.content["/simple/six/"] = fmt.Sprintf("<a href='%s/packages/d.whl#sha256=%s'>d</a> <a href='%[1]s/packages/e.whl#sha256=%[3]s'>e</a>", ix.files.URL, hex.EncodeToString(sum[:]), strings.Repeat("ab", 32))
 	dir := t.TempDir()
+	of := func(tag, file string) (status int, text string) {
+		req, _ := http.NewRequest(http.MethodGet, file, nil)
+		req.Header.Set("If-None-Match", tag)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(b)
+	}
 	for try := range 2 {
 		url, _, _ := ix.open(t, dir)
 		files := links.FindAllStringSubmatch(get(http.DefaultClient, url+"/six/"), -1)
@@ -269,6 +280,12 @@ func TestGatewayKeeps(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusPartialContent || string(b) != "/pa" {
 			t.Errorf("try %d: a range = %d %q", try, resp.StatusCode, b)
+		}
+		if status, text := of(resp.Header.Get("ETag"), files[0][1]); status != http.StatusNotModified || text != "" {
+			t.Errorf("try %d: for a program that has the file = %d %q, want 304", try, status, text)
+		}
+		if status, text := of(`"1"`, files[0][1]); status != http.StatusOK || text != "content of /packages/d.whl" {
+			t.Errorf("try %d: for a program that has another = %d %q, want the file", try, status, text)
 		}
 		if got := get(http.DefaultClient, files[1][1]); !strings.HasPrefix(got, "502 ") || strings.Contains(got, "content of") {
 			t.Errorf("try %d: a file of another sha256 = %q, want 502", try, got)
