@@ -4,6 +4,7 @@ package egress
 
 import (
 	"encoding/json"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -74,4 +75,24 @@ func foldsNames(page []byte) bool {
 	text := strings.ToLower(string(page))
 	return strings.ToValidUTF8(string(page), "") != string(page) || strings.ContainsAny(text, `\ſ`) || text != string(page) ||
 		strings.Count(text, `"files"`) > 1 || strings.Count(text, `"url"`) > strings.Count(text, "{")-1
+}
+
+// TestPlainArchive holds that a URL that is not parsed is one that parsing leaves
+// as it is.
+func TestPlainArchive(t *testing.T) {
+	for raw, want := range map[string]bool{
+		"https://files.example/packages/A_b-1.0-py3-none-any.whl": true, "http://a.example/x.tar.gz": true,
+		"https://files.example/%61.whl": false, "https://files.example:443/a.whl": false, "https://u@files.example/a.whl": false,
+		"https://files.example/../a.whl": false, "https://files.example/a.whl#x": false, "https://files.example/a.whl?b": false,
+		"https://Files.example/a.whl": false, "ftp://files.example/a.whl": false, "files.example/a.whl": false, "https://files.example/a": false,
+		"https:///a.whl": false, " https://files.example/a.whl": false, "https://files.example/a\n.whl": false,
+	} {
+		scheme, host, path, ok := plainArchive(raw)
+		if ok != want {
+			t.Errorf("plainArchive(%q) is %v, want %v", raw, ok, want)
+		}
+		if u, err := url.Parse(raw); ok && (err != nil || u.String() != raw || u.Scheme != scheme || u.Host != host || u.Path != "/"+path) {
+			t.Errorf("%q is taken apart as %q, %q, %q; parsed it is %v", raw, scheme, host, path, u)
+		}
+	}
 }

@@ -60,9 +60,9 @@ func (g *Gateway) read(address string, resp *http.Response) ([]byte, error) {
 // sha256 of the file in hex if the page says that beside it. What leads to no
 // server stays as it is.
 func (g *Gateway) link(address string, base *url.URL, raw, digest string) string {
-	if scheme, rest, ok := plainArchive(raw); ok && digest != "" {
-		g.learnPlain(raw, scheme+"://"+rest[:strings.IndexByte(rest, '/')], digest)
-		return "http://" + address + "/" + scheme + "/" + rest
+	if scheme, host, path, ok := plainArchive(raw); ok && digest != "" {
+		g.learnPlain(raw, scheme+"://"+host, digest)
+		return "http://" + address + "/" + scheme + "/" + host + "/" + path
 	}
 	u, err := base.Parse(strings.TrimSpace(raw))
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
@@ -78,24 +78,20 @@ func (g *Gateway) link(address string, base *url.URL, raw, digest string) string
 // plainArchive takes apart the URL of a file of a package if it is spelled as a
 // URL that was read and written again, as almost all on pages are: pages of one
 // resolution have many thousands, and parsing takes longer than all else.
-func plainArchive(raw string) (scheme, rest string, ok bool) {
-	scheme, rest, ok = strings.Cut(raw, "://")
-	if !ok || scheme != "https" && scheme != "http" || !strings.HasSuffix(rest, ".whl") && !strings.HasSuffix(rest, ".tar.gz") {
-		return "", "", false
-	}
-	slash := strings.IndexByte(rest, '/')
-	if slash <= 0 || strings.Contains(rest, "/.") {
-		return "", "", false
-	}
-	for i := range len(rest) {
-		c := rest[i]
-		lower := 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.'
-		if !lower && (i < slash || !('A' <= c && c <= 'Z' || c == '_' || c == '~' || c == '/')) {
-			return "", "", false
-		}
-	}
-	return scheme, rest, true
+func plainArchive(raw string) (scheme, host, path string, ok bool) {
+	scheme, rest, _ := strings.Cut(raw, "://")
+	host, path, _ = strings.Cut(rest, "/")
+	ok = (scheme == "https" || scheme == "http") && host != "" && !strings.Contains(raw, "/.") &&
+		(strings.HasSuffix(path, ".whl") || strings.HasSuffix(path, ".tar.gz")) &&
+		strings.Trim(host, plainHost) == "" && strings.Trim(path, plainPath) == "" // nothing else is in them
+	return scheme, host, path, ok
 }
+
+// What URLs hold that are written as they are read.
+const (
+	plainHost = "abcdefghijklmnopqrstuvwxyz0123456789-."
+	plainPath = plainHost + "ABCDEFGHIJKLMNOPQRSTUVWXYZ_~/"
+)
 
 var (
 	anchor  = pattern.New(`(?i)(<a\s(?:[^>]*?\s)?href\s*=\s*)(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))`)
