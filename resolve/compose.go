@@ -174,7 +174,7 @@ func sourceStep(req Request, inv *parent.Inventory, files *plan.Files) (*plan.St
 	if user := req.Settings.User; user != "" {
 		var err error
 		if files.UID, files.GID, err = inv.Account(user); err != nil {
-			return nil, req.Settings.FieldError("user", err.Error(), hint(err))
+			return nil, req.Settings.FieldError("user", err.Error(), fix(err))
 		}
 	}
 	switch {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"inlay/ignore"
+	"inlay/layers/hint"
 	"inlay/resolve/python"
 	"inlay/resolve/python/reqfile"
 )
@@ -116,15 +117,9 @@ func inContext(context, name string) string {
 	return filepath.Join(context, name)
 }
 
-// hint returns the hint of an error that another error stands for, "" if it
-// has none.
-func hint(err error) string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
-		return h.Hint()
-	}
-	return ""
+// fix returns the hint of an error that another error stands for, "" if it has
+// none.
+func fix(err error) string {
+	text, _ := hint.Of(err)
+	return text
 }

@@ -271,7 +271,7 @@ func nameParent(req Request, file *dockerfile.File) (parentName, error) {
 		req.note("parent image %s: %s", p.name, why)
 	}
 	if p.ref, err = source.Parse(p.name); err != nil {
-		return p, s.FieldError("parent_image", err.Error(), hint(err))
+		return p, s.FieldError("parent_image", err.Error(), fix(err))
 	}
 	p.platform = cmp.Or(p.platform, platformOf(req, p.ref))
 	return p, nil

@@ -3,9 +3,10 @@
 package step
 
 import (
-	"errors"
 	"fmt"
 	"strings"
+
+	"inlay/layers/hint"
 )
 
 // A CommandError reports a command that failed in the sandbox.
@@ -33,12 +34,8 @@ func (e *CommandError) Unwrap() error { return e.Err }
 
 // Hint says where to look, unless the reason knows better.
 func (e *CommandError) Hint() string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(e.Err, &h) {
-		return h.Hint()
+	if text, ok := hint.Of(e.Err); ok {
+		return text
 	}
 	return "see what it says above; run it in the image to find out more: inlay run -it IMAGE -- sh"
 }

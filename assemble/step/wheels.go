@@ -17,6 +17,7 @@ import (
 
 	"inlay/assemble/wheel"
 	"inlay/layers"
+	"inlay/layers/hint"
 	"inlay/resolve/plan"
 )
 
@@ -160,12 +161,8 @@ func (e *OddError) Unwrap() []error { return []error{e.Err, e.Wheel} }
 
 // Hint says how to get uv to work, or how to do without the wheel.
 func (e *OddError) Hint() string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(e.Err, &h) {
-		return h.Hint() + "; or " + e.Wheel.Hint()
+	if text, ok := hint.Of(e.Err); ok {
+		return text + "; or " + e.Wheel.Hint()
 	}
 	return e.Wheel.Hint()
 }

@@ -111,7 +111,7 @@ func TestOffline(t *testing.T) {
 	if !errors.As(err, &oe) || oe.Name != "demo-1.0-py3-none-any.whl" || oe.URL != url {
 		t.Errorf("Open = %v, want an *OfflineError of the file and %s", err, url)
 	}
-	if got, want := hint(err), "run the same command once without --offline"; got != want {
+	if got, want := advice(err), "run the same command once without --offline"; got != want {
 		t.Errorf("hint = %q, want %q", got, want)
 	}
 	s.Offline = false

@@ -115,7 +115,7 @@ func TestSecretsStayOutOfErrors(t *testing.T) {
 			t.Errorf("%s: no error", name)
 			return
 		}
-		for _, text := range []string{err.Error(), hint(err), fmt.Sprintf("%+v", err)} {
+		for _, text := range []string{err.Error(), advice(err), fmt.Sprintf("%+v", err)} {
 			for _, secret := range []string{"us@er", "us%40er", "s3cr", "hush", "dXNAZXI6"} {
 				if strings.Contains(text, secret) {
 					t.Errorf("%s: %q is in %q", name, secret, text)

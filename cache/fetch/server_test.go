@@ -20,6 +20,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"inlay/cache/fetch"
+	"inlay/layers/hint"
 )
 
 // content is the file that the tests download: larger than a read buffer.
@@ -174,14 +175,8 @@ func wantFiles(t *testing.T, dir string, want ...string) {
 	}
 }
 
-// hint returns what err advises, or "".
-func hint(err error) string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
-		return h.Hint()
-	}
-	return ""
+// advice returns what err advises, or "".
+func advice(err error) string {
+	text, _ := hint.Of(err)
+	return text
 }

@@ -179,7 +179,7 @@ func TestRefusals(t *testing.T) {
 			if want := strings.ReplaceAll(tt.want, "ADDR", url); fmt.Sprint(err) != want {
 				t.Errorf("Open = %v\nwant   %s", err, want)
 			}
-			if got := hint(err); got != tt.hint {
+			if got := advice(err); got != tt.hint {
 				t.Errorf("hint = %q, want %q", got, tt.hint)
 			}
 			if n := srv.count(); n != 1 {

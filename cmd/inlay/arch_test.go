@@ -62,6 +62,7 @@ assemble/step -> assemble/rootfs
 assemble/step -> assemble/wheel
 assemble/step -> cache/disk
 assemble/step -> layers
+assemble/step -> layers/hint
 assemble/step -> layers/leak
 assemble/step -> layers/pattern
 assemble/step -> resolve/plan
@@ -94,6 +95,7 @@ cmd/inlay -> cmd/inlay/launch
 cmd/inlay -> cmd/inlay/login
 cmd/inlay -> cmd/inlay/progress
 cmd/inlay -> layers
+cmd/inlay -> layers/hint
 cmd/inlay -> layers/leak
 cmd/inlay -> layers/pattern
 cmd/inlay -> resolve
@@ -123,6 +125,7 @@ cmd/inlay -> resolve/tree
 cmd/inlay/complete -> nothing
 cmd/inlay/doctor -> cache
 cmd/inlay/doctor -> cache/disk
+cmd/inlay/doctor -> layers/hint
 cmd/inlay/doctor -> resolve/cell
 cmd/inlay/doctor -> resolve/sandbox
 cmd/inlay/launch -> resolve/sandbox
@@ -130,6 +133,7 @@ cmd/inlay/login -> cache/registry
 cmd/inlay/progress -> nothing
 ignore -> nothing
 layers -> layers/inflate
+layers/hint -> nothing
 layers/inflate -> nothing
 layers/leak -> layers/pattern
 layers/pattern -> nothing
@@ -139,6 +143,7 @@ resolve -> cache/fetch
 resolve -> cache/registry
 resolve -> ignore
 resolve -> layers
+resolve -> layers/hint
 resolve -> layers/pattern
 resolve -> resolve/apt
 resolve -> resolve/apt/setup
@@ -174,6 +179,7 @@ resolve/cell -> resolve/egress
 resolve/cell -> resolve/index
 resolve/cell -> resolve/python
 resolve/cell -> resolve/sandbox
+resolve/code -> layers/hint
 resolve/code -> layers/pattern
 resolve/code -> resolve/catalog
 resolve/code -> resolve/plan
@@ -206,6 +212,7 @@ resolve/pyproject -> resolve/python/reqfile
 resolve/python -> cache/disk
 resolve/python -> cache/fetch
 resolve/python -> layers
+resolve/python -> layers/hint
 resolve/python -> layers/pattern
 resolve/python -> layers/sleep
 resolve/python -> resolve/index

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"inlay/cache"
 	"inlay/cmd/inlay/progress"
+	"inlay/layers/hint"
 	"inlay/resolve/cell"
 	"inlay/resolve/parent"
 	"inlay/resolve/python"
@@ -57,13 +57,7 @@ func (s *site) tryCells(ctx context.Context, r *sandbox.Rung, mode string) error
 		return err
 	}
 	tried := sandbox.Rung{Name: r.Name, Why: err.Error()}
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
-		tried.Fix = h.Hint()
-	}
+	tried.Fix, _ = hint.Of(err)
 	if mode == "auto" {
 		mode = ""
 	}

@@ -109,7 +109,7 @@ type errorEvent struct {
 
 // report prints err and a hint, if there is one, and returns the exit status.
 func (con *console) report(err error) int {
-	e := errorEvent{Event: "error", Text: err.Error(), Hint: hint(err), Status: status(err)}
+	e := errorEvent{Event: "error", Text: err.Error(), Hint: advice(err), Status: status(err)}
 	if con.diff {
 		e.Status = 2
 	}

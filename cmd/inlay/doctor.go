@@ -124,7 +124,7 @@ func uvCheck(ctx context.Context, c *cli.Context, root string) []doctor.Finding 
 	case errors.As(err, &none) && !c.Bool("offline"):
 		return doctor.One(doctor.Note, none.Tried[0]+": the first build with requirements fetches one of its own", "install uv, if nothing can be fetched here")
 	default:
-		return doctor.One(doctor.Problem, err.Error(), hint(err))
+		return doctor.One(doctor.Problem, err.Error(), advice(err))
 	}
 }
 
@@ -141,7 +141,7 @@ func indexCheck(ctx context.Context, c *cli.Context, m doctor.Machine, root stri
 		Default: c.String("index-url"), Extra: c.StringSlice("extra-index-url"), Env: os.Environ(), Netrc: netrcFile(), Keyring: keyring,
 	})
 	if err != nil {
-		return doctor.One(doctor.Problem, err.Error(), cmp.Or(hint(err), indexFix))
+		return doctor.One(doctor.Problem, err.Error(), cmp.Or(advice(err), indexFix))
 	}
 	var found []doctor.Finding
 	for _, x := range set.Indexes() {

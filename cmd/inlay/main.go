@@ -23,6 +23,7 @@ import (
 	"inlay/cache/fetch"
 	"inlay/cache/registry"
 	"inlay/layers"
+	"inlay/layers/hint"
 	"inlay/resolve/sandbox"
 )
 
@@ -145,16 +146,13 @@ func (r *resultWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// hint says what to do about err: what an error in its chain says, else what
+// advice says what to do about err: what an error in its chain says, else what
 // helps with such files.
-func hint(err error) string {
-	var h interface {
-		error
-		Hint() string
-	}
+func advice(err error) string {
+	text, ok := hint.Of(err)
 	switch {
-	case errors.As(err, &h):
-		return h.Hint()
+	case ok:
+		return text
 	case is[*layers.DigestError](err):
 		return "it is damaged where it comes from: fetch or copy it again"
 	case errors.Is(err, fs.ErrPermission):

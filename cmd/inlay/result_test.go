@@ -54,8 +54,8 @@ func TestHint(t *testing.T) {
 		{io.ErrUnexpectedEOF, ""},
 	}
 	for _, tt := range tests {
-		if got := hint(fmt.Errorf("doing: %w", tt.err)); got != tt.want {
-			t.Errorf("hint(%v) = %q, want %q", tt.err, got, tt.want)
+		if got := advice(fmt.Errorf("doing: %w", tt.err)); got != tt.want {
+			t.Errorf("advice(%v) = %q, want %q", tt.err, got, tt.want)
 		}
 	}
 }

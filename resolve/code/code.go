@@ -7,9 +7,9 @@
 package code
 
 import (
-	"errors"
 	"fmt"
 
+	"inlay/layers/hint"
 	"inlay/resolve/settings"
 )
 
@@ -60,7 +60,7 @@ func Decide(s *settings.Docker, o Offers) (Way, error) {
 	}
 	return Nothing, s.FieldError("allow_including_files_in_images",
 		fmt.Sprintf("the source can come from a code repository only, and %v", o.Repository),
-		hint(o.Repository)+", or set allow_including_files_in_images or allow_download_from_artifact_store to true")
+		fix(o.Repository)+", or set allow_including_files_in_images or allow_download_from_artifact_store to true")
 }
 
 // Asks reports whether it matters for an image whether the source can be
@@ -69,14 +69,10 @@ func Asks(s *settings.Docker) bool {
 	return !s.SkipBuild && !s.NoRepository && s.InstallCommand == ""
 }
 
-// hint is what an error says one can do.
-func hint(err error) string {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
-		return h.Hint()
+// fix is what an error says one can do.
+func fix(err error) string {
+	if text, ok := hint.Of(err); ok {
+		return text
 	}
 	return "leave it out"
 }

@@ -19,6 +19,7 @@ import (
 
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
+	"inlay/layers/hint"
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
@@ -340,13 +341,7 @@ func (r *Resolver) unbuilt(s source, err error) error {
 		return err
 	}
 	failed := &BuildError{Package: s.Package, Command: r.Builder.Command(s.File), Err: err}
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
-		failed.Fix = h.Hint()
-	}
+	failed.Fix, _ = hint.Of(err)
 	return failed
 }
 

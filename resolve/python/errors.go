@@ -4,9 +4,10 @@ package python
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
+
+	"inlay/layers/hint"
 )
 
 // UnsatisfiableError reports requirements that no set of packages meets.
@@ -80,15 +81,11 @@ func (e *SdistError) Hint() string {
 	if p.Version != "" {
 		other = p.Name + "!=" + p.Version
 	}
-	hint := "pin a version that has a wheel, or exclude this one with `" + other + "`"
-	var h interface {
-		error
-		Hint() string
+	pin := "pin a version that has a wheel, or exclude this one with `" + other + "`"
+	if why, ok := hint.Of(e.Why); ok {
+		return why + "; or " + pin
 	}
-	if errors.As(e.Why, &h) {
-		return h.Hint() + "; or " + hint
-	}
-	return hint
+	return pin
 }
 
 // HashError reports a chosen file whose digest is missing or not among the

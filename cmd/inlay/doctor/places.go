@@ -4,7 +4,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"inlay/cache"
 	"inlay/cache/disk"
+	"inlay/layers/hint"
 )
 
 // lowSpace is what is little room for a cache: wheels of machine learning alone
@@ -79,12 +79,8 @@ func freeSpace(path string) (uint64, error) {
 
 // broken is what an error means that a plain build would run into.
 func broken(err error, fix string) []Finding {
-	var h interface {
-		error
-		Hint() string
-	}
-	if errors.As(err, &h) {
-		fix = h.Hint()
+	if text, ok := hint.Of(err); ok {
+		fix = text
 	}
 	return One(Problem, err.Error(), fix)
 }
