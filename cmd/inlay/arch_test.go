@@ -192,6 +192,7 @@ resolve/dockerfile -> resolve/plan
 resolve/egress -> cache/fetch
 resolve/egress -> layers/pattern
 resolve/egress -> resolve/index
+resolve/egress/egresstest -> nothing
 resolve/git -> layers/pattern
 resolve/git -> resolve/python
 resolve/git -> resolve/python/reqfile

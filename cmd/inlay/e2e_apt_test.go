@@ -4,7 +4,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -66,33 +65,15 @@ settings:
 // scripts made.
 func TestE2EAptSandbox(t *testing.T) {
 	e := e2e(t)
-	if os.Getuid() != 0 {
-		t.Skip("only root can build as another user too")
-	}
 	t.Parallel()
-	// Only its owner may enter t.TempDir.
-	dir, err := os.MkdirTemp("", "inlay-e2e-") //nolint:usetesting // see above
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	user := filepath.Join(dir, "user")
-	if err := errors.Join(os.Mkdir(user, 0o755), os.Chown(user, id(t, "-u"), id(t, "-g")), os.Chmod(dir, 0o755)); err != nil {
-		t.Fatal(err)
-	}
+	dir, inlay := e.asUser(t)
 	write(t, filepath.Join(dir, "src/main.py"), "")
-	program, parent := filepath.Join(dir, "inlay"), filepath.Join(dir, "parent") // where users may go
-	must(t, nil, "cp", e.program, program)
-	must(t, nil, "cp", "-r", strings.TrimPrefix(e.parent("debian"), "oci:"), parent)
-	must(t, nil, "chmod", "-R", "a+rX", parent)
 	args := []string{
-		"build", "-q", "--no-cache", "--parent-image", "oci:" + parent, "--apt-package", "libgdk-pixbuf-2.0-0",
+		"build", "-q", "--no-cache", "--parent-image", "oci:" + dir + "/parent", "--apt-package", "libgdk-pixbuf-2.0-0",
 		"--set", "apt.scripts=sandbox", filepath.Join(dir, "src"),
 	}
 	byRoot := e.inlay(t, append(args[:len(args)-1:len(args)-1], "-o", "oci:"+dir+"/root", args[len(args)-1])...)
-	byUser := must(t, nil, "runuser", append([]string{
-		"-u", "e2e", "--", "env", "HOME=" + user, "INLAY_CACHE_DIR=" + user + "/cache", program,
-	}, append(args[:len(args)-1:len(args)-1], "-o", "oci:"+user+"/image", args[len(args)-1])...)...)
+	byUser := inlay(nil, append(args[:len(args)-1:len(args)-1], "-o", "oci:"+dir+"/user/image", args[len(args)-1])...)
 	if _, theirs, _ := strings.Cut(byRoot.stdout, "@"); theirs == "" || !strings.HasSuffix(byUser.stdout, "@"+theirs) {
 		t.Errorf("built by root the image is %s, by a user %s", byRoot.stdout, byUser.stdout)
 	}

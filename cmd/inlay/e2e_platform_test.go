@@ -118,19 +118,7 @@ func sortedKeys(m map[string]string) []string {
 // of them are extension modules and libraries.
 func machines(t *testing.T, dir string) (count map[string]int, modules int) {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := index.Image(m.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ls, err := img.Layers()
+	ls, err := onlyImage(t, dir).Layers()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,8 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
 // probe shows what a process of an image has, but for what each engine adds of
@@ -214,7 +212,7 @@ func (e env) sameTrees(t *testing.T, images []string) {
 	maps.Copy(all, trees[1])
 	for _, p := range slices.Sorted(maps.Keys(all)) {
 		a, b := trees[0][p], trees[1][p]
-		if a.Type != b.Type || a.Mode != b.Mode || a.Link != b.Link || a.Digest != b.Digest {
+		if !sameNode(a, b) {
 			t.Errorf("%s: built by root %s, by a user %s", p, describe(a, a.Type != 0), describe(b, b.Type != 0))
 		}
 	}
@@ -233,19 +231,7 @@ func id(t *testing.T, flag string) int {
 // layerDigests returns the digests of an image's layers.
 func layerDigests(t *testing.T, dir string) (digests []string) {
 	t.Helper()
-	index, err := layout.ImageIndexFromPath(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	list, err := index.IndexManifest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := index.Image(list.Manifests[0].Digest)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := img.Manifest()
+	m, err := onlyImage(t, dir).Manifest()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,16 +72,29 @@ func TestE2ESameTree(t *testing.T) {
 			e.inlay(t, "build", "-o", "oci:"+out+"/image", dir)
 			ours := treeOf(t, e.store(), filepath.Join(e.scripts, "run.sh"), out+"/image", "--", "sh", "-c", listing)
 			delete(ours, "app")
-			e.report(t, "%d paths, %d allowed differences", len(want), compareTrees(t, want, ours))
+			e.report(t, "%d paths, %d allowed differences", len(want), withUV.compare(t, want, ours))
 		})
 	}
 }
 
+// sameNode compares all but owners.
+func sameNode(a, b node) bool {
+	return a.Type == b.Type && a.Mode == b.Mode && a.Link == b.Link && a.Digest == b.Digest
+}
+
+// A comparison says what two trees may differ in.
+type comparison struct {
+	with  string // what made the other
+	least int    // the paths that it has at least: with fewer it can't be right
+	same  func(want, got node) bool
+	may   func(path string, want, got node) bool
+}
+
 // compare fails the test for each difference that isn't allowed, and counts
 // those that are.
-func compareTrees(t *testing.T, want, got map[string]node) (allowed int) {
+func (c comparison) compare(t *testing.T, want, got map[string]node) (allowed int) {
 	t.Helper()
-	if len(want) < 100 {
+	if len(want) < c.least {
 		t.Fatalf("the reference holds %d paths: it can't be right", len(want))
 	}
 	paths := maps.Clone(want)
@@ -89,17 +102,20 @@ func compareTrees(t *testing.T, want, got map[string]node) (allowed int) {
 	for _, p := range slices.Sorted(maps.Keys(paths)) {
 		w, inWant := want[p]
 		g, inGot := got[p]
-		if inWant && inGot && w.Type == g.Type && w.Mode == g.Mode && w.Link == g.Link && w.Digest == g.Digest {
+		if inWant && inGot && c.same(w, g) {
 			continue
 		}
-		if mayDiffer(p, w, g) {
+		if c.may(p, w, g) {
 			allowed++
 			continue
 		}
-		t.Errorf("%s: uv left %s, we left %s", p, describe(w, inWant), describe(g, inGot))
+		t.Errorf("%s: %s left %s of %s, we left %s of %s", p, c.with, describe(w, inWant), w.Owner, describe(g, inGot), g.Owner)
 	}
 	return allowed
 }
+
+// withUV compares with what uv installs.
+var withUV = comparison{with: "uv", least: 100, same: sameNode, may: mayDiffer}
 
 func mayDiffer(p string, want, got node) bool {
 	for _, d := range differences {

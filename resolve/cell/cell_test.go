@@ -5,7 +5,6 @@ package cell_test
 import (
 	"bytes"
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +18,7 @@ import (
 
 	"inlay/resolve/cell"
 	"inlay/resolve/egress"
+	"inlay/resolve/egress/egresstest"
 	"inlay/resolve/index"
 	"inlay/resolve/python"
 	"inlay/resolve/sandbox"
@@ -35,21 +35,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	dir, err := os.MkdirTemp("", "cell-")
-	if err != nil {
-		panic(err)
-	}
-	s := httptest.NewTLSServer(nil)
-	s.Close()
-	file := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
-		panic(err)
-	}
-	_ = os.Setenv("SSL_CERT_FILE", file)
-	_ = os.Setenv("SSL_CERT_DIR", dir)
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(egresstest.Run(m))
 }
 
 // act does one thing, and prints what came of it.

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +15,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -25,25 +23,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"inlay/resolve/egress"
+	"inlay/resolve/egress/egresstest"
 )
 
 // TestMain lets this process trust the servers of net/http/httptest.
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "egress-")
-	if err != nil {
-		panic(err)
-	}
-	s := httptest.NewTLSServer(nil)
-	s.Close()
-	file := filepath.Join(dir, "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
-		panic(err)
-	}
-	_ = os.Setenv("SSL_CERT_FILE", file)
-	_ = os.Setenv("SSL_CERT_DIR", dir)
-	code := m.Run()
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
+	os.Exit(egresstest.Run(m))
 }
 
 func newExit(t *testing.T, o egress.Options) *egress.Exit {
