@@ -44,8 +44,6 @@ func fieldsTable() string {
 		switch f.Status {
 		case settings.LeftAlone:
 			continue
-		case settings.NotYet:
-			doc = "Not supported yet: " + doc
 		case settings.NoEffect:
 			doc = "Accepted with a warning: " + doc
 		}

@@ -17,9 +17,8 @@ type Status string
 // The statuses of a field.
 const (
 	Supported Status = "supported"
-	NotYet    Status = "not supported yet" // an error, unless its value is the default
-	NoEffect  Status = "no effect"         // a warning: it means something to Docker or ZenML only
-	LeftAlone Status = "left alone"        // ZenML's business, not even read
+	NoEffect  Status = "no effect"  // a warning: it means something to Docker or ZenML only
+	LeftAlone Status = "left alone" // ZenML's business, not even read
 )
 
 // A Field describes one field of the settings file.
@@ -50,7 +49,7 @@ func Fields() []Field {
 // A field is a Field and the way its value is read.
 type field struct {
 	Field
-	instead string                       // what to do if it is not supported, or why it has no effect
+	instead string                       // why it has no effect
 	read    func(*loader, setting) error // nil for a mapping whose entries are fields themselves
 }
 

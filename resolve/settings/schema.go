@@ -18,7 +18,7 @@ type schema map[string]any
 // Schema returns the JSON schema (draft 7, which editors read) of a settings
 // file, ready for encoding/json: every field with its type, description,
 // default and example. What it refuses, Load refuses. Load refuses more: values
-// of the right type that make no sense, and what is not supported yet.
+// of the right type that make no sense.
 func Schema() map[string]any {
 	root := section("")
 	root["$schema"] = "http://json-schema.org/draft-07/schema#"
@@ -75,10 +75,7 @@ func withNulls(s schema) schema {
 // described adds to s what the table says of the field.
 func described(f field, s schema) schema {
 	doc := f.Doc
-	switch f.Status {
-	case NotYet:
-		doc = strings.TrimSuffix(fmt.Sprintf("Not supported yet: %s %s", doc, f.instead), " ")
-	case NoEffect:
+	if f.Status == NoEffect {
 		doc = strings.TrimSuffix(fmt.Sprintf("%s No effect: %s", doc, f.instead), " No effect: ")
 	}
 	if doc != "" {
@@ -115,9 +112,6 @@ func valueOf(f field) schema {
 			return schema{}
 		}
 		kinds = append(kinds, k)
-	}
-	if f.Status == NotYet { // an empty value of any kind changes nothing
-		kinds = append(kinds, schema{"enum": []any{"", []any{}, map[string]any{}}})
 	}
 	return anyOf(kinds...)
 }
