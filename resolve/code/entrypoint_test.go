@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"inlay/resolve/code"
@@ -253,12 +254,12 @@ func TestRepository(t *testing.T) {
 	if _, err := os.Stat(program); err != nil {
 		t.Skip("no git-http-backend on this machine")
 	}
-	var spoil bool
+	var spoil atomic.Bool
 	backend := &cgi.Handler{Path: program, Env: []string{"GIT_PROJECT_ROOT=" + top, "GIT_HTTP_EXPORT_ALL=1"}, Stderr: io.Discard, Logger: log.New(io.Discard, "", 0)}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := *backend
 		h.Env = append(slices.Clone(h.Env), "GIT_PROTOCOL="+r.Header.Get("Git-Protocol"))
-		if !spoil || r.Method != http.MethodPost {
+		if !spoil.Load() || r.Method != http.MethodPost {
 			h.ServeHTTP(w, r)
 			return
 		}
@@ -294,7 +295,7 @@ func TestRepository(t *testing.T) {
 			t.Errorf("of %s in %s it says %q, want %q", tt.commit, tt.dir, problem, tt.want)
 		}
 	}
-	spoil = true
+	spoil.Store(true)
 	if out, problem := app.start(at(commit, ""), "echo", "ran"); out != "" || !strings.Contains(problem, "inlay: fetching the source: ") {
 		t.Errorf("of a pack that is damaged it prints %q and says %q", out, problem)
 	}
