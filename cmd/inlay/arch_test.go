@@ -206,6 +206,7 @@ resolve/parent -> resolve/plan
 resolve/parent/parenttest -> nothing
 resolve/pipeline -> resolve/catalog
 resolve/pipeline -> resolve/settings
+resolve/pipeline -> resolve/yamlfile
 resolve/plan -> nothing
 resolve/pyproject -> layers/pattern
 resolve/pyproject -> resolve/python

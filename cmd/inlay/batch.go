@@ -57,6 +57,9 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 	for _, flavor := range o.Stack.Unknown(o.Catalog) {
 		b.show.Note(fmt.Sprintf("note: the stack's %s is not in the catalog and names no requirements: it adds none", flavor))
 	}
+	if flavor, _ := o.Strange(); flavor != "" {
+		b.show.Note(fmt.Sprintf("warning: nobody knows whether the orchestrator %q runs steps in containers: it gets no image", flavor))
+	}
 	for _, w := range warnings {
 		b.show.Note("warning: " + w.String())
 	}
@@ -94,7 +97,7 @@ func imagesOf(c *cli.Context, run *settings.Run, o pipeline.Options) ([]pipeline
 		return nil, err
 	}
 	if len(images) == 0 {
-		return nil, run.Pipeline.TopError("stack", "it runs no step in a container, so there is no image to make", "leave `stack` out, or name a stack with an orchestrator such as kubernetes")
+		return nil, noImages(run, o)
 	}
 	if c.String("plan") != "" && len(o.Only) == 0 {
 		images = images[:1]
@@ -113,6 +116,20 @@ func imagesOf(c *cli.Context, run *settings.Run, o pipeline.Options) ([]pipeline
 		}
 	}
 	return images, nil
+}
+
+// noImages says why a stack has nothing to make an image for.
+func noImages(run *settings.Run, o pipeline.Options) error {
+	const problem = "it runs no step in a container, so there is no image to make"
+	switch flavor, near := o.Strange(); {
+	case near != "":
+		return run.Pipeline.TopError("stack", fmt.Sprintf("nobody knows the orchestrator %q", flavor), fmt.Sprintf("did you mean `flavor: %s`?", near))
+	case flavor != "":
+		return run.Pipeline.TopError("stack", fmt.Sprintf("nobody knows whether the orchestrator %q runs steps in containers", flavor),
+			fmt.Sprintf("if it does, write `orchestrators: [%s]` into a file and name that in `catalog`", flavor))
+	default:
+		return run.Pipeline.TopError("stack", problem, "leave `stack` out, or name a stack with an orchestrator such as kubernetes")
+	}
 }
 
 // oneImage lists the flags that can't be for several images, with a verb.

@@ -106,7 +106,20 @@ func (c *Catalog) bringing(flavor string) (name string, known bool) {
 			return name, true
 		}
 	}
-	return "", slices.Contains(c.Builtin, flavor)
+	return "", slices.Contains(c.Builtin, flavor) || c.contained(flavor)
+}
+
+// contained reports whether a flavor is of a component that runs in containers.
+func (c *Catalog) contained(flavor string) bool {
+	kind, name, _ := strings.Cut(flavor, "/")
+	switch _, operator := c.StepOperators[name]; kind {
+	case "orchestrator":
+		return slices.Contains(c.Orchestrators, name)
+	case "deployer":
+		return slices.Contains(c.Deployers, name)
+	default:
+		return operator && kind == "step_operator"
+	}
 }
 
 // Needs are requirements, sorted and each once, and Debian packages.

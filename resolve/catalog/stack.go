@@ -95,9 +95,22 @@ func (s *Stack) Unknown(c *Catalog) (all []string) {
 	if s == nil {
 		return nil
 	}
+	strangers := s.Strangers(c)
 	for _, x := range s.Components {
 		flavor := x.Type + "/" + x.Flavor
-		if _, known := c.bringing(flavor); !known && x.Integration == "" && len(x.Requirements)+len(x.AptPackages) == 0 {
+		if x.Integration == "" && len(x.Requirements)+len(x.AptPackages) == 0 && slices.Contains(strangers, flavor) {
+			all = append(all, flavor)
+		}
+	}
+	return all
+}
+
+// Strangers lists the flavors of components that the catalog doesn't know, as
+// "type/flavor".
+func (s *Stack) Strangers(c *Catalog) (all []string) {
+	for _, x := range s.Components {
+		flavor := x.Type + "/" + x.Flavor
+		if _, known := c.bringing(flavor); !known {
 			all = append(all, flavor)
 		}
 	}

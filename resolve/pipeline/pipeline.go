@@ -14,6 +14,7 @@ import (
 
 	"inlay/resolve/catalog"
 	"inlay/resolve/settings"
+	"inlay/resolve/yamlfile"
 )
 
 // orchestrator is the key of the images that an orchestrator runs steps in.
@@ -69,6 +70,9 @@ func (i Image) Step() string {
 // of steps, it returns only those that these run in.
 func Images(run *settings.Run, o Options) ([]Image, error) {
 	if err := check(run, o.Only); err != nil {
+		return nil, err
+	}
+	if err := o.checkOperators(run); err != nil {
 		return nil, err
 	}
 	all := o.ofSteps(run)
@@ -145,6 +149,47 @@ func (o Options) operators(s settings.Step) (keys []string) {
 		}
 	}
 	return keys
+}
+
+// checkOperators refuses steps that want to be run by an operator which the
+// stack doesn't have.
+func (o Options) checkOperators(run *settings.Run) error {
+	if o.Stack == nil {
+		return nil
+	}
+	var known []string
+	for _, x := range o.Stack.Of("step_operator") {
+		known = append(known, x.Name)
+	}
+	for _, s := range run.Steps {
+		fix := "remove `step_operator`, or add `{type: step_operator, flavor: …}` to the components of the stack"
+		switch near := yamlfile.Nearest(s.Operator, known); {
+		case s.Operator == "" || slices.Contains(known, s.Operator):
+		case len(known) == 0:
+			return s.OperatorError("the stack has no step operator", fix)
+		case s.Operator == "true":
+		case near != "":
+			return s.OperatorError(fmt.Sprintf("the stack has no step operator %q", s.Operator), fmt.Sprintf("did you mean `%s`?", near))
+		default:
+			return s.OperatorError(fmt.Sprintf("the stack has no step operator %q", s.Operator), "name one that it has: "+strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+// Strange returns the flavor of an orchestrator of which nobody knows whether it
+// runs steps in containers, and the one that was perhaps meant; "" for none.
+func (o Options) Strange() (flavor, near string) {
+	if o.Stack == nil {
+		return "", ""
+	}
+	unknown := o.Stack.Strangers(o.Catalog)
+	for _, x := range o.Stack.Of(orchestrator) {
+		if slices.Contains(unknown, x.Type+"/"+x.Flavor) {
+			return x.Flavor, yamlfile.Nearest(x.Flavor, o.Catalog.Orchestrators)
+		}
+	}
+	return "", ""
 }
 
 // complete adds to an image what the stack, the deployer and integrations need.

@@ -122,6 +122,14 @@ func TestManySteps(t *testing.T) {
 // The orchestrators and operators of ZenML, and what is built for them
 // (spec/zenml.md section 2.1).
 func TestStacks(t *testing.T) {
+	const plain = `
+name: demo
+settings: {docker: {parent_image: base}}
+steps:
+  load: {}
+  train: {settings: {docker: {requirements: [torch]}}}
+  eval: {step_operator: false}
+`
 	const steps = `
 name: demo
 settings: {docker: {parent_image: base}}
@@ -138,25 +146,25 @@ steps:
 		docker     = "- {type: deployer, flavor: docker}\n"
 	)
 	tests := []struct {
-		name, stack string
-		want        []string
+		name, stack, yaml string
+		want              []string
 	}{
-		{"an orchestrator", kubernetes, []string{"[orchestrator] [load eval other] demo-orchestrator", "[train.orchestrator] [train] demo-train-orchestrator"}},
-		{"nothing in a container", local, nil},
-		{"step operators", kubernetes + operators, []string{
+		{"an orchestrator", kubernetes, plain, []string{"[orchestrator] [load eval] demo-orchestrator", "[train.orchestrator] [train] demo-train-orchestrator"}},
+		{"nothing in a container", local, plain, nil},
+		{"step operators", kubernetes + operators, steps, []string{
 			"[orchestrator eval.vertex_step_operator eval.sagemaker_step_operator other.sagemaker_step_operator] [load eval other] demo-orchestrator",
 			"[train.orchestrator train.vertex_step_operator] [train] demo-train-orchestrator",
 		}},
-		{"step operators alone", local + operators, []string{
+		{"step operators alone", local + operators, steps, []string{
 			"[train.vertex_step_operator] [train] demo-train-vertex_step_operator",
 			"[eval.vertex_step_operator eval.sagemaker_step_operator other.sagemaker_step_operator] [eval other] demo-eval-vertex_step_operator",
 		}},
-		{"a deployer", local + docker, []string{"[deployer] [] demo-deployer"}},
-		{"a deployer of no container", local + "- {type: deployer, flavor: local}\n", nil},
+		{"a deployer", local + docker, plain, []string{"[deployer] [] demo-deployer"}},
+		{"a deployer of no container", local + "- {type: deployer, flavor: local}\n", plain, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := pipeline.Images(load(t, steps), options(t, tt.stack))
+			got, err := pipeline.Images(load(t, tt.yaml), options(t, tt.stack))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -164,6 +172,44 @@ steps:
 				t.Errorf("Images (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestUnknownOperator holds that a step isn't run by another operator than it asks
+// for in silence.
+func TestUnknownOperator(t *testing.T) {
+	const orchestrator, operator = "- {type: orchestrator, flavor: kubernetes}\n", "- {type: step_operator, flavor: vertex, name: gpus}\n"
+	tests := []struct{ operator, stack, want, hint string }{
+		{"gpu", orchestrator + operator, `the stack has no step operator "gpu"`, "did you mean `gpus`?"},
+		{"vertex", orchestrator + operator, `the stack has no step operator "vertex"`, "name one that it has: gpus"},
+		{"true", orchestrator, "the stack has no step operator", "remove `step_operator`, or add `{type: step_operator, flavor: …}` to the components of the stack"},
+		{"gpus", orchestrator, "the stack has no step operator", "remove `step_operator`, or add `{type: step_operator, flavor: …}` to the components of the stack"},
+	}
+	for _, tt := range tests {
+		_, err := pipeline.Images(load(t, "steps:\n  a: {}\n  train: {step_operator: "+tt.operator+"}\n"), options(t, tt.stack))
+		var e *settings.FieldError
+		if !errors.As(err, &e) || e.Error() != "inlay.yaml:3: steps.train.step_operator: "+tt.want || e.Hint() != tt.hint {
+			t.Errorf("Images with the operator %s = %v, want %s (%s)", tt.operator, err, tt.want, tt.hint)
+		}
+	}
+	if _, err := pipeline.Images(load(t, "steps: {train: {step_operator: gpus}}"), options(t, "")); err != nil {
+		t.Errorf("Images without a stack, which may have any operator: %v", err)
+	}
+}
+
+// TestLongNames holds that a name which is too long for a tag is cut, whatever
+// image of the pipeline it is for.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("p", 200)
+	images, err := pipeline.Images(load(t, "name: "+long+"\nsteps: {train: {settings: {docker: {user: a}}}}"),
+		options(t, "- {type: orchestrator, flavor: kubernetes}\n- {type: deployer, flavor: docker}\n"))
+	if err != nil || len(images) != 3 {
+		t.Fatalf("Images = %v, %v, want three", images, err)
+	}
+	for _, im := range images {
+		if got := im.Settings.Target.Tag; got != long[:128] {
+			t.Errorf("the tag of %s is %s, want %s", im.Name(), got, long[:128])
+		}
 	}
 }
 

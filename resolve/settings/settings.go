@@ -84,6 +84,7 @@ type Docker struct {
 	NoLock       bool     // no lock file counts
 
 	file string
+	step string // whose image it is, "" for the pipeline's
 	at   map[string]position
 }
 
@@ -272,9 +273,9 @@ const defaultRepository = "zenml"
 // is made of the pipeline, the step and the key "orchestrator".
 func (l *loader) target() {
 	t := &l.docker.Target
+	l.docker.step = l.step
 	if t.Tag == "" && l.docker.Name+l.step != "" {
-		words := slices.DeleteFunc([]string{l.docker.Name, l.step, "orchestrator"}, func(s string) bool { return s == "" })
-		t.Tag = sanitizeTag(strings.Join(words, "-"))
+		t.Tag = madeTag(l.docker.Name, l.step, "orchestrator")
 	}
 	if *t != (Target{}) && t.Repository == "" {
 		t.Repository = defaultRepository
@@ -307,6 +308,12 @@ func (l *loader) skipBuild() error {
 		})
 	}
 	return nil
+}
+
+// madeTag is the tag of an image that no setting gives one.
+func madeTag(words ...string) string {
+	words = slices.DeleteFunc(words, func(s string) bool { return s == "" })
+	return sanitizeTag(strings.Join(words, "-"))
 }
 
 func join(path, name string) string {

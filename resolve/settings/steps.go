@@ -28,6 +28,13 @@ type Step struct {
 	Name     string
 	Docker   *Docker // of its image: the pipeline's settings with the step's over them
 	Operator string  // that runs it: a name, "true" for any, or ""
+
+	operatorAt position
+}
+
+// OperatorError reports an Operator that there isn't.
+func (s Step) OperatorError(problem, fix string) *FieldError {
+	return &FieldError{File: s.operatorAt.file, Line: s.operatorAt.line, Field: join("steps."+s.Name, "step_operator"), Problem: problem, Fix: fix}
 }
 
 // Same reports whether two settings ask for the same image, whatever it is
@@ -39,7 +46,7 @@ func (d *Docker) Same(other *Docker) bool { return d.question() == other.questio
 func (d *Docker) Called(key string) *Docker {
 	out := *d
 	if _, given := d.at[dockerPath+".image_tag"]; !given {
-		out.Target.Tag = strings.TrimSuffix(d.Target.Tag, "orchestrator") + key
+		out.Target.Tag = madeTag(d.Name, d.step, key)
 		out.Target.Repository = cmp.Or(d.Target.Repository, defaultRepository)
 	}
 	return &out
@@ -176,7 +183,7 @@ func (run *Run) steps(name string, all levels, warnings []Warning) ([]Warning, e
 		}
 		s := Step{Name: key.text, Docker: l.docker}
 		if op := steps.items[i].at("step_operator"); op != nil {
-			s.Operator = operator(op.text)
+			s.Operator, s.operatorAt = operator(op.text), op.position
 		}
 		run.Steps = append(run.Steps, s)
 	}
