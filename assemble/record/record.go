@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package record remembers which plan gave which image, so that the next build
-// can say what changed since.
+// can say what changed since. It keeps neither the URLs nor the values of
+// variables and labels that were in the plan.
 package record
 
 import (
@@ -25,7 +26,7 @@ type Values interface {
 
 // A Record is one finished build.
 type Record struct {
-	Plan   plan.Plan `json:"plan"`
+	Plan   plan.Plan `json:"plan"`   // of Last: without URLs, and with hashes of values
 	Digest string    `json:"digest"` // of the image's manifest
 }
 
@@ -59,7 +60,7 @@ func decode(b []byte) (Record, bool) {
 // Save makes r the last record of the build of that name. It writes nothing if
 // it is already.
 func (s *Store) Save(name string, r Record) error {
-	r.Plan = withoutURLs(r.Plan)
+	r.Plan = withoutURLs(r.Plan).Veiled()
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("recording the build: %w", err)

@@ -5,6 +5,7 @@ package record_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"testing"
 
@@ -102,6 +103,37 @@ func TestErrors(t *testing.T) {
 	}
 	if err := s.Save("a", demo(1)); !errors.Is(err, broken) {
 		t.Errorf("Save = %v, want %v", err, broken)
+	}
+}
+
+// TestWithoutValues holds that a record has no value of a variable or label, which
+// may be a secret, and that a plan is told from another all the same.
+func TestWithoutValues(t *testing.T) {
+	v := &values{m: map[string][]byte{}}
+	s := &record.Store{Values: v}
+	of := func(value string) plan.Plan {
+		r := demo(0)
+		stage := &r.Plan.Stages[0]
+		stage.Steps = append(stage.Steps, plan.Step{Name: "run", Run: &plan.Run{Command: []string{"make"}, Env: []string{"KEY=" + value}}})
+		stage.Config = plan.Config{Env: []string{"KEY=" + value}, Labels: map[string]string{"key": value}, Annotations: map[string]string{"key": value}}
+		return r.Plan
+	}
+	if err := s.Save("a", record.Record{Plan: of("hunter2")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range v.m {
+		if bytes.Contains(b, []byte("hunter2")) || !bytes.Contains(b, []byte("KEY=")) {
+			t.Errorf("the record is %s, want the variable without its value", b)
+		}
+	}
+	last, _, err := s.Last("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]string{"hunter2": "[] [[] []]", "other": "[environment labels annotations] [[] [its environment changed]]"} {
+		if got := fmt.Sprint(plan.Around(last.Plan, of(value)), of(value).Since(last.Plan)); got != want {
+			t.Errorf("what changed with the value %s is %s, want %s", value, got, want)
+		}
 	}
 }
 

@@ -21,8 +21,9 @@ func Diff(old, now Stage) [][]string { return diff([]Stage{old}, now) }
 
 // Since is Diff for all stages of p, one after the other.
 func (p Plan) Since(old Plan) (out [][]string) {
+	old = old.Veiled()
 	for _, s := range p.Stages {
-		out = append(out, diff(old.Stages, s)...)
+		out = append(out, diff(old.Stages, s.veiled())...)
 	}
 	return out
 }
@@ -63,6 +64,7 @@ func compressed(old Stage, how string) bool {
 // Around says what else of now isn't old's: layers that are gone, the parent, the
 // time and the configuration, which change an image whose layers are all there.
 func Around(old, now Plan) []string {
+	old, now = old.Veiled(), now.Veiled()
 	out := gone(old.chained(), now.chained())
 	if before := old.Parent(); before.Digest != now.Parent().Digest {
 		out = append(out, "the parent, which was "+before.Image)
