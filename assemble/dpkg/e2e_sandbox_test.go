@@ -74,14 +74,13 @@ func (e *chroots) sandboxed(t *testing.T, cache, set string) {
 	t.Helper()
 	want, _, when := e.reference(t, set)
 	scratch := t.TempDir()
-	program, out := filepath.Join(scratch, "inlay"), filepath.Join(scratch, "image")
-	run(t, exec.Command("go", "build", "-o", program, "../../cmd/inlay"))
+	out := filepath.Join(scratch, "image")
 	must(t, os.Mkdir(filepath.Join(scratch, "src"), 0o755))
 	args := []string{"build", "--cache-dir", cache, "--parent-image", "oci:" + filepath.Join(e.dir, "parent"), "--set", "apt.scripts=sandbox", "-o", "oci:" + out}
 	for _, p := range strings.Fields(set) {
 		args = append(args, "--apt-package", p)
 	}
-	build := exec.Command(program, append(args, filepath.Join(scratch, "src"))...)
+	build := exec.Command("../../bin/inlay", append(args, filepath.Join(scratch, "src"))...)
 	build.Env = append(os.Environ(), fmt.Sprintf("SOURCE_DATE_EPOCH=%d", when)) // adduser notes the day
 	said, err := build.CombinedOutput()
 	if err != nil {
