@@ -4,7 +4,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +24,9 @@ func buildsCommand() *cli.Command {
 			{
 				Name: "list", Usage: "list builds, the newest first",
 				Description: examples("Every build leaves a record in the cache: what it made, of what, and where that is. Filters are fields\n"+
-					"with a value, or the beginning of one after `startswith:`.",
-					"inlay builds list", "inlay builds list --filter pipeline=training --filter is_local=false", "inlay builds list --filter python_version=startswith:3.11 --format json"),
+					"with a value, or with an operation before it: "+strings.Join(operations, ", ")+".",
+					"inlay builds list", "inlay builds list --filter pipeline=training --filter is_local=false", "inlay builds list --filter python_version=startswith:3.11 --format json",
+					"inlay builds list --filter created=gte:2026-01-31 --filter duration=gt:60"),
 				Flags: append([]cli.Flag{
 					&cli.StringSliceFlag{Name: "filter", Usage: "only builds of which `FIELD=VALUE` holds: " + strings.Join(buildFilters, ", ") + "; may be given several times"},
 					&cli.IntFlag{Name: "limit", Usage: "list no more than `N`", DefaultText: "all"},
@@ -61,38 +61,6 @@ func builds(c *cli.Context) (*record.Builds, error) {
 		return nil, err
 	}
 	return &record.Builds{Values: values(dir, cache.Records)}, nil
-}
-
-// buildFilters are the fields that a list can be filtered by.
-var buildFilters = []string{"pipeline", "context", "is_local", "contains_code", "zenml_version", "python_version", "checksum", "stack_checksum"}
-
-func filterValue(b record.Build, field string) string {
-	return map[string]string{
-		"pipeline": b.Pipeline, "context": b.Context, "is_local": strconv.FormatBool(b.IsLocal), "contains_code": strconv.FormatBool(b.ContainsCode),
-		"zenml_version": b.ZenMLVersion, "python_version": b.PythonVersion, "checksum": b.Checksum, "stack_checksum": b.StackChecksum,
-	}[field]
-}
-
-// filtered returns the builds that the filters let through.
-func filtered(all []record.Build, filters []string) ([]record.Build, error) {
-	for _, f := range filters {
-		field, want, ok := strings.Cut(f, "=")
-		if !ok || !slices.Contains(buildFilters, field) {
-			fix := nearest(field, buildFilters, "--filter ")
-			if fix == "" {
-				fix = "write FIELD=VALUE with one of " + strings.Join(buildFilters, ", ")
-			}
-			return nil, &usageError{fmt.Sprintf("--filter %s names no field of builds and a value", f), fix}
-		}
-		all = slices.DeleteFunc(all, func(b record.Build) bool {
-			got := filterValue(b, field)
-			if start, ok := strings.CutPrefix(want, "startswith:"); ok {
-				return !strings.HasPrefix(got, start)
-			}
-			return got != want
-		})
-	}
-	return all, nil
 }
 
 func buildsList(c *cli.Context) error {
