@@ -74,6 +74,20 @@ func TestArguments(t *testing.T) {
 	}
 }
 
+// TestLockedFileOptions holds that options of a requirements file are part of what
+// a lock file answers.
+func TestLockedFileOptions(t *testing.T) {
+	req, _ := withArguments(t, "", map[string]string{"some.txt": "--pre\nidna\n--only-binary idna\n"})
+	req.Settings.Requirements, req.Settings.RequirementsFile = nil, "some.txt"
+	r, err := resolve.Resolve(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"--pre in some.txt", "--only-binary=idna in some.txt"}, r.Locked.Arguments); diff != "" {
+		t.Errorf("the arguments of the lock file (-want +got):\n%s", diff)
+	}
+}
+
 // What can't be honoured is named with its line.
 func TestArgumentsRefused(t *testing.T) {
 	tests := []struct{ lines, want, hint string }{

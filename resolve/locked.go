@@ -43,6 +43,9 @@ func question(req Request, from parentName, groups []python.Group) *lock.Image {
 		im.Installer = req.Settings.Installer
 	}
 	for _, g := range groups {
+		for _, o := range python.Decisive(g) {
+			im.Arguments = append(im.Arguments, o+" in "+strings.ReplaceAll(g.Name, req.Lock.Dir+string(filepath.Separator), ""))
+		}
 		im.Groups = append(im.Groups, lock.Group{
 			Name:         strings.ReplaceAll(g.Name, req.Lock.Dir+string(filepath.Separator), ""),
 			Requirements: req.Lock.lines(g, g.Lines),

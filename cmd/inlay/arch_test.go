@@ -220,6 +220,7 @@ resolve/python -> layers/sleep
 resolve/python -> resolve/index
 resolve/python -> resolve/parent
 resolve/python -> resolve/plan
+resolve/python -> resolve/python/arguments
 resolve/python -> resolve/python/pack
 resolve/python -> resolve/python/reqfile
 resolve/python/arguments -> layers/pattern

@@ -37,7 +37,7 @@ func (req Request) storeName(groups []Group) (string, error) {
 			found = append(found, append(key, g.Name))
 		}
 		set := req.indexes[i]
-		lines[i] = [2][]string{public(set, g.Lines), public(set, g.Constraints)}
+		lines[i] = [2][]string{slices.Concat(public(set, g.Lines), Decisive(g)), public(set, g.Constraints)}
 		keys[i], realms[i] = set.Key(), set.Realm()
 	}
 	question, err := json.Marshal(struct {

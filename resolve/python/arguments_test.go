@@ -97,3 +97,24 @@ func TestPipArguments(t *testing.T) {
 		argue(t, r, "pip", tt)
 	}
 }
+
+// TestFileOptions holds that the real installers do what options of requirements
+// files say, that an answer is another with them, and that the settings may say
+// the same.
+func TestFileOptions(t *testing.T) {
+	tests := []struct {
+		installer string
+		resolver  *python.Resolver
+	}{{"uv", ask(t)}, {"pip", askPip(t)}}
+	for _, tt := range tests {
+		argue(t, tt.resolver, tt.installer, arguing{"pre", nil, []string{"--pre --only-binary=:all:", "--no-binary other", "early"}, "early-2.0rc1"})
+		argue(t, tt.resolver, tt.installer, arguing{"timeout", []string{"30"}, []string{"early", "--pre"}, "early-2.0rc1"})
+		_, err := tt.resolver.Resolve(t.Context(), python.Request{
+			Inventory: debian(), View: view(t, metadata()), Installer: tt.installer, Groups: group(t, "alpha", "--require-hashes"),
+			Index: at(t, newIndex(t, packages()).url()),
+		})
+		if err == nil || !strings.Contains(err.Error(), "hash") {
+			t.Errorf("%s: Resolve with --require-hashes and without a hash = %v, want an error that says so", tt.installer, err)
+		}
+	}
+}

@@ -283,7 +283,8 @@ func TestRefusedRequests(t *testing.T) {
 		{"a directory of wheels that isn't there", func(r *python.Request) {
 			r.Arguments.Options = []reqfile.Option{{Source: "args", Shown: "--find-links=none", Name: "find-links", Value: "/none"}}
 		}, `args: "--find-links=none": there is no directory /none`},
-		{"an option", func(r *python.Request) { r.Groups = group(t, "idna", "--pre") }, "requirements.txt:2: \"--pre\": `--pre` lines are not supported yet"},
+		{"an option that the installer lacks", func(r *python.Request) { r.Groups = group(t, "idna", "--prefer-binary") }, "requirements.txt:2: \"--prefer-binary\": uv has no `--prefer-binary`"},
+		{"a host without certificates", func(r *python.Request) { r.Groups = group(t, "idna", "--trusted-host example.com") }, `requirements.txt:2: "--trusted-host example.com": not supported: a wheel is fetched without the installer`},
 		{"no libc", func(r *python.Request) { r.Inventory = musl }, "neither glibc nor musl"},
 		{"a rare machine", func(r *python.Request) { r.Inventory = sparc }, `no wheels are made for its architecture "sparc64"`},
 		{"an old Python", func(r *python.Request) { r.Inventory = two }, `its version is "2.7.18", and only Python 3 is supported`},

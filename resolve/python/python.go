@@ -203,7 +203,7 @@ func (req Request) open() func(context.Context) (*layers.View, error) {
 func (req Request) check() ([]Group, error) {
 	var groups []Group
 	for _, g := range req.Groups {
-		if err := check(g); err != nil {
+		if err := check(g, req.Installer); err != nil {
 			return nil, err
 		}
 		if len(g.Lines) > 0 {

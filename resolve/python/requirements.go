@@ -20,20 +20,6 @@ type (
 	RequirementError = reqfile.Error
 )
 
-const notYet = " not supported yet"
-
-// check refuses what groups may say but this program can't do.
-func check(g Group) error {
-	for _, o := range g.Options {
-		switch o.Name {
-		case "index-url", "extra-index-url", "find-links", "no-index":
-		default:
-			return o.Refuse("`--"+o.Name+"` lines are"+notYet, "remove the line")
-		}
-	}
-	return nil
-}
-
 // texts returns the lines as an installer reads them.
 func texts(lines []Line) []string {
 	texts := make([]string, len(lines))

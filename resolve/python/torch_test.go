@@ -18,6 +18,7 @@ import (
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/python"
+	"inlay/resolve/python/reqfile"
 )
 
 // A torchUV is a Runner that chooses as uv does: releases of the package index,
@@ -235,6 +236,12 @@ func TestArguments(t *testing.T) {
 	}
 	if !slices.Contains(env, "UV_HTTP_TIMEOUT=5") || slices.Contains(env, "UV_HTTP_TIMEOUT=99") {
 		t.Errorf("uv's environment is %q, want the timeout of the settings", env)
+	}
+	with := req
+	with.Groups = []python.Group{req.Groups[0]}
+	with.Groups[0].Options = []reqfile.Option{{Name: "pre"}}
+	if got, err := r.Resolve(t.Context(), with); err != nil || got.Recalled {
+		t.Errorf("with an option in the file: %+v, %v, want another answer", got, err)
 	}
 	for name, edit := range map[string]func(*python.Arguments){
 		"a flag": func(a *python.Arguments) { a.Flags = []string{"--pre"} }, "a constraint": func(a *python.Arguments) { a.Constraints = nil },
