@@ -28,7 +28,7 @@ const (
 	Trees       Kind = "trees"       // layers of images as directories, to run commands over: a rootfs.Store
 	Archives    Kind = "archives"    // indexes of Debian archives: disk.Values
 	Inventories Kind = "inventories" // what parents and sources hold: disk.Values
-	Resolutions Kind = "resolutions" // which files requirements and packages came to: disk.Values
+	Resolutions Kind = "resolutions" // which files requirements and packages came to, what isolates commands here: disk.Values
 	Records     Kind = "records"     // which plan gave which image: disk.Values
 	Images      Kind = "images"      // images that were given no other place: an OCI layout
 	UV          Kind = "uv"          // uv and uv's own cache: a directory that uv manages

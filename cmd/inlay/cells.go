@@ -46,14 +46,23 @@ func (s *site) isolation(c *cli.Context, show progress.Display) python.Isolation
 	return i
 }
 
-// tryCells returns a *sandbox.NoRungError if a cell can't be made on a rung.
+// tryCells returns a *sandbox.NoRungError if a cell can't be made on a rung. That
+// one can be is kept until the circumstances change.
 func (s *site) tryCells(ctx context.Context, r *sandbox.Rung, mode string) error {
+	known, key := values(s.cache, cache.Resolutions), circumstances(s.cache, "cells", r.Name)
+	if _, err := known.Get(key); err == nil {
+		return nil
+	}
 	dir := s.cache.Scratch()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	err := cell.Try(ctx, r, dir)
-	if err == nil || ctx.Err() != nil {
+	if err == nil {
+		_ = known.Put(key, nil) // else it is found out again
+		return nil
+	}
+	if ctx.Err() != nil {
 		return err
 	}
 	tried := sandbox.Rung{Name: r.Name, Why: err.Error()}

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -53,12 +55,33 @@ func rung(c *cli.Context, dir *cache.Dir, show progress.Display) (*sandbox.Rung,
 	return r, err
 }
 
-// choose returns the rung of that name, the best if it is "".
+// choose returns the rung of that name, the best if it is "". What was found
+// is kept until the circumstances change.
 func choose(ctx context.Context, dir *cache.Dir, name string) (*sandbox.Rung, error) {
 	if err := os.MkdirAll(dir.Path(cache.Trees), 0o755); err != nil {
 		return nil, err
 	}
-	return sandbox.Choose(ctx, dir.Path(cache.Trees), name)
+	known, key := values(dir, cache.Resolutions), circumstances(dir, "sandbox", name)
+	if b, err := known.Get(key); err == nil {
+		if r, err := sandbox.Recall(b); err == nil {
+			return r, nil
+		}
+	}
+	r, err := sandbox.Choose(ctx, dir.Path(cache.Trees), name)
+	if err != nil {
+		return nil, err
+	}
+	if b, err := r.Memory(); err == nil {
+		_ = known.Put(key, b) // else it is found out again
+	}
+	return r, nil
+}
+
+// circumstances names a value that holds for a sandbox of that name, as things
+// are here.
+func circumstances(dir *cache.Dir, what, name string) string {
+	sum := sha256.Sum256([]byte(name + "\n" + sandbox.Circumstances(dir.Path(cache.Trees))))
+	return what + "-" + hex.EncodeToString(sum[:])
 }
 
 // trees returns the store of unpacked layers for commands on a rung.

@@ -313,6 +313,48 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+// TestRecall shows that a rung that is recalled isolates as the one that was
+// tried, and that none is recalled that can't.
+func TestRecall(t *testing.T) {
+	eachRung(t, func(t *testing.T, b box) {
+		kept, err := b.Memory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := sandbox.Recall(kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Name != b.Name || !r.Works || r.Why != b.Why || r.Fix != b.Fix || r.Owners != b.Owners || r.OneID() != b.OneID() {
+			t.Errorf("Recall = %+v, want %+v", r, b.Rung)
+		}
+		if out, res := (box{r, b.dir, b.lower}).act(t, sandbox.Command{Root: b.root(t)}, "change"); res.Exit != 0 {
+			t.Errorf("a command ends with %+v: %s", res, out)
+		}
+	})
+	for _, kept := range []string{"", "{}", `{"Name":"root","Owners":"7-7"}`, `{"Name":"copy","Owners":"7-7"}`} {
+		if r, err := sandbox.Recall([]byte(kept)); err == nil {
+			t.Errorf("Recall(%s) = %+v", kept, r)
+		}
+	}
+}
+
+// TestCircumstances shows that they are the same for the same, and others for
+// other file systems.
+func TestCircumstances(t *testing.T) {
+	dir := openDir(t)
+	a := sandbox.Circumstances(dir)
+	if err := os.WriteFile(filepath.Join(dir, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if b := sandbox.Circumstances(dir); a != b {
+		t.Errorf("they change from\n%s\nto\n%s", a, b)
+	}
+	if b := sandbox.Circumstances("/proc"); a == b {
+		t.Errorf("another file system has the same:\n%s", a)
+	}
+}
+
 // BenchmarkStart measures a command that does nothing, from Run to its result.
 func BenchmarkStart(b *testing.B) {
 	dir := openDir(b)
