@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -56,15 +57,56 @@ type config struct {
 	OneID   bool
 }
 
-// self returns a copy of this program in memory that nobody can change: what
-// runs in a sandbox finds no way to this program's file through /proc.
-var self = sync.OnceValues(func() (*os.File, error) {
+// self returns this program for the first process of a sandbox: what runs there
+// must find no way to change its file through /proc. That is sure of a file that
+// only users can write to whom the sandbox doesn't have; of others it is a copy
+// in memory.
+func (d *ids) self() (*os.File, error) {
+	f, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	if fi, err := f.Stat(); err == nil && d.lacks(fi) {
+		return f, nil
+	}
+	defer f.Close() //nolint:errcheck // nothing depends on it
+	c, err := memoryCopy()
+	if err != nil {
+		return nil, fmt.Errorf("copying this program into memory: %w", err)
+	}
+	return dup(c)
+}
+
+// lacks reports whether nobody whom the sandbox has, its root included, can write
+// to a file of the host. Access lists show in the bits of the group.
+func (d *ids) lacks(fi os.FileInfo) bool {
+	s, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok || fi.Mode()&0o022 != 0 {
+		return false
+	}
+	return !has(d.uids, int(s.Uid)) && !has(d.gids, int(s.Gid))
+}
+
+func has(m []syscall.SysProcIDMap, id int) bool {
+	return slices.ContainsFunc(m, func(r syscall.SysProcIDMap) bool { return r.HostID <= id && id < r.HostID+r.Size })
+}
+
+func dup(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+// memoryCopy is a copy of this program that nobody can change.
+var memoryCopy = sync.OnceValues(func() (*os.File, error) {
 	fd, err := unix.MemfdCreate("inlay", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_EXEC)
 	if errors.Is(err, unix.EINVAL) { // before Linux 6.3
 		fd, err = unix.MemfdCreate("inlay", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("copying this program into memory: %w", err)
+		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), "inlay")
 	src, err := os.Open("/proc/self/exe")
@@ -73,7 +115,7 @@ var self = sync.OnceValues(func() (*os.File, error) {
 	}
 	defer src.Close() //nolint:errcheck // nothing depends on it
 	if _, err := io.Copy(f, src); err != nil {
-		return nil, fmt.Errorf("copying this program into memory: %w", err)
+		return nil, err
 	}
 	_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
 	return f, err
@@ -89,10 +131,11 @@ type child struct {
 // The calling thread must be locked and stay until the child has ended: the
 // kernel ends the child with it.
 func (r *Rung) start(ctx context.Context, c *config, streams *exec.Cmd) (*child, error) {
-	me, err := self()
+	me, err := r.ids.self()
 	if err != nil {
 		return nil, err
 	}
+	defer me.Close() //nolint:errcheck // nothing depends on it
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
