@@ -7,12 +7,15 @@ export CGO_ENABLED := "0"
 # One flag for all: what vet, test and build compile is compiled once.
 export GOFLAGS := "-trimpath"
 
+# Lists the packages in which things run at once, for the race detector to see: goroutines, servers, parallel tests.
+concurrent := "git grep -lE '^\\s*go (func\\b|[a-z])|\\.Go\\(|httptest\\.|net\\.Listen|\\bt\\.Parallel\\(' -- '*.go' | sed 's|[^/]*$||; s|^|./|' | sort -u"
+
 [private]
 default:
     @just --list --unsorted
 
 # Set up this machine and run every test: what CI runs, cheapest first.
-ci: fmt-check vet test race setup e2e
+ci: fmt-check vet unraced race setup e2e
 
 # Build the example project of testdata/, with a Debian package, on a parent made of Debian packages, and run it.
 demo: setup build
@@ -31,9 +34,15 @@ build:
 test *args:
     go test -shuffle=on {{ args }} ./...
 
-# Run the hermetic tests under the race detector, the longest ones in short.
+# Run the hermetic tests under the race detector, the longest ones in short, of the packages where there is anything to race.
 race:
-    CGO_ENABLED=1 go test -race -short -shuffle=on ./...
+    CGO_ENABLED=1 go test -race -short -shuffle=on $({{ concurrent }})
+
+# Run the hermetic tests that `race` does not: those of the other packages, and of the ones that it runs in short.
+[private]
+unraced:
+    go test -shuffle=on $( (comm -23 <(git ls-files '*_test.go' | sed 's|[^/]*$||; s|^|./|' | sort -u) <({{ concurrent }}); \
+        git grep -lF 'testing.Short()' -- '*_test.go' | sed 's|[^/]*$||; s|^|./|') | sort -u)
 
 # Install the programs that the end-to-end tests use.
 setup:
