@@ -7,39 +7,24 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"inlay/resolve/settings"
 )
 
 // TestFieldsInDocs keeps the table of fields in docs/zenml.md what the program
 // itself says.
 func TestFieldsInDocs(t *testing.T) {
-	const (
-		name  = "docs/zenml.md"
-		begin = "<!-- fields: " + docsBegin
-		end   = "<!-- /fields -->"
-	)
-	before, rest, ok := strings.Cut(read(t, name), begin)
-	got, after, found := strings.Cut(rest, end)
-	if !ok || !found {
-		t.Fatalf("%s has no place for the fields between %q and %q", name, begin, end)
-	}
-	want := fieldsTable()
-	if *update {
-		write(t, name, before+begin+want+end+after)
-		return
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("the fields in %s are not the program's; run `just golden` (-want +got):\n%s", name, diff)
-	}
+	compareFields(t, "docs/zenml.md", func(settings.Field) bool { return true })
 }
 
-// fieldsTable lists every field that ZenML or inlay gives a meaning.
-func fieldsTable() string {
+// fieldsTable lists the fields that ZenML or inlay gives a meaning, and for which
+// of is true.
+func fieldsTable(of func(settings.Field) bool) string {
 	var b strings.Builder
 	b.WriteString("| field | does | example |\n|---|---|---|\n")
 	for _, f := range settings.Fields() {
+		if !of(f) {
+			continue
+		}
 		doc := f.Doc
 		switch f.Status {
 		case settings.LeftAlone:
