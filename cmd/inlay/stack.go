@@ -54,10 +54,23 @@ func readStack(run *settings.Run, context string) (o pipeline.Options, err error
 			return o, err
 		}
 		defer f.Close() //nolint:errcheck // only read
-		o.Stack, err = catalog.LoadStackWith(f.Name(), f, o.Catalog, os.LookupEnv)
-		return o, err
+		if o.Stack, err = catalog.LoadStackWith(f.Name(), f, o.Catalog, os.LookupEnv); err != nil {
+			return o, err
+		}
+		return o, checkRegistries(o.Stack)
 	}
 	return o, nil
+}
+
+// checkRegistries refuses container registries whose names no image can have.
+func checkRegistries(s *catalog.Stack) error {
+	for _, x := range s.Of("container_registry") {
+		one := catalog.Stack{Components: []catalog.Component{x}}
+		if problem := settings.TargetProblem(one.Registry()); problem != "" {
+			return s.Fault(x, "the container registry "+x.Name+": "+problem, "write, for example, `config: {uri: registry.example.com/team, default_repository: training}`")
+		}
+	}
+	return nil
 }
 
 // integrates reports whether any settings require an integration.

@@ -36,19 +36,40 @@ func decode(name string, r io.Reader, into any) error {
 	return form.Decode(name, text, into)
 }
 
-// decodeWith reads a file in which ${NAME} stands for variables.
-func decodeWith(name string, r io.Reader, lookup func(string) (string, bool), into any) error {
+// decodeWith reads a file in which ${NAME} stands for variables, and returns its
+// nodes too.
+func decodeWith(name string, r io.Reader, lookup func(string) (string, bool), into any) (*yaml.Node, error) {
 	text, root, err := form.Document(name, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := form.Decode(name, text, into); err != nil { // which knows the fields
-		return err
+		return nil, err
 	}
 	if err := expand(name, root, lookup); err != nil {
-		return err
+		return nil, err
 	}
-	return root.Decode(into)
+	return root, root.Decode(into)
+}
+
+// itemLines returns the lines of the items of a list in the mapping of a document.
+func itemLines(n *yaml.Node, key string) (lines []int) {
+	if n.Kind == yaml.DocumentNode {
+		n = n.Content[0]
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value != key {
+			continue
+		}
+		list := n.Content[i+1]
+		if list.Kind == yaml.AliasNode {
+			list = list.Alias
+		}
+		for _, item := range list.Content {
+			lines = append(lines, item.Line)
+		}
+	}
+	return lines
 }
 
 // expand replaces the variables in all texts below n.

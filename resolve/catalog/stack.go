@@ -15,6 +15,8 @@ import (
 // A Stack is where a pipeline runs: its components.
 type Stack struct {
 	Components []Component `yaml:"components"`
+
+	file string // where it is written
 }
 
 // A Component is a part of a stack.
@@ -27,6 +29,8 @@ type Component struct {
 	AptPackages  []string       `yaml:"apt_packages"`
 	IsLocal      *bool          `yaml:"is_local"` // it is of the client's machine; nil: as the catalog says of its flavor
 	Config       map[string]any `yaml:"config"`
+
+	line int // of the file
 }
 
 // CodeRepository is the type of what only those images require something for
@@ -49,18 +53,27 @@ func LoadStack(name string, r io.Reader, c *Catalog) (*Stack, error) {
 // LoadStackWith reads a stack in which ${NAME} stands for what lookup returns, if
 // it is set.
 func LoadStackWith(name string, r io.Reader, c *Catalog, lookup func(string) (string, bool)) (*Stack, error) {
-	s := &Stack{}
-	if err := decodeWith(name, r, lookup, s); err != nil {
+	s := &Stack{file: name}
+	root, err := decodeWith(name, r, lookup, s)
+	if err != nil {
 		return nil, err
 	}
+	lines := itemLines(root, "components")
 	for i := range s.Components {
 		x := &s.Components[i]
+		if i < len(lines) {
+			x.line = lines[i]
+		}
 		if err := x.check(c); err != nil {
-			err.File, err.Problem = name, fmt.Sprintf("components[%d]: %s", i, err.Problem)
-			return nil, err
+			return nil, s.Fault(*x, fmt.Sprintf("components[%d]: %s", i, err.Problem), err.Fix)
 		}
 	}
 	return s, nil
+}
+
+// Fault returns an error about a component, with its place in the file.
+func (s *Stack) Fault(x Component, problem, fix string) *FormatError {
+	return &FormatError{File: s.file, Line: x.line, Problem: problem, Fix: fix}
 }
 
 // check completes and checks a component.

@@ -139,9 +139,9 @@ func TestRepositoryOf(t *testing.T) {
 		"{type: code_repository, flavor: github, config: {owner: o, repository: r}}":                                "https://github.com/o/r.git",
 		"{type: code_repository, flavor: github, config: {url: 'https://api.github.com', owner: o, repository: r}}": "https://github.com/o/r.git",
 		"{type: code_repository, flavor: gitlab, config: {group: a/b, project: p, host: git.example}}":              "https://git.example/a/b/p.git",
-		"{type: code_repository, flavor: git}":                                                                      "the stack: its code repository git says not where it is",
-		"{type: code_repository, flavor: git, config: {url: 'git@a.example:x/y'}}":                                  "the stack: the url of its code repository git is none that containers can download from",
-		"{type: code_repository, flavor: git, config: {url: 'https://me:hunter2@a.example/x'}}":                     "the stack: the url of its code repository git holds a login",
+		"{type: code_repository, flavor: git}":                                                                      "stack.yaml:2: its code repository git says not where it is",
+		"{type: code_repository, flavor: git, config: {url: 'git@a.example:x/y'}}":                                  "stack.yaml:2: the url of its code repository git is none that containers can download from",
+		"{type: code_repository, flavor: git, config: {url: 'https://me:hunter2@a.example/x'}}":                     "stack.yaml:2: the url of its code repository git holds a login",
 	})
 }
 
@@ -159,10 +159,10 @@ func TestStoreOf(t *testing.T) {
 		store("local", "/srv/a b/"):                      "file:///srv/a%20b",
 		store("local", "file:///srv"):                    "file:///srv",
 		store("local", "store"):                          "file:///src/store",
-		store("local", "file://srv"):                     "the stack: the path file://srv of here is not absolute",
-		store("s3", "s3:///a"):                           "the stack: the path of here names no bucket, or more than that",
-		store("s3", "s3://key:secret@bucket"):            "the stack: the path of here names no bucket, or more than that",
-		store("s3", "s3://bucket/a#b"):                   "the stack: the path of here has a # or ? in it",
+		store("local", "file://srv"):                     "stack.yaml:2: the path file://srv of here is not absolute",
+		store("s3", "s3:///a"):                           "stack.yaml:2: the path of here names no bucket, or more than that",
+		store("s3", "s3://key:secret@bucket"):            "stack.yaml:2: the path of here names no bucket, or more than that",
+		store("s3", "s3://bucket/a#b"):                   "stack.yaml:2: the path of here has a # or ? in it",
 		store("b2", "b2://bucket"):                       "there is no way to write to b2://",
 	})
 	if got := code.EndpointOf(stack(t, "{type: artifact_store, flavor: s3, config: {path: s3://b, client_kwargs: {endpoint_url: 'http://minio:9000'}}}")); got != "http://minio:9000" {

@@ -32,11 +32,11 @@ func RepositoryOf(s *catalog.Stack) (string, error) {
 	u, err := url.Parse(raw)
 	switch {
 	case raw == "":
-		return "", &catalog.FormatError{File: "the stack", Problem: "its code repository " + x.Name + " says not where it is", Fix: "write `config: {url: https://…}`"}
+		return "", s.Fault(x, "its code repository "+x.Name+" says not where it is", "write `config: {url: https://…}`")
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
-		return "", &catalog.FormatError{File: "the stack", Problem: "the url of its code repository " + x.Name + " is none that containers can download from", Fix: "write one with https://, as for `git clone`"}
+		return "", s.Fault(x, "the url of its code repository "+x.Name+" is none that containers can download from", "write one with https://, as for `git clone`")
 	case u.User != nil:
-		return "", &catalog.FormatError{File: "the stack", Problem: "the url of its code repository " + x.Name + " holds a login", Fix: "leave it out of the url: containers take it from INLAY_CODE_TOKEN"}
+		return "", s.Fault(x, "the url of its code repository "+x.Name+" holds a login", "leave it out of the url: containers take it from INLAY_CODE_TOKEN")
 	}
 	return strings.TrimRight(raw, "/"), nil
 }
@@ -97,11 +97,11 @@ func StoreOf(s *catalog.Stack, context string) (string, error) {
 	case !known:
 		return "", &UnusableError{fmt.Sprintf("there is no way to write to %s://", scheme), "name one with file://, s3://, gs:// or az://"}
 	case kind == "file" && !strings.HasPrefix(rest, "/"):
-		return "", &catalog.FormatError{File: "the stack", Problem: fmt.Sprintf("the path %s of %s is not absolute", raw, x.Name), Fix: "write file:///DIR, or the directory alone"}
+		return "", s.Fault(x, fmt.Sprintf("the path %s of %s is not absolute", raw, x.Name), "write file:///DIR, or the directory alone")
 	case kind != "file" && !isBucket().MatchString(bucket):
-		return "", &catalog.FormatError{File: "the stack", Problem: fmt.Sprintf("the path of %s names no bucket, or more than that", x.Name), Fix: "write, for example, " + examplePath(x.Flavor)}
+		return "", s.Fault(x, fmt.Sprintf("the path of %s names no bucket, or more than that", x.Name), "write, for example, "+scheme+"://bucket/path")
 	case strings.ContainsAny(rest, "#?") && kind != "file":
-		return "", &catalog.FormatError{File: "the stack", Problem: fmt.Sprintf("the path of %s has a # or ? in it", x.Name), Fix: "name another"}
+		return "", s.Fault(x, fmt.Sprintf("the path of %s has a # or ? in it", x.Name), "name another")
 	case kind == "file":
 		return (&url.URL{Scheme: "file", Path: path.Clean(rest)}).String(), nil
 	}

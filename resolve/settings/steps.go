@@ -82,6 +82,23 @@ func (d *Docker) In(registry, repository string) *Docker {
 	return &out
 }
 
+// TargetProblem says what is wrong with a registry and a repository that something
+// else than the settings names, "" if nothing is. Either may be "".
+func TargetProblem(registry, repository string) string {
+	for _, x := range []struct {
+		name  string
+		check rule
+	}{{registry, isRegistry}, {repository, isRepository}} {
+		if x.name == "" {
+			continue
+		}
+		if reason := x.check(x.name); reason != "" {
+			return fmt.Sprintf("%q %s", x.name, reason)
+		}
+	}
+	return ""
+}
+
 func (d *Docker) question() string {
 	q := *d
 	q.NoReuse = false // it changes no image
