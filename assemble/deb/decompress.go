@@ -12,14 +12,15 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
+
+	"inlay/layers/unxz"
 )
 
 // Bounds of what a decoder keeps of what it wrote, in bytes: of zstd, and of xz,
 // whose -9 has that.
 const (
 	maxWindow   = 128 << 20
-	maxXzWindow = xz.DefaultDictMax
+	maxXzWindow = 64 << 20
 )
 
 // decompress returns what m holds, by the ending of its name.
@@ -35,7 +36,7 @@ func decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 		r, err := gzip.NewReader(src)
 		return damaged{r, r}, damage(err)
 	case ".xz":
-		return unxz(ctx, m)
+		return decodeXz(ctx, m), nil
 	case ".zst":
 		r, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
@@ -49,13 +50,10 @@ func decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 	}
 }
 
-// unxz decodes one block after the other.
-func unxz(ctx context.Context, m member) (io.ReadCloser, error) {
-	r, err := newXz(&waiting{ctx: ctx, r: m}, xzWindow(m, xzBlocks(m)))
-	if err != nil {
-		return nil, damage(err)
-	}
-	return damaged{r, r}, nil
+// decodeXz decodes one block after the other.
+func decodeXz(ctx context.Context, m member) io.ReadCloser {
+	r := newXz(&waiting{ctx: ctx, r: m}, xzWindow(m, xzBlocks(m)))
+	return damaged{r, r}
 }
 
 // pooledWindow is that of xz -6, which nearly all packages are made with: larger
@@ -67,26 +65,26 @@ var xzReaders sync.Pool
 
 // An xzReader goes back to the others when it is closed.
 type xzReader struct {
-	*xz.Reader
+	*unxz.Reader
 	window int64
 }
 
 // newXz decodes r, whose window must be no larger than it is said to be.
-func newXz(r io.Reader, window int64) (xzReader, error) {
+func newXz(r io.Reader, window int64) xzReader {
 	if window > pooledWindow {
-		z, err := xz.NewReader(r, uint32(min(window, maxXzWindow)))
-		return xzReader{z, window}, err
+		return xzReader{unxz.NewReader(r, int(min(window, maxXzWindow))), window}
 	}
-	if old, ok := xzReaders.Get().(*xz.Reader); ok {
-		return xzReader{old, window}, old.Reset(r)
+	if old, ok := xzReaders.Get().(*unxz.Reader); ok {
+		old.Reset(r)
+		return xzReader{old, window}
 	}
-	z, err := xz.NewReader(r, pooledWindow)
-	return xzReader{z, window}, err
+	return xzReader{unxz.NewReader(r, pooledWindow), window}
 }
 
 // Close makes the decoder free for the next.
 func (z xzReader) Close() error {
 	if z.window <= pooledWindow {
+		z.Reset(nil) // what it read from is no longer held
 		xzReaders.Put(z.Reader)
 	}
 	return nil
