@@ -44,7 +44,7 @@ type Image struct {
 	Image                string      `json:"image"`      // by digest, in the first place that it went to
 	References           []string    `json:"references"` // by digest, in all of them
 	Digest               string      `json:"digest"`
-	Plan                 string      `json:"plan"` // the plan's digest
+	Plan                 string      `json:"plan"` // the plan's digest; "" of a parent as it is, of which no more is known than Image
 	Platform             string      `json:"platform"`
 	Index                string      `json:"index,omitempty"` // by digest, that lists it beside those for other platforms, in the first place that it went to
 	Parent               plan.Parent `json:"parent"`
@@ -56,6 +56,9 @@ type Image struct {
 	Wheels               []File      `json:"wheels,omitempty"`
 	Debs                 []File      `json:"debs,omitempty"`
 }
+
+// built is false of an image that is a parent as it is: skip_build.
+func (im Image) built() bool { return im.Plan != "" }
 
 // A Code is the source that an image doesn't hold.
 type Code struct {
@@ -123,6 +126,9 @@ func (b Build) Complete() (Build, error) {
 	b.IsLocal, b.ContainsCode = true, false
 	for _, im := range b.Images {
 		fmt.Fprintf(sum, "%q %s\n", im.Keys, im.Plan)
+		if !im.built() {
+			fmt.Fprintf(sum, "%q\n", im.Image)
+		}
 		if im.Code != nil {
 			fmt.Fprintf(sum, "%q\n", im.Code.Location)
 		}
@@ -150,6 +156,9 @@ func Remote(reference string) bool {
 func (s *Builds) same(b Build) bool {
 	id := ""
 	for _, im := range b.Images {
+		if !im.built() {
+			continue
+		}
 		m, ok, err := s.Made(im.Plan)
 		if err != nil || !ok || m.Digest != im.Digest || id != "" && m.Build != id || !slices.Equal(m.References, im.References) {
 			return false
@@ -178,6 +187,9 @@ func (s *Builds) Save(b Build) error {
 		return fmt.Errorf("recording the build: %w", err)
 	}
 	for _, im := range b.Images {
+		if !im.built() {
+			continue
+		}
 		made, err := json.Marshal(Made{Build: b.ID, Digest: im.Digest, References: im.References})
 		if err != nil {
 			return fmt.Errorf("recording the build: %w", err)
@@ -309,7 +321,7 @@ func Read(r io.Reader) (Build, error) {
 		return b, errors.New("reading a build: it has no images")
 	}
 	for _, im := range b.Images {
-		if len(im.Keys) == 0 || im.Digest == "" {
+		if len(im.Keys) == 0 || im.built() && im.Digest == "" {
 			return b, errors.New("reading a build: an image has no key or no digest")
 		}
 	}
@@ -317,14 +329,18 @@ func Read(r io.Reader) (Build, error) {
 }
 
 // Image returns the image that a build has for a platform and one of the keys,
-// else for the pipeline as a whole: "orchestrator" for "train.orchestrator".
+// else for the pipeline as a whole: "orchestrator" for "train.orchestrator". For a
+// parent as it is, it has none.
 func (b Build) Image(platform string, keys ...string) (Image, bool) {
 	for _, key := range keys {
 		general := key[strings.LastIndexByte(key, '.')+1:]
 		for _, k := range []string{key, general} {
 			for _, im := range b.Images {
-				if k != "" && im.Platform == platform && slices.Contains(im.Keys, k) {
-					return im, true
+				if k == "" || !slices.Contains(im.Keys, k) {
+					continue
+				}
+				if im.Platform == platform || !im.built() {
+					return im, im.built()
 				}
 			}
 		}

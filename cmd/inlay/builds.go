@@ -141,7 +141,11 @@ func buildsShow(c *cli.Context) error {
 
 // showImage prints an image of a build.
 func showImage(c *cli.Context, im record.Image) {
-	fmt.Fprintf(c.App.Writer, "image %s (%s)\n", strings.Join(im.Keys, ", "), im.Platform)
+	platform := im.Platform
+	if im.Plan == "" {
+		platform = "skip_build"
+	}
+	fmt.Fprintf(c.App.Writer, "image %s (%s)\n", strings.Join(im.Keys, ", "), platform)
 	var t table
 	if len(im.Steps) > 0 {
 		t.row("  steps", strings.Join(im.Steps, ", "))
@@ -153,7 +157,9 @@ func showImage(c *cli.Context, im record.Image) {
 		t.row("  in", im.Index)
 	}
 	t.row("  parent", im.Parent.Image)
-	t.row("  plan", im.Plan)
+	if im.Plan != "" {
+		t.row("  plan", im.Plan)
+	}
 	if im.Code != nil {
 		t.row("  code", im.Code.Location)
 	}

@@ -243,7 +243,11 @@ func (b *batch) describe() (record.Build, error) {
 		ZenMLVersion: first.settings.ZenML, StackChecksum: b.stackSum, Inlay: version,
 		Duration: float64(seconds(time.Since(first.begun))),
 	}
-	for _, j := range b.jobs {
+	for _, j := range b.all {
+		if j.settings.SkipBuild {
+			out.Images = append(out.Images, record.Image{Keys: j.of.Keys, Steps: j.of.Steps, Image: j.settings.ParentImage, Parent: plan.Parent{Image: j.settings.ParentImage}})
+			continue
+		}
 		im, err := j.record()
 		if err != nil {
 			return out, err
