@@ -237,6 +237,7 @@ resolve/sandbox -> layers
 resolve/sandbox -> resolve/sandbox/changes
 resolve/sandbox -> resolve/sandbox/seccomp
 resolve/sandbox/changes -> layers
+resolve/sandbox/sandboxtest -> resolve/sandbox/seccomp
 resolve/sandbox/seccomp -> nothing
 resolve/sdist -> cache/disk
 resolve/sdist -> layers/pattern

@@ -20,7 +20,8 @@ import (
 )
 
 // isolation returns what isolates uv and pip: the sandbox, or where there is none
-// and none was asked for, nothing, which the build says.
+// and none was asked for, or one that can't show them this machine's programs,
+// nothing, which the build says.
 func (s *site) isolation(c *cli.Context, show progress.Display) python.Isolation {
 	mode := c.String("sandbox")
 	box := sync.OnceValues(func() (cell.Sandbox, error) {
@@ -35,7 +36,7 @@ func (s *site) isolation(c *cli.Context, show progress.Display) python.Isolation
 		Files:   s.cache.Path(cache.Wheels),
 		Outside: s.outside,
 	}
-	if mode == "" || mode == "auto" {
+	if mode == "" || mode == "auto" || mode == sandbox.RungChroot {
 		var once sync.Once
 		i.Without = func(err error) {
 			once.Do(func() {
@@ -56,6 +57,9 @@ func (s *site) tryCells(ctx context.Context, r *sandbox.Rung, mode string) error
 	dir := s.cache.Scratch()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
+	}
+	if r.Name == sandbox.RungChroot {
+		return &sandbox.NoRungError{Asked: mode, Tried: []sandbox.Rung{{Name: r.Name, Why: "it can't show them this machine's programs"}}}
 	}
 	err := cell.Try(ctx, r, dir)
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 
 	"inlay/cmd/inlay/doctor"
 	"inlay/resolve/sandbox"
+	"inlay/resolve/sandbox/sandboxtest"
 )
 
 // TestDoctorSandbox shows that doctor tells the truth of how commands are
@@ -79,6 +80,19 @@ exec setpriv --reuid %d --regid %d --clear-groups %s/inlay doctor --offline --fo
 				Mounts: append(sandbox.HostTools(), sandbox.Mount{Target: "/inlay", Source: filepath.Join(dir, "inlay")}, sandbox.Mount{Target: "/tmp", Tmpfs: true}),
 			})
 			return out.String(), err
+		}, []string{"note no command can be isolated, and so none is run but uv and pip, as this user: not root: making namespaces: "}},
+		{"root in a container", func() (string, error) {
+			cache := filepath.Join(dir, "memory")
+			if err := os.Mkdir(cache, 0o755); err != nil {
+				return "", err
+			}
+			out, err := sandboxtest.Command(t.Context(), cache, filepath.Join(dir, "inlay"), "doctor", "--offline", "--format", "json", "--cache-dir", cache).Output()
+			if !strings.Contains(string(out), "commands would run with --sandbox chroot, which is never chosen by itself: WEAK: ") {
+				err = fmt.Errorf("it says nothing of the chroot: %w\n%s", err, out)
+			} else {
+				err = nil // that it finds a problem, with no uv, is none
+			}
+			return string(out), err
 		}, []string{"note no command can be isolated, and so none is run but uv and pip, as this user: not root: making namespaces: "}},
 	}
 	for _, tt := range tests {

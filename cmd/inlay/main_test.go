@@ -34,6 +34,7 @@ import (
 
 	"inlay/resolve/parent/parenttest"
 	"inlay/resolve/sandbox"
+	"inlay/resolve/sandbox/sandboxtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected output in testdata/script")
@@ -51,6 +52,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	sandbox.Init(tasks())
+	sandboxtest.Init()
 	if err := flag.Set("test.parallel", atOnce); err != nil {
 		panic(err)
 	}

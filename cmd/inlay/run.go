@@ -105,6 +105,9 @@ func runNamed(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.Name == sandbox.RungChroot && c.IsSet("publish") && c.String("network") != "host" {
+		return &usageError{"nothing can listen in the sandbox chroot", "leave out --publish, or give the command this machine's network: --network host"}
+	}
 	command, tree, err := s.launch(c, treesShown(s.cache, r, show, runtime.NumCPU()))
 	if err != nil {
 		return err

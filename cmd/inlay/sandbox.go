@@ -27,7 +27,7 @@ import (
 // sandboxFlag says how commands are isolated.
 func sandboxFlag() cli.Flag {
 	return choice("sandbox", "isolate commands as `MODE` does; doctor says which work here", "auto",
-		"auto", sandbox.RungRoot, sandbox.RungSubIDs, sandbox.RungOneID, sandbox.RungCopy)
+		append(append([]string{"auto"}, sandbox.Rungs()...), sandbox.RungChroot)...)
 }
 
 // tasks are what child processes of the sandbox do for this program.
@@ -49,7 +49,7 @@ func rung(c *cli.Context, dir *cache.Dir, show progress.Display) (*sandbox.Rung,
 		name = ""
 	}
 	r, err := choose(c.Context, dir, name)
-	if err == nil && c.Command.Name != "run" {
+	if err == nil && (c.Command.Name != "run" || r.Name == sandbox.RungChroot) {
 		show.Note(fmt.Sprintf("commands are isolated as %s: %s", r.Name, r.Why))
 	}
 	return r, err

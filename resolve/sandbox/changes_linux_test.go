@@ -82,39 +82,66 @@ func TestDiff(t *testing.T) {
 	digests := map[string][]string{}
 	eachRung(t, func(t *testing.T, b box) {
 		root := b.root(t)
-		mounts := []sandbox.Mount{
-			{Target: "/run/secrets/token", Content: []byte("secret")},
-			{Target: "/mnt/tmp", Tmpfs: true},
-			{Target: "/etc/kept.d/x", Content: []byte("x")},
-		}
-		if out, res := b.act(t, sandbox.Command{Root: root, Mounts: mounts, Dir: "/work"}, "change"); res.Exit != 0 {
-			t.Fatalf("change: %s", out)
-		}
-		var layer bytes.Buffer
-		w := layers.NewWriter(&layer, layers.Options{ModTime: time.Unix(epoch, 0)})
-		if err := b.Diff(t.Context(), root, epoch, w); err != nil {
-			t.Fatalf("Diff: %v", err)
-		}
-		sum, err := w.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		layer, digest := b.changes(t, root)
 		want := changed
 		oneID := strings.HasSuffix(b.Owners, "-one")
 		if oneID {
 			want = strings.NewReplacer(" 7:8 ", " 0:0 ", " 33:44 ", " 0:0 ").Replace(want)
 		}
-		if diff := cmp.Diff(strings.TrimSpace(want), list(t, &layer)); diff != "" {
+		if diff := cmp.Diff(strings.TrimSpace(want), list(t, layer)); diff != "" {
 			t.Errorf("the layer (-want +got):\n%s", diff)
 		}
 		key := fmt.Sprint("one id: ", oneID)
-		digests[key] = append(digests[key], sum.Digest.String())
+		digests[key] = append(digests[key], digest)
 		for _, d := range digests[key] {
-			if d != sum.Digest.String() {
-				t.Errorf("the layer has the digest %s, that of another rung %s", sum.Digest, d)
+			if d != digest {
+				t.Errorf("the layer has the digest %s, that of another rung %s", digest, d)
 			}
 		}
+		if other := os.Getenv(rootsDigest); other != "" && other != digest {
+			t.Errorf("the layer has the digest %s, where there are namespaces %s", digest, other)
+		}
 	})
+}
+
+// rootsDigest is the variable with the digest of the layer that root's own rung
+// makes of change.
+const rootsDigest = "INLAY_TEST_DIGEST"
+
+// digestOfRoot returns it, or "" where that rung doesn't work.
+func digestOfRoot(t *testing.T) string {
+	t.Helper()
+	r, err := sandbox.Choose(t.Context(), openDir(t), sandbox.RungRoot)
+	if err != nil {
+		t.Log(err)
+		return ""
+	}
+	b := newBox(t, *r)
+	_, digest := b.changes(t, b.root(t))
+	return digest
+}
+
+// changes runs change on root and returns the layer of it and its digest.
+func (b box) changes(t *testing.T, root sandbox.Root) (io.Reader, string) {
+	t.Helper()
+	mounts := []sandbox.Mount{
+		{Target: "/run/secrets/token", Content: []byte("secret")},
+		{Target: "/mnt/tmp", Tmpfs: true},
+		{Target: "/etc/kept.d/x", Content: []byte("x")},
+	}
+	if out, res := b.act(t, sandbox.Command{Root: root, Mounts: mounts, Dir: "/work"}, "change"); res.Exit != 0 {
+		t.Fatalf("change: %s", out)
+	}
+	var layer bytes.Buffer
+	w := layers.NewWriter(&layer, layers.Options{ModTime: time.Unix(epoch, 0)})
+	if err := b.Diff(t.Context(), root, epoch, w); err != nil {
+		t.Fatalf("Diff: %v", err)
+	}
+	sum, err := w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &layer, sum.Digest.String()
 }
 
 // list prints a layer.

@@ -55,23 +55,16 @@ const (
 )
 
 // writeChanges compares the scratch directory with the layers. Its arguments
-// are how many there are, whether it is a copy, and the epoch.
+// are whether it is a copy, the epoch, and where the layers are.
 func writeChanges(_ context.Context, t TaskContext) error {
-	if len(t.Args) != 3 {
+	if len(t.Args) < 2 {
 		return fmt.Errorf("%d arguments", len(t.Args))
 	}
-	n, err := strconv.Atoi(t.Args[0])
+	epoch, err := strconv.ParseInt(t.Args[1], 10, 64)
 	if err != nil {
 		return err
 	}
-	epoch, err := strconv.ParseInt(t.Args[2], 10, 64)
-	if err != nil {
-		return err
-	}
-	c := changes.Comparison{Upper: upperName, Copy: t.Args[1] == "true", Epoch: epoch}
-	for i := range n {
-		c.Lower = append(c.Lower, lowerName(i))
-	}
+	c := changes.Comparison{Lower: t.Args[2:], Upper: upperName, Copy: t.Args[0] == "true", Epoch: epoch}
 	if c.Made, err = readMade(); err != nil {
 		return err
 	}
@@ -110,7 +103,15 @@ func (s *sender) Remove(path string) error {
 func (r *Rung) diff(ctx context.Context, root Root, epoch int64, to Writer) error {
 	c := &config{
 		Task: diffTask, Lower: root.Lower, Scratch: root.Scratch,
-		TaskArgs: []string{strconv.Itoa(len(root.Lower)), strconv.FormatBool(r.copies), strconv.FormatInt(epoch, 10)},
+		TaskArgs: []string{strconv.FormatBool(r.copies), strconv.FormatInt(epoch, 10)},
+	}
+	for i, p := range root.Lower {
+		if !r.chroot {
+			p = lowerName(i)
+		} else if err := absolute(&p); err != nil {
+			return err
+		}
+		c.TaskArgs = append(c.TaskArgs, p)
 	}
 	in, out := io.Pipe()
 	g, ctx := errgroup.WithContext(ctx)

@@ -222,7 +222,7 @@ func signalProcess(t target) error {
 
 // traceSelf starts a child that lets itself be traced.
 func traceSelf() error {
-	cmd := exec.Command("/proc/self/exe")
+	cmd := exec.Command(program())
 	cmd.Args = []string{"echo"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Ptrace: true}
 	if err := cmd.Start(); err != nil {
@@ -234,7 +234,7 @@ func traceSelf() error {
 }
 
 func cloneUser(target) error {
-	cmd := exec.Command("/proc/self/exe")
+	cmd := exec.Command(program())
 	cmd.Args = []string{"echo"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}
 	return cmd.Run()
@@ -252,6 +252,15 @@ func clone3User(target) error {
 		syscall.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 	}
 	return nil
+}
+
+// program is this program's file, as seen by itself.
+func program() string {
+	const own = "/proc/self/exe"
+	if _, err := os.Stat(own); err == nil {
+		return own
+	}
+	return "/bin/act" // there is no /proc
 }
 
 func call(number, a, b, c uintptr) error {
@@ -281,14 +290,15 @@ func typeInto() error {
 
 // capabilities succeeds if there is one that isn't among the eleven.
 func capabilities(target) error {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&head, &caps[0]); err != nil {
 		return err
 	}
-	for line := range strings.Lines(string(b)) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":\t")
-		var caps uint64
-		if _, err := fmt.Sscanf(value, "%x", &caps); err == nil && strings.HasPrefix(name, "Cap") && caps&^0x800405fb != 0 {
+	for c := range uintptr(64) {
+		have := caps[c/32].Effective | caps[c/32].Permitted | caps[c/32].Inheritable
+		bound, _ := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0) // an error says that there is no such capability
+		if (have>>(c%32)&1 == 1 || bound == 1) && 0x800405fb>>c&1 == 0 {
 			return nil
 		}
 	}
@@ -419,6 +429,9 @@ func TestEscapes(t *testing.T) {
 		t.Fatalf("outside: %v\n%s", err, out)
 	}
 	for _, e := range escapes {
+		if contained() && e.name == "trace a process" {
+			continue // the filter that makes the container denies it
+		}
 		if e.plain && !strings.Contains(string(out), "escaped: "+e.name+"\n") {
 			t.Errorf("without a sandbox: nobody could %s:\n%s", e.name, out)
 		}
@@ -515,7 +528,7 @@ func caller(args []string) int {
 // daemon is an act: it leaves a process that is nobody's child, in a session of
 // its own.
 func daemon(args []string) int {
-	cmd := exec.Command("/proc/self/exe")
+	cmd := exec.Command(program())
 	cmd.Args = []string{"middle", args[0]}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Run(); err != nil {
@@ -529,7 +542,7 @@ func daemon(args []string) int {
 }
 
 func middle(args []string) int {
-	cmd := exec.Command("/proc/self/exe")
+	cmd := exec.Command(program())
 	cmd.Args = []string{"sleep", args[0]}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return status(cmd.Start())
@@ -552,6 +565,9 @@ func running(t *testing.T, mark string) int {
 // can't change its file (CVE-2019-5736).
 func TestSealed(t *testing.T) {
 	eachRung(t, func(t *testing.T, b box) {
+		if contained() {
+			t.Skip("there is no /proc in the sandbox")
+		}
 		var out bytes.Buffer
 		res, err := b.Run(t.Context(), sandbox.Command{
 			Path: "/proc/self/exe", Root: b.root(t), Stdout: &out, Stderr: &out, Mounts: libraries(),
@@ -601,7 +617,7 @@ func TestSetuid(t *testing.T) {
 		if st.Mode&unix.S_ISUID == 0 {
 			t.Error("the file has no setuid bit")
 		}
-		if st.Uid == 0 {
+		if st.Uid == 0 && !contained() { // there only the directory keeps others from it
 			t.Error("the file belongs to root of the host")
 		}
 		if info, err := os.Stat(root.Scratch); err != nil || info.Mode().Perm() != 0o700 {
@@ -639,6 +655,10 @@ func TestMaliciousSetup(t *testing.T) {
 			Mounts: append(sandbox.HostTools(), sandbox.Mount{Target: "/src/setup.py", Source: setup}),
 			Limits: sandbox.Limits{Processes: 100, Disk: 100 << 20, Memory: 1 << 30},
 		})
+		if contained() {
+			refused(t, err)
+			return
+		}
 		var limit *sandbox.LimitError
 		if !errors.As(err, &limit) || limit.Limit != "disk" {
 			t.Errorf("it ends with %v, want the limit of the disk", err)

@@ -132,7 +132,7 @@ func confine(c *config) error {
 	// allow it takes what it takes.
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("500"), 0) //nolint:forbidigo // no file
 	if err := dropCaps(c); err != nil {
-		return fmt.Errorf("giving up capabilities: %w", err)
+		return err
 	}
 	if err := changeUser(c); err != nil {
 		return err
@@ -146,7 +146,7 @@ func confine(c *config) error {
 		}
 	}
 	unix.Umask(0o022)
-	return seccomp.Install(c.OneID)
+	return seccomp.Filter{OneID: c.OneID, Shared: c.Chroot, Network: c.Network == HostNetwork}.Install()
 }
 
 // control makes the sandbox's terminal the one of this session, and its streams.
@@ -198,7 +198,8 @@ func changeUser(c *config) error {
 	return nil
 }
 
-// dropCaps leaves this process and what it becomes at most commandCaps.
+// dropCaps leaves this process and what it becomes at most commandCaps. What else
+// takes rights is done with the last of them.
 func dropCaps(c *config) error {
 	caps, err := capability.NewPid2(0)
 	if err != nil {
@@ -206,16 +207,28 @@ func dropCaps(c *config) error {
 	}
 	caps.Clear(capability.CAPS | capability.BOUNDS | capability.AMBS)
 	caps.Set(capability.BOUNDING, commandCaps...)
+	if c.Chroot { // it would lead out; until the command is executed it leads in
+		caps.Unset(capability.BOUNDING, capability.CAP_SYS_CHROOT)
+	}
 	if !c.OneID || c.User.UID == 0 { // else it is no root, and only changeUser would have taken them
 		caps.Set(capability.PERMITTED|capability.EFFECTIVE, commandCaps...)
 	}
-	return caps.Apply(capability.CAPS | capability.BOUNDS | capability.AMBS)
+	if err := caps.Apply(capability.CAPS | capability.BOUNDS | capability.AMBS); err != nil {
+		return fmt.Errorf("giving up capabilities: %w", err)
+	}
+	if c.Chroot {
+		return enterJail(c)
+	}
+	return nil
 }
 
 // become executes the command. It returns only if that failed.
 func become(c *config) syscall.Errno {
 	if c.Path == "" {
 		syscall.Exit(0) // a probe: all but the command has worked
+	}
+	if c.Chroot { // should the process that ends the others be killed; changing users would have taken it back
+		_ = unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0)
 	}
 	argv := append([]string{c.Path}, c.Args...)
 	worst := syscall.ENOENT

@@ -62,6 +62,10 @@ type first struct {
 	proc   bool   // /proc shows the sandbox's processes
 	master *os.File
 	dials  sync.WaitGroup
+
+	jailed *place // the root directory of RungChroot
+	left   sync.Once
+	rest   error // what is left
 }
 
 func (p *first) main() error {
@@ -115,6 +119,9 @@ func (p *first) become() error {
 		}
 	}
 	unix.Umask(0o022)
+	if p.c.Chroot {
+		return nil
+	}
 	if err := unix.Sethostname([]byte(p.c.Hostname)); err != nil {
 		return fmt.Errorf("naming the sandbox: %w", err)
 	}
@@ -151,11 +158,6 @@ func loopback() error {
 
 // task runs a task with the scratch directory as its root directory.
 func (p *first) task() error {
-	stage, err := p.stage()
-	if err != nil {
-		return err
-	}
-	root := stage
 	task, inside := builtin[p.c.Task], false
 	if task == nil {
 		task, inside = p.tasks[p.c.Task], true
@@ -163,15 +165,31 @@ func (p *first) task() error {
 	if task == nil {
 		return fmt.Errorf("no task %q", p.c.Task)
 	}
+	if err := p.enter(inside); err != nil {
+		return err
+	}
+	go p.hear()
+	t := TaskContext{Args: p.c.TaskArgs, In: os.Stdin, Out: os.Stdout, OneID: p.c.OneID} //nolint:forbidigo // the streams are the caller's
+	return task(context.Background(), t)
+}
+
+// enter enters the scratch directory or, for tasks of this package, the one that
+// it is mounted in.
+func (p *first) enter(inside bool) error {
+	if p.c.Chroot {
+		return p.enterPlainly(inside)
+	}
+	root, err := p.stage()
+	if err != nil {
+		return err
+	}
 	if inside {
 		root += "/" + scratchName
 	}
 	if err := errors.Join(unix.Chroot(root), unix.Chdir("/")); err != nil {
 		return fmt.Errorf("entering the directory: %w", err)
 	}
-	go p.hear()
-	t := TaskContext{Args: p.c.TaskArgs, In: os.Stdin, Out: os.Stdout, OneID: p.c.OneID} //nolint:forbidigo // the streams are the caller's
-	return task(context.Background(), t)
+	return nil
 }
 
 // command sets up the root directory, starts the command and waits for it.
@@ -180,6 +198,7 @@ func (p *first) command() error {
 	if err != nil {
 		return fmt.Errorf("starting a process in the sandbox: %w", err)
 	}
+	defer p.leave() //nolint:errcheck // who waits for the command is told
 	if err := p.root(x); err != nil {
 		return err
 	}
@@ -191,6 +210,11 @@ func (p *first) command() error {
 	if p.c.Terminal {
 		if err := p.terminal(); err != nil {
 			return fmt.Errorf("making a terminal: %w", err)
+		}
+	}
+	if p.c.Chroot {
+		if err := survive(); err != nil {
+			return err
 		}
 	}
 	go p.hear()
@@ -243,6 +267,7 @@ func (p *first) hear() {
 		m, _, err := p.out.receive()
 		switch {
 		case err != nil:
+			_ = p.leave() // nobody is there to be told
 			syscall.Exit(1)
 		case m.Kind == saySignal && p.pid != 0:
 			p.signal(syscall.Signal(m.N))
@@ -265,6 +290,10 @@ func (p *first) signal(sig syscall.Signal) {
 }
 
 func (p *first) dial(m message) {
+	if p.c.Chroot && p.c.Network == NoNetwork { // who answers there is another
+		_ = p.out.send(message{Kind: sayConn, N: m.N, Text: (&ChrootError{"servers"}).Error()})
+		return
+	}
 	conn, err := net.DialTimeout("tcp", m.Text, time.Second) // it is no way, but a server may not accept
 	if err != nil {
 		_ = p.out.send(message{Kind: sayConn, N: m.N, Text: err.Error()})
@@ -294,6 +323,9 @@ func (p *first) wait() error {
 }
 
 func (p *first) ended(how syscall.WaitStatus) error {
+	if err := p.leave(); err != nil {
+		return err
+	}
 	if how.Signaled() {
 		return p.out.send(message{Kind: sayEnded, N: 128 + int(how.Signal()), Signal: int(how.Signal())})
 	}

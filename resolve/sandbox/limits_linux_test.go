@@ -40,7 +40,7 @@ func TestLimits(t *testing.T) {
 		if limit, _ := b.exceed(t, sandbox.Limits{Time: 200 * time.Millisecond}, "sleep"); limit != "time" {
 			t.Errorf("sleeping for ever was ended by the limit of %q", limit)
 		}
-		if limit, out := b.exceed(t, sandbox.Limits{Processes: 60}, "bomb"); limit != "" || out != "stopped by the kernel\n" {
+		if limit, out := b.exceed(t, sandbox.Limits{Processes: 60}, "bomb"); !contained() && (limit != "" || out != "stopped by the kernel\n") || contained() && limit != "processes" {
 			t.Errorf("a fork bomb: limit %q, it says %q", limit, out)
 		}
 		if limit, out := b.exceed(t, sandbox.Limits{Memory: 200 << 20}, "eat", "4"); limit != "memory" {
@@ -81,7 +81,7 @@ func TestCancel(t *testing.T) {
 // bomb is an act: it starts processes until it can't.
 func bomb([]string) int {
 	for range 500 {
-		cmd := exec.Command("/proc/self/exe")
+		cmd := exec.Command(program())
 		cmd.Args = []string{"sleep"}
 		if err := cmd.Start(); errors.Is(err, syscall.EAGAIN) {
 			fmt.Println("stopped by the kernel")
@@ -97,7 +97,7 @@ func eat(args []string) int {
 	if len(args) == 1 {
 		n, _ := strconv.Atoi(args[0])
 		for range n {
-			cmd := exec.Command("/proc/self/exe")
+			cmd := exec.Command(program())
 			cmd.Args = []string{"eat"}
 			if err := cmd.Start(); err != nil {
 				return status(err)

@@ -12,6 +12,10 @@ import (
 
 // recall finds the ids again that the rung had.
 func (r *Rung) recall() error {
+	if r.Name == RungChroot {
+		r.ids, r.copies, r.chroot = chrootIDs(), true, true
+		return chrootRights()
+	}
 	for _, k := range kinds {
 		if r.Name != k.name && r.Name != RungCopy {
 			continue

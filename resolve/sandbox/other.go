@@ -28,7 +28,14 @@ func probe(context.Context, string) []Rung {
 	return all
 }
 
+func tryChroot(context.Context, string) Rung {
+	return Rung{Name: RungChroot, Why: "it needs Linux", Fix: "run inlay on Linux, in a virtual machine for one"}
+}
+
 func choose(ctx context.Context, dir, name string) (*Rung, error) {
+	if name == RungChroot {
+		return nil, &NoRungError{Asked: name, Tried: []Rung{tryChroot(ctx, dir)}}
+	}
 	return nil, &NoRungError{Asked: name, Tried: probe(ctx, dir)}
 }
 

@@ -84,6 +84,9 @@ func (p *first) hang(name string) error {
 // root makes the root directory and enters it for good: after it there is no
 // way back to the host's files.
 func (p *first) root(x *forked) error {
+	if p.c.Chroot {
+		return p.jail(x)
+	}
 	stage, err := p.stage()
 	if err != nil {
 		return err
@@ -149,7 +152,7 @@ func (p *first) lay() error {
 func (p *first) prepare() error {
 	mode := os.FileMode(0o755)
 	if len(p.c.Lower) > 0 {
-		info, err := os.Stat(lowerName(0))
+		info, err := os.Stat(p.stack()[0])
 		if err != nil {
 			return err
 		}
@@ -175,6 +178,9 @@ func (p *first) prepare() error {
 
 // stack are the layers.
 func (p *first) stack() changes.Stack {
+	if p.c.Chroot {
+		return p.c.Lower
+	}
 	var s changes.Stack
 	for i := range p.c.Lower {
 		s = append(s, lowerName(i))

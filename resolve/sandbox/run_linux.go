@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -45,6 +46,13 @@ func (r *Rung) runLocked(ctx context.Context, s *session) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if r.chroot {
+		free, err := takeTurn(ctx, c)
+		if err != nil {
+			return Result{}, err
+		}
+		defer free()
+	}
 	streams := &exec.Cmd{Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr}
 	if c.Terminal {
 		streams = &exec.Cmd{}
@@ -74,6 +82,11 @@ func (r *Rung) runLocked(ctx context.Context, s *session) (Result, error) {
 
 // config checks c and turns it into what the child is told.
 func (r *Rung) config(c *Command) (*config, error) {
+	if r.chroot {
+		if err := possible(c); err != nil {
+			return nil, err
+		}
+	}
 	conf := &config{
 		Path: c.Path, Args: c.Args, Dir: c.Dir, Env: c.Env, Terminal: c.Terminal, User: c.User,
 		Hostname: cmp.Or(c.Hostname, "inlay"), Network: c.Network, Limits: c.Limits, Copy: r.copies,
@@ -214,11 +227,15 @@ func (s *session) hear(m message, fds []int) error {
 
 // most says how much of something there may be.
 func (s *session) most(limit string) string {
-	n := s.command.Limits.Memory
-	if limit == "disk" {
-		n = s.command.Limits.Disk
+	l := s.command.Limits
+	switch limit {
+	case "processes":
+		return strconv.Itoa(l.Processes)
+	case "disk":
+		return fmt.Sprintf("%d MB", l.Disk>>20)
+	default:
+		return fmt.Sprintf("%d MB", l.Memory>>20)
 	}
-	return fmt.Sprintf("%d MB", n>>20)
 }
 
 // listen serves a port.
@@ -316,6 +333,10 @@ func (r *Rung) remove(ctx context.Context, dirs []string) error {
 	var errs []error
 	for _, dir := range dirs {
 		if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if r.chroot { // all of it is this user's
+			errs = append(errs, os.RemoveAll(dir))
 			continue
 		}
 		dropCopies(dir)

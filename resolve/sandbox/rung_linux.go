@@ -34,11 +34,12 @@ func probe(ctx context.Context, dir string) []Rung {
 }
 
 func choose(ctx context.Context, dir, name string) (*Rung, error) {
+	names := Rungs()
+	if name != "" {
+		names = []string{name}
+	}
 	var tried []Rung
-	for _, n := range Rungs() {
-		if name != "" && name != n {
-			continue
-		}
+	for _, n := range names {
 		r := tryRung(ctx, dir, n)
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -53,8 +54,11 @@ func choose(ctx context.Context, dir, name string) (*Rung, error) {
 
 // tryRung does all that running a command takes, but for the command.
 func tryRung(ctx context.Context, dir, name string) Rung {
-	if name == RungCopy {
+	switch name {
+	case RungCopy:
 		return tryCopy(ctx, dir)
+	case RungChroot:
+		return tryChroot(ctx, dir)
 	}
 	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 	r := Rung{Name: name}
@@ -115,6 +119,8 @@ func (r *Rung) rehearse(ctx context.Context, dir string) (odd string, err error)
 // advice says what to do so that a rung works.
 func advice(name string, err error) string {
 	switch {
+	case name == RungChroot:
+		return chrootAdvice
 	case errors.Is(err, errOverlay):
 		return "keep the cache on a disk whose file system can be overlaid (ext4, xfs, btrfs), with --cache-dir DIR; Linux must be 5.11 or newer"
 	case errors.Is(err, syscall.ENOSPC):

@@ -168,8 +168,8 @@ type Result struct {
 
 // A LimitError reports a command that was ended because it used too much.
 type LimitError struct {
-	Limit string // "time", "memory" or "disk"
-	Most  string // "10m0s", "4096 MB"
+	Limit string // "time", "memory", "disk" or "processes"
+	Most  string // "10m0s", "4096 MB", "100"
 }
 
 func (e *LimitError) Error() string {
@@ -209,8 +209,8 @@ type Writer interface {
 
 // A Task is work of this program's own that needs the ids of a rung: unpacking
 // layers, for one. It runs in a child process, as root of the sandbox, with the
-// directory that it works on as its root directory, the host's network not
-// there, and no /proc.
+// directory that it works on as its root directory, no /proc, and the host's
+// network not there but on [RungChroot].
 type Task func(ctx context.Context, t TaskContext) error
 
 // TaskContext is what a Task is given.
@@ -234,9 +234,15 @@ const (
 	RungSubIDs = "subids" // ids of /etc/subuid by newuidmap, overlay
 	RungOneID  = "one-id" // root is the only id, giving files away is pretended; overlay
 	RungCopy   = "copy"   // the ids of the strongest of these that works, but a copy of the layers and no overlay
+
+	// RungChroot is for root of a container in which there are no namespaces to
+	// be had, and is never taken but by its name: chroot(2) into a copy of the
+	// layers, Landlock and seccomp. It shares users, the network and the list of
+	// processes with the machine: see [ChrootError] for what it refuses.
+	RungChroot = "chroot"
 )
 
-// Rungs are their names.
+// Rungs are the names of those that [Choose] chooses from.
 func Rungs() []string { return []string{RungRoot, RungSubIDs, RungOneID, RungCopy} }
 
 // A Rung is one way to isolate commands, and whether it works here.
@@ -252,11 +258,15 @@ type Rung struct {
 
 	ids    ids
 	copies bool // in place of an overlay
+	chroot bool // in place of namespaces
 }
 
 // Probe tries every rung, with directories in dir, where scratch directories will
 // be: whether they can be overlaid depends on its file system.
 func Probe(ctx context.Context, dir string) []Rung { return probe(ctx, dir) }
+
+// TryChroot tries [RungChroot], as Probe tries the others.
+func TryChroot(ctx context.Context, dir string) Rung { return tryChroot(ctx, dir) }
 
 // Choose returns the strongest rung that works, or the one with that name, and
 // a *NoRungError if there is none.
@@ -292,6 +302,18 @@ func (r *Rung) Do(ctx context.Context, task, dir string, t TaskContext) error {
 // Remove removes directories of the host that commands or tasks wrote. Those
 // that are not there are no error.
 func (r *Rung) Remove(ctx context.Context, dirs ...string) error { return r.remove(ctx, dirs) }
+
+// A ChrootError reports what a command would need that [RungChroot] hasn't.
+type ChrootError struct{ Needs string }
+
+func (e *ChrootError) Error() string {
+	return fmt.Sprintf("the sandbox %q is without mounts and namespaces, and so without %s", RungChroot, e.Needs)
+}
+
+// Hint says where there is more.
+func (e *ChrootError) Hint() string {
+	return "do without it, or run inlay where `inlay doctor` names a stronger sandbox"
+}
 
 // A NoRungError reports that commands can't be isolated here.
 type NoRungError struct {

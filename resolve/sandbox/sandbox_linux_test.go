@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"debug/elf"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -20,8 +19,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"inlay/resolve/sandbox"
 )
@@ -35,112 +32,6 @@ func TestMain(m *testing.M) {
 		syscall.Exit(act(os.Args[1:])) // which does not wait a second for races, as os.Exit does
 	}
 	os.Exit(m.Run())
-}
-
-// The users that the tests run as beside the one who started them, and the
-// variable that tells them.
-const (
-	someone = 54321
-	asUser  = "INLAY_TEST_USER"
-)
-
-// noMounts is the status of a user that couldn't be made.
-const noMounts = 99
-
-// onOverlay is the kind of user that is root where no overlay can be mounted, as
-// in most containers.
-const onOverlay = "root on an overlay"
-
-// TestAsUser runs all other tests as a user who is not root: one without
-// subordinate ids, and one with some. And as root where there is no overlay.
-func TestAsUser(t *testing.T) {
-	if os.Getenv(asUser) != "" {
-		t.Skip("this is the user")
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("only root can be another user")
-	}
-	if testing.Short() {
-		t.Skip("it takes as long as all the others twice")
-	}
-	for _, kind := range []string{"without ids", "with ids", onOverlay} {
-		t.Run(kind, func(t *testing.T) {
-			dir := openDir(t)
-			if err := os.Chown(dir, someone, someone); err != nil {
-				t.Fatal(err)
-			}
-			program := filepath.Join(dir, "test")
-			copyFile(t, self(t), program)
-			cmd := exec.CommandContext(t.Context(), program)
-			cmd.Args = []string{"user", kind, program, "-test.v"}
-			if f := flag.Lookup("test.run"); f.Value.String() != "" {
-				cmd.Args = append(cmd.Args, "-test.run="+f.Value.String())
-			}
-			cmd.Dir = dir
-			tmp := dir
-			if kind == onOverlay {
-				tmp += "/overlay"
-			}
-			cmd.Env = []string{asUser + "=" + kind, "TMPDIR=" + tmp, "PATH=" + os.Getenv("PATH")}
-			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-			out, err := cmd.CombinedOutput()
-			switch exit := (*exec.ExitError)(nil); {
-			case errors.Is(err, syscall.EPERM), errors.As(err, &exit) && exit.ExitCode() == noMounts:
-				t.Skipf("root can't mount here: %s", out)
-			case err != nil:
-				t.Errorf("the tests as a user %s: %v", kind, err)
-			}
-			t.Logf("%s", out)
-		})
-	}
-}
-
-// beUser is an act outside, in mounts of its own: it becomes a user of a kind,
-// whatever this machine's own /etc says, and a program.
-func beUser(args []string) int {
-	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
-	if args[0] == onOverlay {
-		err = errors.Join(err, overlayHere())
-	} else {
-		err = errors.Join(err, ownUsers(args[0]))
-	}
-	if err != nil {
-		fmt.Println(err)
-		return noMounts
-	}
-	if args[0] != onOverlay {
-		err = errors.Join(syscall.Setgroups(nil), syscall.Setgid(someone), syscall.Setuid(someone))
-	}
-	if err == nil {
-		err = syscall.Exec(args[1], args[1:], os.Environ())
-	}
-	return status(err)
-}
-
-// ownUsers mounts an /etc that says who has ids.
-func ownUsers(kind string) error {
-	ids := ""
-	if kind == "with ids" {
-		ids = "someone:200000:65536\n"
-	}
-	err := unix.Mount("tmpfs", "/etc", "tmpfs", 0, "mode=755")
-	for name, content := range map[string]string{
-		"passwd": fmt.Sprintf("root:x:0:0::/root:/bin/sh\nsomeone:x:%d:%d::/:/bin/sh\n", someone, someone), "subuid": ids, "subgid": ids,
-	} {
-		if err == nil {
-			err = os.WriteFile("/etc/"+name, []byte(content), 0o644)
-		}
-	}
-	return err
-}
-
-// overlayHere mounts an overlay at the directory for temporary files.
-func overlayHere() error {
-	tmp := os.Getenv("TMPDIR")
-	if err := errors.Join(os.Mkdir("l", 0o755), os.Mkdir("u", 0o755), os.Mkdir("w", 0o755), os.Mkdir(tmp, 0o755)); err != nil {
-		return err
-	}
-	return unix.Mount("overlay", tmp, "overlay", 0, "lowerdir=l,upperdir=u,workdir=w")
 }
 
 // openDir is a temporary directory that all users can pass through.
@@ -189,7 +80,11 @@ func eachRung(t *testing.T, f func(t *testing.T, b box)) {
 	t.Helper()
 	dir := openDir(t)
 	works := false
-	for _, r := range sandbox.Probe(t.Context(), dir) {
+	rungs := sandbox.Probe(t.Context(), dir)
+	if contained() {
+		rungs = append(rungs, sandbox.TryChroot(t.Context(), dir))
+	}
+	for _, r := range rungs {
 		if !r.Works {
 			t.Logf("%s: %s", r.Name, r.Why)
 			continue
@@ -348,7 +243,7 @@ var acts = map[string]func(args []string) int{
 func addActs() {
 	for name, act := range map[string]func([]string) int{
 		"change": change, "sh": sh, "escapes": tryEscapes, "caller": caller, "daemon": daemon, "middle": middle, "exe": exe,
-		"bomb": bomb, "user": beUser, "eat": eat, "fill": fill,
+		"bomb": bomb, "user": beUser, "shared": tryShared, "eat": eat, "fill": fill,
 	} {
 		acts[name] = act
 	}
@@ -379,6 +274,10 @@ func TestRun(t *testing.T) {
 			t.Errorf("cat of \"in\" prints %q", out)
 		}
 		want := "5 6 [7 8] /new/dir [A=1] inlay\n"
+		if contained() { // the machine's name is the command's
+			name, _ := os.Hostname()
+			want = "5 6 [7 8] /new/dir [A=1] " + name + "\n"
+		}
 		if strings.HasSuffix(b.Owners, "-one") {
 			want = "5 6 [] /new/dir [A=1] inlay\n"
 		}

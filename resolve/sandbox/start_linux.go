@@ -55,6 +55,8 @@ type config struct {
 	Trees   bool // all of these are mounts that this process has opened already
 	Copy    bool // in place of an overlay
 	OneID   bool
+	Chroot  bool   // in place of namespaces
+	Jail    string // the directory to do that in, once it is there
 }
 
 // self returns this program for the first process of a sandbox: what runs there
@@ -152,11 +154,7 @@ func (r *Rung) start(ctx context.Context, c *config, streams *exec.Cmd) (*child,
 		return nil, err
 	}
 	cmd.ExtraFiles = []*os.File{theirs, me}
-	cmd.SysProcAttr = r.ids.attributes(c.User)
-	cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
-	if c.Network == NoNetwork {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNET
-	}
+	r.separate(cmd, c, pair[0])
 	k := &child{cmd: cmd, link: &link{socket: socket{fd: pair[0]}, dials: map[int]chan dialed{}}}
 	if err := cmd.Start(); err != nil {
 		_ = unix.Close(pair[0])
@@ -167,6 +165,19 @@ func (r *Rung) start(ctx context.Context, c *config, streams *exec.Cmd) (*child,
 		return nil, err
 	}
 	return k, nil
+}
+
+// separate says what a child has of its own.
+func (r *Rung) separate(cmd *exec.Cmd, c *config, socket int) {
+	if r.chroot {
+		outlive(cmd, socket)
+		return
+	}
+	cmd.SysProcAttr = r.ids.attributes(c.User)
+	cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
+	if c.Network == NoNetwork {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNET
+	}
 }
 
 // feed gives cmd its input. A reader that hangs must not keep a command that has
@@ -209,7 +220,7 @@ func (k *child) tell(r *Rung, c *config) error {
 	if err := r.ids.give(k.cmd.Process.Pid); err != nil {
 		return err
 	}
-	c.OneID = r.ids.one
+	c.OneID, c.Chroot = r.ids.one, r.chroot
 	if r.ids.shifted {
 		trees, err := openAll(c, k.cmd.Process.Pid)
 		defer closeAll(trees)

@@ -170,6 +170,8 @@ func (p *first) mounts(root *place) error {
 
 func (p *first) mount(root *place, m *Mount) error {
 	switch {
+	case p.c.Chroot:
+		return p.lend(root, m)
 	case m.Source != "":
 		return p.source(root, m)
 	case m.Tmpfs:

@@ -30,8 +30,11 @@ func (p *first) watch() {
 		before, _ = p.written()
 	}
 	for range time.Tick(beat) {
-		if l.Memory > 0 && p.proc && memory(estimate) > l.Memory && memory(exact) > l.Memory {
+		if l.Memory > 0 && p.proc && p.memory(estimate) > l.Memory && p.memory(exact) > l.Memory {
 			p.end("memory")
+		}
+		if p.c.Chroot && l.Processes > 0 && threads(os.Getpid()) > l.Processes {
+			p.end("processes") // the kernel lets root of the host start as many as it likes
 		}
 		// Looking takes a while where there are many files. It is done now and then,
 		// and at once where the disk has become fuller by so much.
@@ -52,6 +55,7 @@ const filesABeat = 1000
 // end ends the sandbox for what it used too much of.
 func (p *first) end(limit string) {
 	_ = p.out.send(message{Kind: sayLimit, Text: limit})
+	_ = p.leave() // what more could be done?
 	syscall.Exit(1)
 }
 
@@ -97,12 +101,18 @@ var (
 )
 
 // memory returns the bytes that all processes but this one use.
-func memory(m measure) int64 {
+func (p *first) memory(m measure) int64 {
+	var sum int64
+	if p.c.Chroot {
+		for pid := range below(os.Getpid()) {
+			sum += m.of(pid)
+		}
+		return sum
+	}
 	names, err := os.ReadDir("/proc")
 	if err != nil {
 		return 0
 	}
-	var sum int64
 	for _, d := range names {
 		if pid, err := strconv.Atoi(d.Name()); err == nil && pid > 1 {
 			sum += m.of(pid)
@@ -113,6 +123,9 @@ func memory(m measure) int64 {
 
 func (m measure) of(pid int) int64 {
 	f, err := os.Open(fmt.Sprintf("/proc/%d/%s", pid, m.file))
+	if err != nil && m.file == exact.file { // another user's, where this is no root over it
+		return estimate.of(pid)
+	}
 	if err != nil {
 		return 0 // it has ended
 	}

@@ -216,6 +216,19 @@ func TestEmulation(t *testing.T) {
 	}
 }
 
+func TestChroot(t *testing.T) {
+	if found := doctor.Chroot(sandbox.Rung{Name: "chroot", Why: "this user is not root"}); found != nil {
+		t.Errorf("where it doesn't work doctor says %v", found)
+	}
+	want := []doctor.Finding{{
+		Status: "note", Found: "commands would run with --sandbox chroot, which is never chosen by itself: WEAK: it is",
+		Fix: "give --sandbox chroot where the commands are trusted that far",
+	}}
+	if diff := cmp.Diff(want, doctor.Chroot(sandbox.Rung{Name: "chroot", Works: true, Why: "WEAK: it is"})); diff != "" {
+		t.Errorf("where it works (-want +got):\n%s", diff)
+	}
+}
+
 func TestRungs(t *testing.T) {
 	notRoot := sandbox.Rung{Name: "root", Why: "this user is not root"}
 	works := sandbox.Rung{Name: "subids", Works: true, Why: "as it should be"}

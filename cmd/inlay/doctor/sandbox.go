@@ -42,9 +42,19 @@ func Sandbox(root string) Check {
 				}
 				found = append(found, One(Note, fmt.Sprintf("uv and pip run as this user, without a sandbox: %v", err), fix)...)
 			}
+			return found
 		}
-		return found
+		return append(found, Chroot(sandbox.TryChroot(ctx, scratch))...)
 	}}
+}
+
+// Chroot says, where nothing else isolates commands, that what is weaker would.
+func Chroot(r sandbox.Rung) []Finding {
+	if !r.Works {
+		return nil
+	}
+	return One(Note, "commands would run with --sandbox "+r.Name+", which is never chosen by itself: "+r.Why,
+		"give --sandbox "+r.Name+" where the commands are trusted that far")
 }
 
 // Rungs says which of the ways to isolate commands is taken, and why none that

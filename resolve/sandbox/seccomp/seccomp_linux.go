@@ -47,10 +47,40 @@ var families = []uint32{unix.AF_UNIX, unix.AF_INET, unix.AF_INET6, unix.AF_NETLI
 const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET |
 	unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
 
-// Install puts the filter in place for all threads of this process. With oneID
-// changes of owners and users are pretended.
-func Install(oneID bool) error {
-	p := program(oneID)
+// shared are the calls that reach what a process without namespaces shares with
+// others: memory and messages of System V and of POSIX. And listen: the kernel
+// opens a port for who listens without one.
+var shared = []uint32{
+	unix.SYS_SHMGET, unix.SYS_SHMAT, unix.SYS_SHMCTL, unix.SYS_MSGGET, unix.SYS_MSGSND, unix.SYS_MSGRCV, unix.SYS_MSGCTL,
+	unix.SYS_SEMGET, unix.SYS_SEMOP, unix.SYS_SEMTIMEDOP, unix.SYS_SEMCTL, unix.SYS_MQ_OPEN, unix.SYS_MQ_UNLINK, unix.SYS_LISTEN,
+}
+
+// A process is a call that is about one, and the argument that says which: 0 is
+// who calls.
+type process struct{ call, argument uint32 }
+
+var processes = []process{
+	{unix.SYS_PRLIMIT64, 0},
+	{unix.SYS_SETPRIORITY, 1},
+	{unix.SYS_IOPRIO_SET, 1},
+	{unix.SYS_SCHED_SETAFFINITY, 0},
+	{unix.SYS_SCHED_SETSCHEDULER, 0},
+	{unix.SYS_SCHED_SETPARAM, 0},
+	{unix.SYS_SCHED_SETATTR, 0},
+	{unix.SYS_MIGRATE_PAGES, 0},
+	{unix.SYS_MOVE_PAGES, 0},
+}
+
+// A Filter is what is taken beside what always is.
+type Filter struct {
+	OneID   bool // changes of owners and users are pretended
+	Shared  bool // there are no namespaces: what these would keep apart is denied
+	Network bool // with Shared: the network is to be used
+}
+
+// Install puts the filter in place for all threads of this process.
+func (f Filter) Install() error {
+	p := f.program()
 	prog := unix.SockFprog{Len: uint16(len(p)), Filter: &p[0]}
 	//nolint:gosec // the kernel takes a pointer
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, uintptr(unsafe.Pointer(&prog)))
@@ -69,6 +99,8 @@ const (
 	anyOf  = unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K
 	answer = unix.BPF_RET | unix.BPF_K
 
+	and = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
+
 	number   = 0
 	arch     = 4
 	argument = 16 // the lower half of the first; 8 bytes each
@@ -76,7 +108,7 @@ const (
 	x32 = 0x40000000 // the bit of a call of x86-64's other ABI
 )
 
-func program(oneID bool) []unix.SockFilter {
+func (f Filter) program() []unix.SockFilter {
 	p := []unix.SockFilter{
 		{Code: load, K: arch},
 		{Code: equal, Jt: 1, K: auditArch},
@@ -95,18 +127,63 @@ func program(oneID bool) []unix.SockFilter {
 		{Code: equal, Jf: 1, K: unix.TIOCLINUX},
 		fail(unix.EPERM),
 	})...)
-	var known []unix.SockFilter
-	for _, f := range families {
-		known = append(known, unix.SockFilter{Code: equal, Jf: 1, K: f}, allow())
+	if f.Shared && !f.Network {
+		p = append(p, streams()...)
+	} else {
+		var known []unix.SockFilter
+		for _, k := range families {
+			known = append(known, unix.SockFilter{Code: equal, Jf: 1, K: k}, allow())
+		}
+		known = append(known, fail(unix.EAFNOSUPPORT))
+		p = append(p, when(unix.SYS_SOCKET, argument, known)...)
 	}
-	known = append(known, fail(unix.EAFNOSUPPORT))
-	p = append(p, when(unix.SYS_SOCKET, argument, known)...)
 	p = append(p, calls(denied, fail(unix.EPERM))...)
 	p = append(p, calls(absent, fail(unix.ENOSYS))...)
-	if oneID {
+	if f.Shared {
+		p = append(p, others(f.Network)...)
+	}
+	if f.OneID {
 		p = append(p, calls(slices.Concat(pretended, oldChowns), fail(0))...)
 	}
 	return append(p, allow())
+}
+
+// streams lets there be TCP and unix sockets alone, so that Landlock, which knows
+// TCP and no other protocol, sees every way out; and of TCP what connects before
+// it is asked (Fast Open) is not to be had.
+func streams() []unix.SockFilter {
+	p := when(unix.SYS_SOCKET, argument, []unix.SockFilter{
+		{Code: equal, Jf: 1, K: unix.AF_UNIX},
+		allow(),
+		{Code: equal, Jt: 2, K: unix.AF_INET},
+		{Code: equal, Jt: 1, K: unix.AF_INET6},
+		fail(unix.EAFNOSUPPORT),
+		{Code: load, K: argument + 8},
+		{Code: and, K: 0xf}, // without SOCK_NONBLOCK and SOCK_CLOEXEC
+		{Code: equal, Jt: 1, K: unix.SOCK_STREAM},
+		fail(unix.EPERM),
+		{Code: load, K: argument + 16},
+		{Code: equal, Jt: 2, K: 0},
+		{Code: equal, Jt: 1, K: unix.IPPROTO_TCP},
+		fail(unix.EPERM),
+	})
+	for call, flags := range map[uint32]uint32{unix.SYS_SENDTO: 3, unix.SYS_SENDMSG: 2, unix.SYS_SENDMMSG: 3} {
+		p = append(p, when(call, argument+8*flags, []unix.SockFilter{{Code: anyOf, Jf: 1, K: unix.MSG_FASTOPEN}, fail(unix.EPERM)})...)
+	}
+	return p
+}
+
+// others keeps the hands off what belongs to other processes of the machine.
+func others(network bool) []unix.SockFilter {
+	list := shared
+	if network {
+		list = slices.DeleteFunc(slices.Clone(shared), func(n uint32) bool { return n == unix.SYS_LISTEN })
+	}
+	p := calls(list, fail(unix.EPERM))
+	for _, x := range processes {
+		p = append(p, when(x.call, argument+8*x.argument, []unix.SockFilter{{Code: equal, Jt: 1, K: 0}, fail(unix.EPERM)})...)
+	}
+	return p
 }
 
 // when looks at an argument of one call: where then says nothing it is allowed.
