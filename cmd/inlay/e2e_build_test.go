@@ -15,6 +15,7 @@ import (
 
 func TestE2EReproducible(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	builds := []struct {
 		name  string
 		umask string
@@ -115,6 +116,7 @@ func TestE2EParentSatisfies(t *testing.T) {
 
 func TestE2EErrors(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	tests := []struct{ name, settings, want string }{
 		{"an sdist that needs a compiler", "requirements: [python-ldap==3.4.4]", "python-ldap"},
 		{"unsatisfiable", "requirements: [numpy==2.1.0, numpy==2.0.0]", "numpy"},

@@ -55,6 +55,7 @@ var recipeDifferences = []struct{ path, reason string }{
 // same parent, and compares the files and what both images say.
 func TestE2EDockerfile(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	dir := project(t, `
 settings:
   docker:

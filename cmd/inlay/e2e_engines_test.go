@@ -130,6 +130,7 @@ func TestE2EEngines(t *testing.T) {
 // An image with layers of zstd goes through a registry to podman and skopeo.
 func TestE2EZstd(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	address, _ := e.registry(t)
 	sizes := map[string]int64{}
 	for _, compression := range []string{"gzip", "zstd"} {

@@ -27,6 +27,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -42,7 +44,7 @@ type privateIndex struct {
 	*httptest.Server
 	dir     string // of its files
 	ca      string // file of the authority that signed its certificate
-	refused func() int
+	refused func() int64
 }
 
 // newPrivateIndex serves some real wheels, and uv.
@@ -55,11 +57,11 @@ func newPrivateIndex(t *testing.T) *privateIndex {
 	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 	must(t, nil, "python3", append(pip, "six", "idna")...)
 	must(t, nil, "python3", append(pip, "--platform", "musllinux_1_1_"+machine, "uv==0.13.9")...)
-	refused := 0
-	ix.refused = func() int { return refused }
+	var refused atomic.Int64
+	ix.refused = refused.Load
 	ix.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if user, password, _ := r.BasicAuth(); user != indexUser || password != indexPassword {
-			refused++
+			refused.Add(1)
 			w.Header().Set("WWW-Authenticate", `Basic realm="corp"`)
 			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
@@ -278,6 +280,10 @@ func TestE2EPrivateIndexLeak(t *testing.T) {
 	}
 }
 
+// innocent has the digests of what was searched for the password, which is the
+// same in all tests, and doesn't hold it: the parent is in every image.
+var innocent sync.Map
+
 // searchAll fails for every file below dir, and every name, that holds the
 // password in some form. It looks into what gzip compressed. It returns how many
 // files there are, of which one that it adds itself must not pass.
@@ -322,9 +328,15 @@ func searchAll(t *testing.T, dir string) (files int) {
 			return err
 		}
 		files++
+		sum := sha256.Sum256(b)
+		if _, found := innocent.Load(sum); found {
+			return nil
+		}
 		if found := holds(b); found != "" {
 			t.Errorf("%s holds the password (%s)", path, found)
+			return nil
 		}
+		innocent.Store(sum, true)
 		return nil
 	})
 	if err != nil {

@@ -137,6 +137,7 @@ func distributions(tree map[string]node) map[string]distribution {
 // ways out.
 func TestE2ETorch(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	dir := project(t, "settings:\n  docker:\n    requirements: [torch]\n    parent_image: "+e.parent("debian")+"\n", nil)
 	const none = "settings.docker.python_package_installer_args={torch-backend: none}"
 	for _, installer := range []string{"uv", "pip"} {

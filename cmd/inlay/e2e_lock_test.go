@@ -54,6 +54,7 @@ func ownWheel(t *testing.T) string {
 // in the same parent, and that what breaks is told.
 func TestE2EGroups(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	groups := [][]string{{"requests==2.31.0", "idna==3.4", "numpy==1.26.4"}, {"'idna==3.10'", "'urllib3<2.5'", "numpy==2.0.2"}}
 	_, want := e.reference(t, e.uv(t), groups...)
 	dir := groupsProject(t, e, groups...)

@@ -191,6 +191,7 @@ func wheels(t *testing.T, plan string) (files []string) {
 // wheels fit, every ELF file is the platform's, and nothing was emulated.
 func TestE2EForeignPlatform(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	tests := []struct {
 		name         string
 		foreign      foreign
@@ -276,6 +277,7 @@ func TestE2EForeignDigest(t *testing.T) {
 // names the package and the platform.
 func TestE2ENoWheel(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	tests := []struct {
 		name        string
 		foreign     foreign

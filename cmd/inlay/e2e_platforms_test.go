@@ -25,6 +25,7 @@ import (
 // the same index, and podman and skopeo find in it the image that they need.
 func TestE2EPlatforms(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	address, _ := e.registry(t)
 	foreigns := []foreign{{"linux/arm64", elf.EM_AARCH64, 64, "3.12.11", "2.36"}, {"linux/arm/v7", elf.EM_ARM, 32, "3.12.11", "2.36"}}
 	dir, out := project(t, `

@@ -130,6 +130,7 @@ func (e env) signal(t *testing.T, image string) {
 // the trees are.
 func TestE2EInstallCommand(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	dir, asUser := e.asUser(t)
 	for name, text := range map[string]string{
 		"src/inlay.yaml": "settings:\n  docker:\n    parent_image: " + e.parent("debian") + "\n    requirements: [pip]\n    bytecode: on\n    disable_automatic_requirements_detection: true\n    user: \"1000\"\n" +

@@ -62,6 +62,7 @@ const listing = "tar -C / --sort=name -cf - usr/local usr/include opt srv"
 
 func TestE2ESameTree(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	uv := e.uv(t)
 	for _, kind := range slices.Sorted(maps.Keys(sets)) {
 		t.Run(kind, func(t *testing.T) {

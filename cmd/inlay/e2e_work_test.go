@@ -174,6 +174,7 @@ func unzip(t *testing.T, wheel, root string) {
 // TestE2EConcurrent builds the same thing several times at once on one cache.
 func TestE2EConcurrent(t *testing.T) {
 	e := e2e(t)
+	t.Parallel()
 	cache := t.TempDir()
 	dir := project(t, "settings:\n  docker:\n    requirements: [requests, numpy==2.1.0]\n", map[string]string{"a.py": ""})
 	results := make(chan string)

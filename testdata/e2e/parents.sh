@@ -29,8 +29,13 @@ if [ ! -s "$dir/oldnumpy/index.json" ]; then
   python3 -m pip download -q --no-deps --only-binary=:all: --python-version 3.11 --platform manylinux2014_"$(uname -m)" \
     -d "$dir/oldnumpy.context/wheels" numpy==1.24.4
 fi
-derive oldnumpy debian
-rm -rf "$dir/oldnumpy.context"
+# At once: each has a store of its own, and fills less than a processor.
+derive oldnumpy debian &
+oldnumpy=$!
+derive venv debian &
+venv=$!
 derive local debian
-derive venv debian
 derive elsewhere local
+wait "$oldnumpy"
+wait "$venv"
+rm -rf "$dir/oldnumpy.context"
