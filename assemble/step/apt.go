@@ -3,6 +3,7 @@
 package step
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,8 +149,9 @@ func (l *layer) unpack(ctx context.Context, debs []plan.Deb) ([]dpkg.Package, er
 	out := make([]dpkg.Package, len(debs))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(unpacking)
-	for i, d := range debs {
+	for _, i := range bySize(debs) {
 		g.Go(func() error {
+			d := debs[i]
 			hex, ok := strings.CutPrefix(d.Digest, "sha256:")
 			if !ok || len(hex) != 64 || strings.Trim(hex, "0123456789abcdef") != "" {
 				return fmt.Errorf("package %s has the digest %q, which is no sha256", d.Name, d.Digest)
@@ -163,4 +165,15 @@ func (l *layer) unpack(ctx context.Context, debs []plan.Deb) ([]dpkg.Package, er
 		})
 	}
 	return out, g.Wait()
+}
+
+// bySize returns the places of debs, the largest first: no processor is left with
+// a large one at the end while the others have nothing to do.
+func bySize(debs []plan.Deb) []int {
+	order := make([]int, len(debs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(debs[b].Size, debs[a].Size) })
+	return order
 }

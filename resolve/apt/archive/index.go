@@ -5,7 +5,6 @@ package archive
 import (
 	"bytes"
 	"compress/bzip2"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
 	"inlay/layers/unxz"
@@ -160,7 +160,7 @@ func newPacked() (*packed, error) {
 	p := &packed{}
 	p.buf.Write(make([]byte, sizeOfSize))
 	var err error
-	p.enc, err = zstd.NewWriter(&p.buf, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(packWindow))
+	p.enc, err = zstd.NewWriter(&p.buf, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(packWindow))
 	return p, err
 }
 

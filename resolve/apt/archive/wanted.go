@@ -120,7 +120,9 @@ func (c *Client) fetchIndex(ctx context.Context, w wanted) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := reduce(&bounded{r, w.limit}, to); err != nil {
+	plain := readAhead(r)
+	defer plain.Close() //nolint:errcheck // it can't fail
+	if err := reduce(&bounded{plain, w.limit}, to); err != nil {
 		return nil, err
 	}
 	if err := c.Files.Remove(v1.Hash{Algorithm: "sha256", Hex: w.SHA256}); err != nil {
