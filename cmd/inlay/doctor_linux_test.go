@@ -87,6 +87,10 @@ exec setpriv --reuid %d --regid %d --clear-groups %s/inlay doctor --offline --fo
 				return "", err
 			}
 			out, err := sandboxtest.Command(t.Context(), cache, filepath.Join(dir, "inlay"), "doctor", "--offline", "--format", "json", "--cache-dir", cache).Output()
+			if !sandboxtest.Landlock() {
+				t.Log("Landlock is not there, or is older than Linux 6.12: there is no chroot to speak of")
+				return string(out), nil
+			}
 			if !strings.Contains(string(out), "commands would run with --sandbox chroot, which is never chosen by itself: WEAK: ") {
 				err = fmt.Errorf("it says nothing of the chroot: %w\n%s", err, out)
 			} else {

@@ -75,6 +75,9 @@ func TestAsUser(t *testing.T) {
 			cmd.Env = []string{asUser + "=" + kind, "TMPDIR=" + tmp, "PATH=" + os.Getenv("PATH")}
 			cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 			if kind == inContainer {
+				if !sandboxtest.Landlock() {
+					t.Skip("Landlock is not there, or is older than Linux 6.12")
+				}
 				if libraries() != nil {
 					t.Skip("this program needs libraries, which are not mounted there: CGO_ENABLED=0 runs the test")
 				}

@@ -80,6 +80,13 @@ func Init() {
 	os.Exit(1)                   //nolint:forbidigo // as above
 }
 
+// Landlock reports whether the kernel has what takes the place of namespaces:
+// Landlock as of Linux 6.12, by the version of its calls.
+func Landlock() bool {
+	version, _, errno := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
+	return errno == 0 && version >= 6
+}
+
 // loopback starts the device lo, so that there is something to reach.
 func loopback() error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
