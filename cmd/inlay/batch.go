@@ -11,6 +11,7 @@ import (
 
 	"inlay/cmd/inlay/progress"
 	"inlay/resolve/pipeline"
+	"inlay/resolve/pyproject"
 	"inlay/resolve/settings"
 )
 
@@ -166,9 +167,9 @@ func firstStep(images []pipeline.Image) string {
 // ready completes the jobs.
 func (b *batch) ready(c *cli.Context) error {
 	said := map[string]string{}
-	opened := &openedImages{}
+	opened, asked := &openedImages{}, &pyproject.Said{}
 	for _, j := range b.jobs {
-		j.opened = opened
+		j.opened, j.asked = opened, asked
 		if err := j.ready(c); err != nil {
 			return err
 		}

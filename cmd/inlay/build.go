@@ -24,6 +24,7 @@ import (
 	"inlay/resolve/index"
 	"inlay/resolve/pipeline"
 	"inlay/resolve/plan"
+	"inlay/resolve/pyproject"
 	"inlay/resolve/settings"
 	"inlay/resolve/tree"
 )
@@ -80,7 +81,8 @@ type job struct {
 	unrecorded bool         // it was made, and the cache can't be written to
 	said       bytes.Buffer // what `inlay plan` says of it
 	opened     *openedImages
-	way        code.Way // how the source gets into containers
+	asked      *pyproject.Said // what commands of this machine said to other images
+	way        code.Way        // how the source gets into containers
 	origin     *origin
 	fetched    *codePlace // where the source is, if containers fetch it; nil until then
 }

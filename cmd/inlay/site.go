@@ -196,6 +196,7 @@ func (j *job) request(c *cli.Context) (resolve.Request, error) {
 		return resolve.Request{}, err
 	}
 	exporter := j.site.exporter(j.show, j.index.Hidden())
+	exporter.Said = j.asked
 	return resolve.Request{
 		Settings: j.settings,
 		Context:  j.context,

@@ -16,9 +16,14 @@ type Local struct {
 }
 
 // Local returns what a Python of this machine has, as a requirements file. It
-// is asked each time, for nothing tells that it changed. If the command fails
+// is asked by each build, for nothing tells that it changed. If the command fails
 // the error is a *LocalError.
-func (e *Exporter) Local(ctx context.Context, l Local) (text string, err error) {
+func (e *Exporter) Local(ctx context.Context, l Local) (string, error) {
+	return e.Said.once(l, func() (string, error) { return e.list(ctx, l) })
+}
+
+// list is Local, whatever was said before.
+func (e *Exporter) list(ctx context.Context, l Local) (text string, err error) {
 	if e.Progress != nil {
 		_, done := e.Progress("listing the packages of this machine's Python", 0)
 		defer func() { done(err) }()

@@ -113,6 +113,8 @@ type Exporter struct {
 	// Store keeps what the default commands print. A command of the settings
 	// may depend on anything, so it always runs.
 	Store Store
+	// Said is what commands said to others before.
+	Said *Said
 	// Progress is told of a command that takes its time; nil is fine.
 	Progress func(task string, total int64) (add func(n int64), done func(error))
 	// Note is told what the user should know; nil drops it.
@@ -127,7 +129,12 @@ type Options struct {
 
 // Export returns the requirements of p, which messages call name, as a
 // requirements file. If no command succeeds the error is an *ExportError.
-func (e *Exporter) Export(ctx context.Context, name string, p Project, o Options) (text string, err error) {
+func (e *Exporter) Export(ctx context.Context, name string, p Project, o Options) (string, error) {
+	return e.Said.once(p, func() (string, error) { return e.exportAnew(ctx, name, p, o) })
+}
+
+// exportAnew is Export, whatever was said before.
+func (e *Exporter) exportAnew(ctx context.Context, name string, p Project, o Options) (text string, err error) {
 	sum, err := p.Sum()
 	if err != nil {
 		return "", err
