@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -27,7 +28,32 @@ func CheckPlan(p plan.Plan, s *leak.Scanner) error {
 	if err := p.Encode(&b); err != nil {
 		return err
 	}
-	return s.Document("plan", b.Bytes())
+	return inSettings(p, s.Document("plan", b.Bytes()))
+}
+
+// inSettings names the place of a secret in the configuration of p as settings do.
+func inSettings(p plan.Plan, err error) error {
+	var found *leak.Error
+	if !errors.As(err, &found) {
+		return err
+	}
+	for i, s := range p.Stages {
+		at, ok := strings.CutPrefix(found.In, fmt.Sprintf("plan.stages[%d].config.", i))
+		if !ok {
+			continue
+		}
+		for n, kv := range s.Config.Env {
+			if key, _, _ := strings.Cut(kv, "="); at == fmt.Sprintf("env[%d]", n) {
+				found.In = "the image's variable " + key
+			}
+		}
+		for _, kind := range []string{"label", "annotation"} {
+			if key, ok := strings.CutPrefix(at, kind+"s."); ok {
+				found.In = "the image's " + kind + " " + key
+			}
+		}
+	}
+	return err
 }
 
 // checkImage does the same for what the image says of itself, where the

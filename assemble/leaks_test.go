@@ -52,9 +52,9 @@ func TestLeaks(t *testing.T) {
 		want string
 	}{
 		{"a source file", func(p *plan.Plan) { p.Stages[0].Steps = []plan.Step{step} }, nil, `/app/pip.conf of layer "source"`},
-		{"a variable", func(p *plan.Plan) { p.Stages[0].Config.Env = []string{"A=" + password} }, nil, "plan.stages[0].config.env[0]"},
-		{"a label", func(p *plan.Plan) { p.Stages[0].Config.Labels = map[string]string{"a": password} }, nil, "plan.stages[0].config.labels.a"},
-		{"an annotation", func(p *plan.Plan) { p.Stages[0].Config.Annotations = map[string]string{"a": password} }, nil, "plan.stages[0].config.annotations.a"},
+		{"a variable", func(p *plan.Plan) { p.Stages[0].Config.Env = []string{"A=" + password} }, nil, "the image's variable A"},
+		{"a label", func(p *plan.Plan) { p.Stages[0].Config.Labels = map[string]string{"a": password} }, nil, "the image's label a"},
+		{"an annotation", func(p *plan.Plan) { p.Stages[0].Config.Annotations = map[string]string{"a": password} }, nil, "the image's annotation a"},
 		{"the name of a layer", func(p *plan.Plan) {
 			p.Stages[0].Steps = []plan.Step{{Name: password, Remove: &plan.Remove{Paths: []string{"/x"}}}}
 		}, nil, "plan.stages[0].steps[0].name"},
