@@ -300,6 +300,22 @@ func pipelineName(l *loader, s setting) error {
 	return err
 }
 
+// isUUID matches what ZenML calls its builds.
+var isUUID = pattern.New(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// namedBuild reads which build is to be taken: one of inlay's.
+func namedBuild(l *loader, s setting) error {
+	const problem, fix = "a build of ZenML's, which inlay doesn't know", "remove `build`, or name one that `inlay builds list` shows"
+	if s.kind == mapping {
+		return s.fault(s.path, problem, fix)
+	}
+	err := text(func(l *loader) *string { return &l.docker.Build }, nil)(l, s)
+	if err == nil && isUUID().MatchString(l.docker.Build) {
+		return s.fault(s.path, problem, fix)
+	}
+	return err
+}
+
 var notTag = pattern.New(`[^A-Za-z0-9_.-]+`)
 
 // sanitizeTag makes a tag of a name as ZenML does: spec/zenml.md section 3.2.

@@ -45,7 +45,7 @@ func supported() []field {
 		field{Field{
 			Name: "build", Type: "string", Example: "3f2a91c0d4e7", Flags: []string{"--build"},
 			Doc: "An earlier build whose images are taken as they are: its ID, or a file that `inlay builds show --format json` wrote.",
-		}, "", text(func(l *loader) *string { return &l.docker.Build }, nil)},
+		}, "", namedBuild},
 		field{Field{
 			Name: "zenml_version", Type: "string", Example: "0.98.0",
 			Doc: "The version of ZenML whose image is the parent where none is named.",
