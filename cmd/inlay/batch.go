@@ -58,8 +58,8 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 	for _, flavor := range o.Stack.Unknown(o.Catalog) {
 		b.show.Note(fmt.Sprintf("note: the stack's %s is not in the catalog and names no requirements: it adds none", flavor))
 	}
-	if flavor, _ := o.Strange(); flavor != "" {
-		b.show.Note(fmt.Sprintf("warning: nobody knows whether the orchestrator %q runs steps in containers: it gets no image", flavor))
+	for _, x := range o.Strangers() {
+		b.show.Note(fmt.Sprintf("warning: nobody knows whether the %s %q runs in containers: it gets no image of its own", spoken(x), x.Component.Flavor))
 	}
 	for _, w := range warnings {
 		b.show.Note("warning: " + w.String())
@@ -121,17 +121,26 @@ func imagesOf(c *cli.Context, run *settings.Run, o pipeline.Options) ([]pipeline
 
 // noImages says why a stack has nothing to make an image for.
 func noImages(run *settings.Run, o pipeline.Options) error {
-	const problem = "it runs no step in a container, so there is no image to make"
-	switch flavor, near := o.Strange(); {
-	case near != "":
-		return run.Pipeline.TopError("stack", fmt.Sprintf("nobody knows the orchestrator %q", flavor), fmt.Sprintf("did you mean `flavor: %s`?", near))
-	case flavor != "":
-		return run.Pipeline.TopError("stack", fmt.Sprintf("nobody knows whether the orchestrator %q runs steps in containers", flavor),
-			fmt.Sprintf("if it does, write `orchestrators: [%s]` into a file and name that in `catalog`", flavor))
-	default:
+	const problem = "no step runs in a container, so there is no image to make"
+	strangers := o.Strangers()
+	if len(strangers) == 0 {
 		return run.Pipeline.TopError("stack", problem, "leave `stack` out, or name a stack with an orchestrator such as kubernetes")
 	}
+	x := strangers[0]
+	flavor := x.Component.Flavor
+	if x.Near != "" {
+		return o.Stack.Fault(x.Component, fmt.Sprintf("nobody knows the %s %q, and "+problem, spoken(x), flavor), fmt.Sprintf("did you mean `flavor: %s`?", x.Near))
+	}
+	entry := "[" + flavor + "]"
+	if x.List == "step_operators" {
+		entry = "{" + flavor + ": " + flavor + "_step_operator}"
+	}
+	return o.Stack.Fault(x.Component, fmt.Sprintf("nobody knows whether the %s %q runs in containers, and "+problem, spoken(x), flavor),
+		fmt.Sprintf("if it does, write `%s: %s` into a file and name that in `catalog`", x.List, entry))
 }
+
+// spoken is the kind of a component in words.
+func spoken(x pipeline.Stranger) string { return strings.ReplaceAll(x.Component.Type, "_", " ") }
 
 // oneImage lists the flags that can't be for several images, with a verb.
 func oneImage(c *cli.Context) (all []string) {

@@ -7,6 +7,7 @@ package pipeline
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -177,19 +178,35 @@ func (o Options) checkOperators(run *settings.Run) error {
 	return nil
 }
 
-// Strange returns the flavor of an orchestrator of which nobody knows whether it
-// runs steps in containers, and the one that was perhaps meant; "" for none.
-func (o Options) Strange() (flavor, near string) {
+// A Stranger is a component of which nobody knows whether it runs in containers.
+type Stranger struct {
+	Component catalog.Component
+	List      string // of the catalog, that would say so
+	Near      string // the flavor that was perhaps meant, "" if none is like it
+}
+
+// Strangers returns the orchestrators, step operators and deployers of the stack
+// that get no image because the catalog doesn't know them.
+func (o Options) Strangers() (all []Stranger) {
 	if o.Stack == nil {
-		return "", ""
+		return nil
 	}
 	unknown := o.Stack.Strangers(o.Catalog)
-	for _, x := range o.Stack.Of(orchestrator) {
-		if slices.Contains(unknown, x.Type+"/"+x.Flavor) {
-			return x.Flavor, yamlfile.Nearest(x.Flavor, o.Catalog.Orchestrators)
+	for _, kind := range []struct {
+		name, list string
+		flavors    []string
+	}{
+		{orchestrator, "orchestrators", o.Catalog.Orchestrators},
+		{"step_operator", "step_operators", slices.Sorted(maps.Keys(o.Catalog.StepOperators))},
+		{deployer, "deployers", o.Catalog.Deployers},
+	} {
+		for _, x := range o.Stack.Of(kind.name) {
+			if slices.Contains(unknown, x.Type+"/"+x.Flavor) {
+				all = append(all, Stranger{x, kind.list, yamlfile.Nearest(x.Flavor, kind.flavors)})
+			}
 		}
 	}
-	return "", ""
+	return all
 }
 
 // complete adds to an image what the stack, the deployer and integrations need.
