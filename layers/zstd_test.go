@@ -86,10 +86,11 @@ func (p pieces) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), p.n
 func TestZstdRefused(t *testing.T) {
 	full := errors.New("no space left")
 	_, b := layer(t, zstdLayer, asIs, mixed()...)
-	for room := range len(b) {
-		if room%997 != 0 {
-			continue
-		}
+	step := 997
+	if testing.Short() {
+		step = 9973
+	}
+	for room := 0; room < len(b); room += step {
 		w := layers.NewWriter(&cramped{left: room, err: full}, zstdLayer)
 		var err error
 		for _, p := range mixed() {

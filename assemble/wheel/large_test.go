@@ -45,6 +45,9 @@ func many(t *testing.T, n int) []byte {
 // TestManyMembers opens wheels of about as many members as a plain zip can have,
 // of as many as a wheel may have, and of one more.
 func TestManyMembers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it is the work of one goroutine, and long under the race detector")
+	}
 	t.Parallel()
 	for _, n := range []int{65_534, 65_535, 65_536, 1 << 18} {
 		b := many(t, n)
