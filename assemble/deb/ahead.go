@@ -74,6 +74,7 @@ func (a *ahead) Read(p []byte) (int, error) {
 
 // next opens the next block, and begins those after it.
 func (a *ahead) next() error {
+	var err error
 	switch {
 	case len(a.begun) > 0:
 		d := <-a.begun[0]
@@ -86,7 +87,9 @@ func (a *ahead) next() error {
 	case len(a.left) > 0:
 		b := a.left[0]
 		a.left = a.left[1:]
-		a.now = b.open(a.ctx, a.m, a.window)
+		if a.now, err = b.open(a.ctx, a.m, a.window); err != nil {
+			return err
+		}
 	default:
 		return io.EOF
 	}
@@ -154,14 +157,20 @@ func (b *buffer) Close() error {
 }
 
 // open decodes the block.
-func (b block) open(ctx context.Context, m member, window int64) io.ReadCloser {
-	r := newXz(b.stream(ctx, m), window)
-	return damaged{r, r}
+func (b block) open(ctx context.Context, m member, window int64) (io.ReadCloser, error) {
+	r, err := newXz(b.stream(ctx, m), window)
+	if err != nil {
+		return nil, damage(err)
+	}
+	return damaged{r, r}, nil
 }
 
 // decode returns the content of the block, in the place of what was used.
 func (b block) decode(ctx context.Context, m member, window int64, used []byte) ([]byte, error) {
-	r := b.open(ctx, m, window)
+	r, err := b.open(ctx, m, window)
+	if err != nil {
+		return used, err
+	}
 	defer r.Close() //nolint:errcheck // it can't fail
 	if int64(cap(used)) < b.plain {
 		used = make([]byte, b.plain)

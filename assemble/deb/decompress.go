@@ -12,15 +12,14 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-
-	"inlay/layers/unxz"
+	"github.com/mikelolasagasti/xz"
 )
 
 // Bounds of what a decoder keeps of what it wrote, in bytes: of zstd, and of xz,
 // whose -9 has that.
 const (
 	maxWindow   = 128 << 20
-	maxXzWindow = 64 << 20
+	maxXzWindow = xz.DefaultDictMax
 )
 
 // decompress returns what m holds, by the ending of its name.
@@ -36,7 +35,7 @@ func decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 		r, err := gzip.NewReader(src)
 		return damaged{r, r}, damage(err)
 	case ".xz":
-		return decodeXz(ctx, m), nil
+		return unxz(ctx, m)
 	case ".zst":
 		r, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
@@ -50,10 +49,13 @@ func decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 	}
 }
 
-// decodeXz decodes one block after the other.
-func decodeXz(ctx context.Context, m member) io.ReadCloser {
-	r := newXz(&waiting{ctx: ctx, r: m}, xzWindow(m, xzBlocks(m)))
-	return damaged{r, r}
+// unxz decodes one block after the other.
+func unxz(ctx context.Context, m member) (io.ReadCloser, error) {
+	r, err := newXz(&waiting{ctx: ctx, r: m}, xzWindow(m, xzBlocks(m)))
+	if err != nil {
+		return nil, damage(err)
+	}
+	return damaged{r, r}, nil
 }
 
 // pooledWindow is that of xz -6, which nearly all packages are made with: larger
@@ -65,26 +67,26 @@ var xzReaders sync.Pool
 
 // An xzReader goes back to the others when it is closed.
 type xzReader struct {
-	*unxz.Reader
+	*xz.Reader
 	window int64
 }
 
 // newXz decodes r, whose window must be no larger than it is said to be.
-func newXz(r io.Reader, window int64) xzReader {
+func newXz(r io.Reader, window int64) (xzReader, error) {
 	if window > pooledWindow {
-		return xzReader{unxz.NewReader(r, int(min(window, maxXzWindow))), window}
+		z, err := xz.NewReader(r, uint32(min(window, maxXzWindow)))
+		return xzReader{z, window}, err
 	}
-	if old, ok := xzReaders.Get().(*unxz.Reader); ok {
-		old.Reset(r)
-		return xzReader{old, window}
+	if old, ok := xzReaders.Get().(*xz.Reader); ok {
+		return xzReader{old, window}, old.Reset(r)
 	}
-	return xzReader{unxz.NewReader(r, pooledWindow), window}
+	z, err := xz.NewReader(r, pooledWindow)
+	return xzReader{z, window}, err
 }
 
 // Close makes the decoder free for the next.
 func (z xzReader) Close() error {
 	if z.window <= pooledWindow {
-		z.Reset(nil) // what it read from is no longer held
 		xzReaders.Put(z.Reader)
 	}
 	return nil

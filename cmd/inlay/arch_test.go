@@ -33,7 +33,6 @@ assemble -> layers/leak
 assemble -> resolve/plan
 assemble/artifact -> cache/disk
 assemble/deb -> cache/disk
-assemble/deb -> layers/unxz
 assemble/deb/debtest -> nothing
 assemble/debian -> assemble/overlay
 assemble/debian -> assemble/script
@@ -139,7 +138,6 @@ layers/inflate -> nothing
 layers/leak -> layers/pattern
 layers/pattern -> nothing
 layers/sleep -> nothing
-layers/unxz -> nothing
 layers/version -> nothing
 resolve -> cache/fetch
 resolve -> cache/registry
@@ -169,7 +167,6 @@ resolve/apt -> resolve/apt/archive
 resolve/apt -> resolve/apt/deb822
 resolve/apt -> resolve/apt/setup
 resolve/apt/archive -> cache/fetch
-resolve/apt/archive -> layers/unxz
 resolve/apt/archive -> resolve/apt/deb822
 resolve/apt/archive -> resolve/apt/setup
 resolve/apt/archive/archivetest -> nothing

@@ -14,8 +14,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
 
-	"inlay/layers/unxz"
 	"inlay/resolve/apt/deb822"
 	"inlay/resolve/apt/setup"
 )
@@ -102,7 +102,7 @@ func extensions() []string { return []string{".xz", ".zst", ".gz", ".bz2", ""} }
 func decompress(r io.Reader, extension string) (io.Reader, error) {
 	switch extension {
 	case ".xz":
-		return unxz.NewReader(r, maxDictionary), nil
+		return xz.NewReader(r, 0)
 	case ".zst":
 		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
@@ -120,9 +120,8 @@ func decompress(r io.Reader, extension string) (io.Reader, error) {
 
 // Bounds of indexes. Debian's largest has 50 MB.
 const (
-	maxIndex      = 1 << 30   // bytes, decompressed
-	maxWindow     = 128 << 20 // of zstd, bytes
-	maxDictionary = 64 << 20  // of xz, bytes
+	maxIndex  = 1 << 30   // bytes, decompressed
+	maxWindow = 128 << 20 // of zstd, bytes
 )
 
 var errTooLarge = errors.New("it is larger than it may be")
