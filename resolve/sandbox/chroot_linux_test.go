@@ -182,7 +182,7 @@ func TestTurns(t *testing.T) {
 						c.Close()
 					}
 				}}
-				_, err := b.Run(t.Context(), sandbox.Command{Path: "/bin/get", Args: []string{"127.0.0.1:3128"}, Root: root, Ports: []sandbox.Port{port}, Stdout: &out})
+				_, err := b.Run(t.Context(), sandbox.Command{Path: "/bin/get", Args: []string{"127.0.0.1:3128"}, Root: root, Ports: []sandbox.Port{port}, Stdout: &out, Limits: sandbox.Limits{Time: time.Minute}})
 				if err == nil && out.String() != "served" {
 					err = fmt.Errorf("it prints %q", &out)
 				}

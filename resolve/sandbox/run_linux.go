@@ -37,6 +37,13 @@ func (r *Rung) runOddly(ctx context.Context, c Command) (res Result, odd string,
 
 func (r *Rung) runLocked(ctx context.Context, s *session) (Result, error) {
 	c, parent := s.command, ctx
+	if r.chroot { // waiting is no part of the time that it may take
+		free, err := takeTurn(ctx, c)
+		if err != nil {
+			return Result{}, err
+		}
+		defer free()
+	}
 	if c.Limits.Time > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Limits.Time)
@@ -45,13 +52,6 @@ func (r *Rung) runLocked(ctx context.Context, s *session) (Result, error) {
 	conf, err := r.config(c)
 	if err != nil {
 		return Result{}, err
-	}
-	if r.chroot {
-		free, err := takeTurn(ctx, c)
-		if err != nil {
-			return Result{}, err
-		}
-		defer free()
 	}
 	streams := &exec.Cmd{Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr}
 	if c.Terminal {
