@@ -103,6 +103,9 @@ func (b *Builder) Build(ctx context.Context, x python.Build, out string) (asked 
 	if err := lay(filepath.Join(dir, "source"), x); err != nil {
 		return "", err
 	}
+	if err := unpack(ctx, box, x, &c); err != nil {
+		return "", err
+	}
 	r, err := box.Run(ctx, c)
 	if err != nil {
 		return "", foreign(x.Inventory, err)

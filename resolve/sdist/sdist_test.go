@@ -39,11 +39,16 @@ type box struct {
 	sends string // what the command says that sends the wheel
 	seen  string // all that the build was given, but for the directories of layers
 	ports []string
+
+	unpacks int // status of unpacking the sources
 }
 
 func (b *box) Remove(context.Context, ...string) error { return nil }
 
 func (b *box) Run(_ context.Context, c sandbox.Command) (sandbox.Result, error) {
+	if len(c.Args) > 3 && c.Args[3] == "/.inlay/source/demo-1.0.tar.gz" { // unpacks it
+		return sandbox.Result{Exit: b.unpacks}, nil
+	}
 	if c.Path != "/.inlay/uv" {
 		_, err := io.WriteString(c.Stdout, b.sends)
 		return sandbox.Result{}, err
@@ -194,7 +199,7 @@ func TestBuild(t *testing.T) {
 		t.Errorf("there are %v beside the wheel", files)
 	}
 	for _, want := range []string{
-		"/.inlay/uv\nbuild\n--wheel\n--no-config\n--python\n/opt/bin/python3\n", "--build-constraint\n/.inlay/source/build-constraints.txt\n--find-links\n/.inlay/links/0\n--config-setting=a=b\n/.inlay/source/demo-1.0.tar.gz\n",
+		"/.inlay/uv\nbuild\n--wheel\n--no-config\n--python\n/opt/bin/python3\n", "--build-constraint\n/.inlay/source/build-constraints.txt\n--find-links\n/.inlay/links/0\n--config-setting=a=b\n/.inlay/work/source\n",
 		"\nPATH=/opt/bin\n", "\nLANG=C\n", "\nHTTPS_PROXY=http://127.0.0.1:3128\n", "\ndemo-1.0.tar.gz: sources", "\nbuild-constraints.txt: setuptools<80\n",
 		"/.inlay/uv false\n", "/.inlay/source false\n", "/.inlay/links/0 false",
 	} {
@@ -209,6 +214,17 @@ func TestBuild(t *testing.T) {
 	}
 	if at, _ := url.Parse(set.Default()); !strings.Contains(asked, at.Host+" (GET, 1×") {
 		t.Errorf("asked is %q, want %s in it", asked, at.Host)
+	}
+}
+
+// What Python can't unpack is uv's to unpack.
+func TestNotUnpacked(t *testing.T) {
+	b := &box{unpacks: 1, sends: "demo-1.0-py3-none-any.whl\nwheel", build: func(*box, sandbox.Command) (string, int) { return "", 0 }}
+	if _, _, err := build(t, builder(t, b), privateIndex(t)); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n/.inlay/source/demo-1.0.tar.gz\n"; !strings.Contains(b.seen, want) {
+		t.Errorf("the build lacks %q, it has:\n%s", want, b.seen)
 	}
 }
 
