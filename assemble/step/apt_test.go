@@ -109,9 +109,18 @@ func TestAptParts(t *testing.T) {
 		return debtest.File{Name: "./" + name, Body: words(seed, 20<<10)}
 	}
 	files := []debtest.File{
-		{Name: "./"}, {Name: "./etc/"}, large("etc/conf", 1), {Name: "./srv/"}, large("srv/plain", 2), large("srv/changed", 3), large("srv/gone", 4),
-		large("srv/moved", 5), large("srv/several", 6), {Name: "./srv/other", Hard: "./srv/several"}, {Name: "./srv/small", Body: "small"},
-		{Name: "./srv/away/"}, large("srv/away/a", 7), {Name: "./srv/replaced/"}, large("srv/replaced/b", 8), large("bin/tool", 9), large("old/kept", 10),
+		{Name: "./"},
+		{Name: "./etc/"},
+		large("etc/conf", 1),
+		{Name: "./srv/"},
+		large("srv/plain", 2), large("srv/changed", 3), large("srv/gone", 4),
+		large("srv/moved", 5), large("srv/several", 6),
+		{Name: "./srv/other", Hard: "./srv/several"},
+		{Name: "./srv/small", Body: "small"},
+		{Name: "./srv/away/"},
+		large("srv/away/a", 7),
+		{Name: "./srv/replaced/"},
+		large("srv/replaced/b", 8), large("bin/tool", 9), large("old/kept", 10),
 	}
 	d := debtest.Deb{Name: "many", Files: files, Control: map[string]string{
 		"conffiles": "/etc/conf\n",
@@ -191,8 +200,15 @@ func treeOf(t *testing.T, ixs ...*layers.Index) map[string]string {
 func aptParent(t *testing.T) *layers.Index {
 	t.Helper()
 	files := []debtest.File{
-		{Name: "bin", Link: "usr/bin"}, {Name: "usr/"}, {Name: "usr/bin/"}, {Name: "old/", Mode: 0o700},
-		{Name: "var/"}, {Name: "var/lib/"}, {Name: "var/lib/dpkg/"}, {Name: "var/lib/dpkg/info/"}, {Name: "var/lib/dpkg/status"},
+		{Name: "bin", Link: "usr/bin"},
+		{Name: "usr/"},
+		{Name: "usr/bin/"},
+		{Name: "old/", Mode: 0o700},
+		{Name: "var/"},
+		{Name: "var/lib/"},
+		{Name: "var/lib/dpkg/"},
+		{Name: "var/lib/dpkg/info/"},
+		{Name: "var/lib/dpkg/status"},
 	}
 	for _, name := range []string{"rm", "mv", "ln", "chmod"} {
 		files = append(files, debtest.File{Name: "usr/bin/" + name, Body: "\x7fELF", Mode: 0o755})

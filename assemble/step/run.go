@@ -131,10 +131,8 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, tr
 		}
 	}
 	defer network.Close()
-	for _, id := range r.Secrets {
-		if !slices.ContainsFunc(s.Secrets, func(x Secret) bool { return x.ID == id }) {
-			return nil, &SecretError{Setting: r.Setting, ID: id}
-		}
+	if err := s.checkSecrets(r); err != nil {
+		return nil, err
 	}
 	who, err := account(r, tree)
 	if err != nil {
@@ -165,6 +163,16 @@ func (s *Sandbox) command(ctx context.Context, r plan.Run, root sandbox.Root, tr
 	default:
 		return network.Asked(), nil
 	}
+}
+
+// checkSecrets returns a *SecretError if r asks for a secret that wasn't given.
+func (s *Sandbox) checkSecrets(r plan.Run) error {
+	for _, id := range r.Secrets {
+		if !slices.ContainsFunc(s.Secrets, func(x Secret) bool { return x.ID == id }) {
+			return &SecretError{Setting: r.Setting, ID: id}
+		}
+	}
+	return nil
 }
 
 // mounts are what r's command has in the place of the image's, and what is in no

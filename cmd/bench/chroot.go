@@ -161,7 +161,7 @@ func (p *packages) unpack(ctx context.Context) error {
 		return err
 	}
 	content := mutate.Extract(img)
-	defer content.Close()
+	defer content.Close()                                            //nolint:errcheck // nothing depends on it
 	tar := exec.CommandContext(ctx, "tar", "-C", p.root, "-xf", "-") //nolint:gosec // our own
 	tar.Stdin = content
 	if out, err := tar.CombinedOutput(); err != nil {

@@ -101,31 +101,36 @@ func (b *bench) life(ctx context.Context, t tool, w workload, run int, r map[str
 		if s.noted != "" {
 			repository = fmt.Sprintf("%s/%s/%s-%s-%d", b.registry, w.name, slug(t.name()), s.noted, run)
 		}
-		j := job{dir: project, parent: b.parentRef("now"), target: repository + ":latest", fresh: s.fresh}
-		if s.later {
-			j.parent = b.parentRef("later")
-		}
-		if s.cold {
-			if err := t.forget(ctx); err != nil {
-				return err
-			}
-		}
-		if s.edit != nil {
-			if err := s.edit(project, w); err != nil {
-				return err
-			}
-		}
-		before := b.pushed.Load()
-		u, err := t.build(ctx, j)
+		u, err := b.scene(ctx, t, w, s, job{dir: project, parent: b.parentRef("now"), target: repository + ":latest", fresh: s.fresh})
 		if err != nil {
 			return fmt.Errorf("%s, %s: %w", t.name(), s.name, err)
 		}
-		u.pushed = b.pushed.Load() - before
 		r[s.name] = append(r[s.name], u)
 		fmt.Fprintf(os.Stderr, "%s, %s, %s: %.1f s, %.2f CPU s, %d MB, pushed %.1f MB\n",
 			w.name, t.name(), s.name, u.wall.Seconds(), u.cpu.Seconds(), u.peak/1e6, float64(u.pushed)/1e6)
 	}
 	return nil
+}
+
+// scene makes what a scenario is about happen, and builds.
+func (b *bench) scene(ctx context.Context, t tool, w workload, s scenario, j job) (usage, error) {
+	if s.later {
+		j.parent = b.parentRef("later")
+	}
+	if s.cold {
+		if err := t.forget(ctx); err != nil {
+			return usage{}, err
+		}
+	}
+	if s.edit != nil {
+		if err := s.edit(j.dir, w); err != nil {
+			return usage{}, err
+		}
+	}
+	before := b.pushed.Load()
+	u, err := t.build(ctx, j)
+	u.pushed = b.pushed.Load() - before
+	return u, err
 }
 
 func slug(name string) string { return strings.ReplaceAll(strings.ToLower(name), " ", "-") }
@@ -149,7 +154,7 @@ func middle[T cmp.Ordered](all []usage, figure func(usage) T) T {
 
 // write prints the table. Ratios are to the first tool: inlay.
 func (r results) write(w io.Writer, tools []tool) {
-	fmt.Fprint(w, "| build | with | wall s | CPU s | CPU, as a multiple | peak MB | pushed MB |\n|---|---|--:|--:|--:|--:|--:|\n")
+	_, _ = fmt.Fprint(w, "| build | with | wall s | CPU s | CPU, as a multiple | peak MB | pushed MB |\n|---|---|--:|--:|--:|--:|--:|\n")
 	for _, s := range scenarios {
 		if len(r[tools[0].name()][s.name]) == 0 {
 			continue

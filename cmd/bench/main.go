@@ -58,7 +58,7 @@ func main() {
 
 func parse(args []string) (o options, err error) {
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
-	f.Usage = func() { fmt.Fprint(f.Output(), about); f.PrintDefaults() }
+	f.Usage = func() { _, _ = fmt.Fprint(f.Output(), about); f.PrintDefaults() }
 	f.StringVar(&o.inlay, "inlay", "bin/inlay", "the `program` to measure")
 	f.StringVar(&o.parent, "parent", "bin/e2e/debian", "the parent image: an OCI `layout` of Debian with Python")
 	f.StringVar(&o.uv, "uv", "", "the `uv` that every builder uses (default: the one on PATH)")

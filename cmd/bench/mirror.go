@@ -126,7 +126,7 @@ func (m *mirror) fetch(ctx context.Context, url, file string) (int, error) {
 	if err != nil {
 		return http.StatusBadGateway, err
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // nothing depends on it
 	if resp.StatusCode != http.StatusOK {
 		return resp.StatusCode, fmt.Errorf("the archive answers %s", resp.Status)
 	}

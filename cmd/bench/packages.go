@@ -87,7 +87,7 @@ func (f *figures) add(scenario, tool string, u usage) {
 // write prints the table, scenario by scenario in the order of their first
 // figure. Ratios are to the first tool of a scenario.
 func (f figures) write(w io.Writer) {
-	fmt.Fprint(w, "| build | with | wall s | wall, as a multiple | CPU s | CPU, as a multiple | peak MB |\n|---|---|--:|--:|--:|--:|--:|\n")
+	_, _ = fmt.Fprint(w, "| build | with | wall s | wall, as a multiple | CPU s | CPU, as a multiple | peak MB |\n|---|---|--:|--:|--:|--:|--:|\n")
 	done := map[string]bool{}
 	for _, first := range f {
 		if done[first.scenario] {
@@ -243,7 +243,7 @@ func download(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close()
+	defer resp.Body.Close() //nolint:errcheck // nothing depends on it
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("downloading %s: %s", url, resp.Status)
 	}

@@ -26,8 +26,8 @@ func completionCommand() *cli.Command {
 			if !ok || c.NArg() > 1 {
 				return &usageError{fmt.Sprintf("completion takes the name of one shell, not %q", strings.Join(c.Args().Slice(), " ")), "use bash, zsh or fish"}
 			}
-			fmt.Fprint(c.App.Writer, script)
-			return nil
+			_, err := fmt.Fprint(c.App.Writer, script)
+			return err
 		},
 	}
 }

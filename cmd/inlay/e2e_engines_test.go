@@ -25,7 +25,8 @@ type engineUnderTest struct {
 
 var enginesUnderTest = []engineUnderTest{
 	{
-		"docker", []string{"docker", "dockerd", "containerd"},
+		"docker",
+		[]string{"docker", "dockerd", "containerd"},
 		func(t *testing.T, e env) []string {
 			return []string{"DOCKER_HOST=unix://" + e.daemon(t, "docker")}
 		},
@@ -34,7 +35,8 @@ var enginesUnderTest = []engineUnderTest{
 		},
 	},
 	{
-		"containerd", []string{"ctr", "containerd"},
+		"containerd",
+		[]string{"ctr", "containerd"},
 		func(t *testing.T, e env) []string {
 			return []string{"CONTAINERD_ADDRESS=" + e.daemon(t, "containerd")}
 		},
@@ -43,7 +45,8 @@ var enginesUnderTest = []engineUnderTest{
 		},
 	},
 	{
-		"podman", []string{"podman"},
+		"podman",
+		[]string{"podman"},
 		func(t *testing.T, e env) []string {
 			// The store that run.sh uses.
 			dir := filepath.Join(e.dir, "engine-store")

@@ -178,7 +178,9 @@ func (ix *privateIndex) ways(t *testing.T) []way {
 		{"netrc", list + "    indexes: [" + simple + "]\n", nil, []string{"NETRC=" + home + "/netrc"}, nil},
 		{
 			"keyring", list + "    indexes: [{url: '" + strings.Replace(simple, "://", "://"+url.PathEscape(indexUser)+"@", 1) + "', auth: keyring}]\n",
-			nil, []string{"PATH=" + keyringProgram(t, simple) + ":" + os.Getenv("PATH")}, nil,
+			nil,
+			[]string{"PATH=" + keyringProgram(t, simple) + ":" + os.Getenv("PATH")},
+			nil,
 		},
 		{"a flag", list, nil, nil, []string{"--index-url", ix.withUser("/simple")}},
 		{"environment", list + "    environment: {PIP_INDEX_URL: '${CORP_URL}', A: '1'}\n", nil, []string{"CORP_URL=" + ix.withUser("/simple")}, nil},

@@ -242,8 +242,10 @@ func bad(change func([]byte) []byte, members ...raw) func(*testing.T, *scene) ou
 			fw, _ := flate.NewWriter(&packed, 6)
 			_, _ = io.WriteString(fw, m.body)
 			_ = fw.Close()
-			h := &zip.FileHeader{Name: m.name, Method: zip.Deflate, CRC32: crc32.ChecksumIEEE([]byte(m.body)) + m.crc,
-				CompressedSize64: uint64(packed.Len()), UncompressedSize64: uint64(len(m.body))}
+			h := &zip.FileHeader{
+				Name: m.name, Method: zip.Deflate, CRC32: crc32.ChecksumIEEE([]byte(m.body)) + m.crc,
+				CompressedSize64: uint64(packed.Len()), UncompressedSize64: uint64(len(m.body)),
+			}
 			if m.size > 0 {
 				h.UncompressedSize64 = m.size
 			}

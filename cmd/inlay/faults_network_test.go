@@ -121,6 +121,7 @@ func part(r *http.Request) bool   { return r.Method == http.MethodPatch }
 func tag(r *http.Request) bool {
 	return r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/manifests/v1")
 }
+
 func anyPut(r *http.Request) bool {
 	return r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/manifests/")
 }

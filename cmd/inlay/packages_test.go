@@ -95,7 +95,10 @@ func archivePackage(name, version, depends string, essential bool) debtest.Deb {
 	d := debtest.Deb{
 		Name: name, Version: version, Arch: "all", Fields: archiveFields(name, depends, essential),
 		Files: []debtest.File{
-			{Name: "./"}, {Name: "./usr/"}, {Name: "./usr/share/"}, {Name: "./usr/share/" + name + "/"},
+			{Name: "./"},
+			{Name: "./usr/"},
+			{Name: "./usr/share/"},
+			{Name: "./usr/share/" + name + "/"},
 			{Name: "./usr/share/" + name + "/file", Body: name + " " + version + "\n"},
 		},
 	}

@@ -130,9 +130,12 @@ func TestImages(t *testing.T) {
 		{"a directory that went", nil, []tar.Header{file(".wh.d", "")}, []string{"- /d directory", "- /d/x file", "- /d/y file"}},
 		{"a file in place of a directory", nil, []tar.Header{file("d", "")}, []string{"~ /d type", "- /d/x file", "- /d/y file"}},
 		{"files that came", nil, []tar.Header{file("a/b", ""), file("z", "")}, []string{"+ /a directory", "+ /a/b file", "+ /z file"}},
-		{"a hard link to another file below",
+		{
+			"a hard link to another file below",
 			[]tar.Header{with(file("h", ""), func(h *tar.Header) { h.Typeflag, h.Linkname = tar.TypeLink, "d/x" })},
-			[]tar.Header{with(file("h", ""), func(h *tar.Header) { h.Typeflag, h.Linkname = tar.TypeLink, "d/y" })}, []string{"~ /h content"}},
+			[]tar.Header{with(file("h", ""), func(h *tar.Header) { h.Typeflag, h.Linkname = tar.TypeLink, "d/y" })},
+			[]string{"~ /h content"},
+		},
 		{"a time", nil, []tar.Header{with(file("d/x", "one"), func(h *tar.Header) { h.ModTime = h.ModTime.AddDate(2, 0, 0) })}, nil},
 	}
 	for _, tt := range tests {

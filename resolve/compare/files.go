@@ -150,8 +150,11 @@ func (w *walk) differ(ctx context.Context, name string, f *File) error {
 		name   string
 		differ bool
 	}{
-		{"type", a.Type != b.Type}, {"mode", a.Mode != b.Mode && a.Type == b.Type}, {"owner", a.Owner != b.Owner},
-		{"link", a.Link != b.Link && a.Type == b.Type}, {"size", a.Size != b.Size && a.Type == b.Type},
+		{"type", a.Type != b.Type},
+		{"mode", a.Mode != b.Mode && a.Type == b.Type},
+		{"owner", a.Owner != b.Owner},
+		{"link", a.Link != b.Link && a.Type == b.Type},
+		{"size", a.Size != b.Size && a.Type == b.Type},
 	} {
 		if field.differ {
 			f.What = append(f.What, field.name)

@@ -67,7 +67,7 @@ func (g *Git) Commit(ctx context.Context, r python.Repository) (string, error) {
 // long returns the commit that begins with the revision of r, which takes all of
 // its history.
 func (g *Git) long(ctx context.Context, r python.Repository) (string, error) {
-	dir, err := os.MkdirTemp("", "inlay-git-") //nolint:forbidigo // nobody else sees it
+	dir, err := os.MkdirTemp("", "inlay-git-")
 	if err != nil {
 		return "", err
 	}

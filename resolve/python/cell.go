@@ -156,7 +156,7 @@ func (c *cells) tell(s *skeleton, set *index.Set, lines []Line) error {
 				return err
 			}
 			told := strings.ReplaceAll(string(b), `"`+set.Public(l.URL)+`"`, `"`+in+`"`)
-			if err := os.WriteFile(name, []byte(told), 0o644); err != nil {
+			if err := os.WriteFile(name, []byte(told), 0o644); err != nil { //nolint:forbidigo // uv and pip have not started
 				return err
 			}
 		}

@@ -97,48 +97,57 @@ func (s *session) offer(w plan.Wheel, f *os.File) (string, error) { return s.off
 
 // sources asks uv for the sources of what lacks a wheel, which needs no build.
 func (s *session) sources(ctx context.Context, lacks *SdistError) ([]source, error) {
-	c := &choice{}
-	var found []source
-	for _, p := range lacks.Packages {
-		local, ok, err := s.links.sources(ctx, p)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			found = append(found, local)
-			continue
-		}
-		if p.Version == "" {
-			return nil, lacks
-		}
-		c.add = append(c.add, change{Package: p, pin: p.String()})
-	}
-	if len(c.add) == 0 {
-		return found, nil
+	found, c, err := s.localSources(ctx, lacks)
+	if err != nil || len(c.add) == 0 {
+		return found, err
 	}
 	lock, err := s.lock(ctx, c, Group{Name: "what has no wheel"})
 	if err != nil {
 		return nil, err
 	}
 	for _, a := range c.add {
-		p := a.Package
-		i := slices.IndexFunc(lock.Packages, func(l lockedPackage) bool { return reqfile.Normalise(l.Name) == p.Name })
+		i := slices.IndexFunc(lock.Packages, func(l lockedPackage) bool { return reqfile.Normalise(l.Name) == a.Name })
 		if i < 0 || lock.Packages[i].Sdist.URL == "" {
 			return nil, lacks
 		}
-		f := lock.Packages[i].Sdist
-		digest := ""
-		if f.Hashes.SHA256 != "" {
-			digest = "sha256:" + strings.ToLower(f.Hashes.SHA256)
-		}
-		x, err := s.source(p, f.URL, digest)
+		x, err := s.lockedSource(a.Package, lock.Packages[i])
 		if err != nil {
 			return nil, err
 		}
-		x.size = f.Size
 		found = append(found, x)
 	}
 	return found, nil
+}
+
+// localSources finds the sources that directories of wheels have, and returns
+// what else is lacking.
+func (s *session) localSources(ctx context.Context, lacks *SdistError) (found []source, c *choice, err error) {
+	c = &choice{}
+	for _, p := range lacks.Packages {
+		local, ok, err := s.links.sources(ctx, p)
+		switch {
+		case err != nil:
+			return nil, c, err
+		case ok:
+			found = append(found, local)
+		case p.Version == "":
+			return nil, c, lacks
+		default:
+			c.add = append(c.add, change{Package: p, pin: p.String()})
+		}
+	}
+	return found, c, nil
+}
+
+// lockedSource is the one that uv chose for p.
+func (s *session) lockedSource(p Package, l lockedPackage) (source, error) {
+	digest := ""
+	if l.Sdist.Hashes.SHA256 != "" {
+		digest = "sha256:" + strings.ToLower(l.Sdist.Hashes.SHA256)
+	}
+	x, err := s.source(p, l.Sdist.URL, digest)
+	x.size = l.Sdist.Size
+	return x, err
 }
 
 func (s *session) source(p Package, raw, digest string) (source, error) {

@@ -190,7 +190,7 @@ func (s *pipSession) lay(inv *parent.Inventory, view *layers.View) error {
 		return err
 	}
 	for name, content := range map[string][]byte{"target.py": []byte(targetScript), "target.json": content} {
-		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(s.dir, name), content, 0o600); err != nil { //nolint:forbidigo // pip has not started
 			return err
 		}
 	}

@@ -66,35 +66,23 @@ func (r *pipReport) take(ctx context.Context, d *delta, g Group, s *pipSession) 
 	var sources []Package
 	for _, item := range r.Install {
 		w := item.wheel()
-		if built, ok := s.offered.at(w.URL); ok {
-			d.add = append(d.add, built)
-			if item.Direct {
-				d.direct[built.Name] = w.URL
-			}
-			continue
-		}
-		if !strings.HasSuffix(w.File, ".whl") {
+		from := w.URL
+		built, ok := s.offered.at(from)
+		switch {
+		case ok:
+			w = built
+		case !strings.HasSuffix(w.File, ".whl"):
 			sources = append(sources, Package{Name: w.Name, Version: w.Version})
 			continue
-		}
-		linked, ok, err := s.links.wheel(ctx, w.File, Package{Name: w.Name, Version: w.Version}, hashes(g, w.Name))
-		if err != nil {
-			return err
-		}
-		if ok && !item.Direct && strings.HasPrefix(w.URL, "file:") {
-			d.add = append(d.add, linked)
-			continue
-		}
-		local, ok := change{Package: Package{Name: w.Name}, from: w.URL}.local(g, s.locals)
-		if ok {
-			w.URL, w.Digest, w.Size = local.URL, local.Digest, local.Size
-		} else if err := checkWheel(w, hashes(g, w.Name)); err != nil {
-			return err
-		} else {
-			w.URL = s.index.Public(w.URL)
+		default:
+			var err error
+			if w, err = item.settle(ctx, w, g, s); err != nil {
+				return err
+			}
+			from = w.URL
 		}
 		if item.Direct {
-			d.direct[w.Name] = w.URL
+			d.direct[w.Name] = from
 		}
 		d.add = append(d.add, w)
 	}
@@ -102,6 +90,27 @@ func (r *pipReport) take(ctx context.Context, d *delta, g Group, s *pipSession) 
 		return &SdistError{Packages: sources, Target: s.fits}
 	}
 	return nil
+}
+
+// settle says which file w is: of a directory of wheels, of this machine, or of
+// an index, whose digest must be one that g allows.
+func (i pipItem) settle(ctx context.Context, w plan.Wheel, g Group, s *pipSession) (plan.Wheel, error) {
+	linked, ok, err := s.links.wheel(ctx, w.File, Package{Name: w.Name, Version: w.Version}, hashes(g, w.Name))
+	if err != nil {
+		return w, err
+	}
+	if ok && !i.Direct && strings.HasPrefix(w.URL, "file:") {
+		return linked, nil
+	}
+	if local, ok := (change{Package: Package{Name: w.Name}, from: w.URL}).local(g, s.locals); ok {
+		w.URL, w.Digest, w.Size = local.URL, local.Digest, local.Size
+		return w, nil
+	}
+	if err := checkWheel(w, hashes(g, w.Name)); err != nil {
+		return w, err
+	}
+	w.URL = s.index.Public(w.URL)
+	return w, nil
 }
 
 func (i pipItem) wheel() plan.Wheel {

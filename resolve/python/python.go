@@ -159,19 +159,13 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.recall(name)
-	recalled := err == nil
-	if req.Refresh || errors.Is(err, fs.ErrNotExist) || recalled && !r.holds(a, req) {
-		a, err = r.ask(ctx, req, groups)
-		recalled = false
-	}
+	a, err := r.answer(ctx, name, req, groups)
 	if err != nil {
 		return nil, r.lacks(name, req, err)
 	}
 	if lacks := a.lacks(); req.NoBuild && len(lacks) > 0 {
 		return nil, &SdistError{Packages: lacks, Target: req.target()}
 	}
-	a.Recalled = recalled
 	if a.completeFor(req.Inventory.Digest) {
 		return &a.Resolution, nil
 	}
@@ -182,6 +176,18 @@ func (r *Resolver) Resolve(ctx context.Context, req Request) (*Resolution, error
 		return nil, err
 	}
 	return &a.Resolution, nil
+}
+
+// answer is the one that is remembered by that name, or a new one.
+func (r *Resolver) answer(ctx context.Context, name string, req Request, groups []Group) (*answer, error) {
+	a, err := r.recall(name)
+	if req.Refresh || errors.Is(err, fs.ErrNotExist) || err == nil && !r.holds(a, req) {
+		return r.ask(ctx, req, groups)
+	}
+	if err == nil {
+		a.Recalled = true
+	}
+	return a, err
 }
 
 // open returns a function that opens the view at most once.

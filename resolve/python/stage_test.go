@@ -160,7 +160,9 @@ func zstdWheel(t *testing.T) []byte {
 	w := zip.NewWriter(&buf)
 	w.RegisterCompressor(zstd.ZipMethodWinZip, zstd.ZipCompressor())
 	for _, f := range [][2]string{
-		{"demo.py", "print(1)\n"}, {"demo-1.0.data/scripts/run", "#!python\nprint(2)\n"}, {"demo-1.0.data/data/share/demo", "data"},
+		{"demo.py", "print(1)\n"},
+		{"demo-1.0.data/scripts/run", "#!python\nprint(2)\n"},
+		{"demo-1.0.data/data/share/demo", "data"},
 		{"demo-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"},
 		{"demo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"},
 		{"demo-1.0.dist-info/entry_points.txt", "[console_scripts]\ntool = demo:main\n"},

@@ -193,7 +193,7 @@ func (s *session) write(name string, lines []string) (string, error) {
 
 func writeLines(dir, name string, lines []string) (string, error) {
 	file := filepath.Join(dir, name)
-	return file, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600)
+	return file, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600) //nolint:forbidigo // uv has not started
 }
 
 // run runs uv with args, the interpreter and the flags of every call.

@@ -25,7 +25,7 @@ type recipeOptions struct {
 const recipeSection = "parent_image_build_config"
 
 // recipeFields are the fields about a Dockerfile.
-func recipeFields() []field { //nolint:revive // a table is as long as it has rows
+func recipeFields() []field {
 	at := func(name string) string { return recipeSection + ".build_options." + name }
 	all := []field{
 		{Field{

@@ -60,7 +60,8 @@ func TestExamine(t *testing.T) {
 	got, err := doctor.Examine(t.Context(), checks)
 	want := []doctor.Finding{
 		{Check: "first", Status: "ok", Found: "a"},
-		{Check: "second", Status: "note", Found: "b", Fix: "do"}, {Check: "second", Status: "problem", Found: "c", Fix: "do"},
+		{Check: "second", Status: "note", Found: "b", Fix: "do"},
+		{Check: "second", Status: "problem", Found: "c", Fix: "do"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("Examine: %v (-want +got)\n%s", err, diff)
@@ -123,17 +124,33 @@ func TestLogins(t *testing.T) {
 		want  []string
 	}{
 		{"none", nil, nil, []string{"note there are none: registries are spoken to anonymously"}},
-		{"Docker's", map[string]string{".docker/config.json": `{"auths": {"b": {"auth": "secret"}, "a": {}}}`, "p.json": "{"}, map[string]string{"REGISTRY_AUTH_FILE": "HOME/p.json"},
-			[]string{"ok HOME/.docker/config.json has logins for a, b"}},
-		{"podman's", map[string]string{"p.json": `{"auths": {"c": {}}}`}, map[string]string{"REGISTRY_AUTH_FILE": "HOME/p.json"},
-			[]string{"ok HOME/p.json has logins for c"}},
-		{"podman's, of a session", map[string]string{"run/containers/auth.json": `{"auths": {"c": {}}}`}, map[string]string{"XDG_RUNTIME_DIR": "HOME/run"},
-			[]string{"ok HOME/run/containers/auth.json has logins for c"}},
-		{"Docker's elsewhere, of helpers", map[string]string{"d/config.json": `{"credsStore": "here", "credHelpers": {"x": "gone"}}`}, map[string]string{"DOCKER_CONFIG": "HOME/d"},
+		{
+			"Docker's",
+			map[string]string{".docker/config.json": `{"auths": {"b": {"auth": "secret"}, "a": {}}}`, "p.json": "{"},
+			map[string]string{"REGISTRY_AUTH_FILE": "HOME/p.json"},
+			[]string{"ok HOME/.docker/config.json has logins for a, b"},
+		},
+		{
+			"podman's",
+			map[string]string{"p.json": `{"auths": {"c": {}}}`},
+			map[string]string{"REGISTRY_AUTH_FILE": "HOME/p.json"},
+			[]string{"ok HOME/p.json has logins for c"},
+		},
+		{
+			"podman's, of a session",
+			map[string]string{"run/containers/auth.json": `{"auths": {"c": {}}}`},
+			map[string]string{"XDG_RUNTIME_DIR": "HOME/run"},
+			[]string{"ok HOME/run/containers/auth.json has logins for c"},
+		},
+		{
+			"Docker's elsewhere, of helpers",
+			map[string]string{"d/config.json": `{"credsStore": "here", "credHelpers": {"x": "gone"}}`},
+			map[string]string{"DOCKER_CONFIG": "HOME/d"},
 			[]string{
 				"ok HOME/d/config.json has no logins of its own", "ok /bin/docker-credential-here has the logins for all registries",
 				"note docker-credential-gone, which has the logins for x, is not on the PATH",
-			}},
+			},
+		},
 		{"damaged", map[string]string{".docker/config.json": "secret"}, nil, []string{"problem HOME/.docker/config.json is no JSON: invalid character 's' looking for beginning of value"}},
 	}
 	for _, tt := range tests {

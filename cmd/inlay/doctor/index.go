@@ -52,7 +52,7 @@ func (m Machine) IndexByUV(ctx context.Context, uv, fix string) []Finding {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // nothing depends on it
 	in := filepath.Join(dir, "requirements.in")
-	if err := os.WriteFile(in, []byte("pip\n"), 0o600); err != nil { //nolint:forbidigo // nobody else sees it
+	if err := os.WriteFile(in, []byte("pip\n"), 0o600); err != nil {
 		return One(Problem, err.Error(), "name a directory that can be written in TMPDIR")
 	}
 	_, err = m.Output(ctx, uv, "pip", "compile", "--quiet", "--no-config", "--no-cache", "--no-deps", "--no-header", "--no-annotate", in)

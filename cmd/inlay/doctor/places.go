@@ -74,7 +74,7 @@ func freeSpace(path string) (uint64, error) {
 	if err := syscall.Statfs(path, &s); err != nil {
 		return 0, err
 	}
-	return s.Bavail * uint64(s.Bsize), nil //nolint:unconvert // Darwin's has 32 bits
+	return s.Bavail * uint64(s.Bsize), nil //nolint:unconvert,nolintlint // Darwin's has 32 bits
 }
 
 // broken is what an error means that a plain build would run into.

@@ -24,7 +24,8 @@ func Run(m *testing.M) int {
 	s.Close()
 	file := filepath.Join(dir, "ca.pem")
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	if err := errors.Join(os.WriteFile(file, authority, 0o600), os.Setenv("SSL_CERT_FILE", file), os.Setenv("SSL_CERT_DIR", dir)); err != nil {
+	if err := errors.Join(os.WriteFile(file, authority, 0o600), //nolint:forbidigo // of a test
+		os.Setenv("SSL_CERT_FILE", file), os.Setenv("SSL_CERT_DIR", dir)); err != nil {
 		panic(err)
 	}
 	return m.Run()
