@@ -13,16 +13,23 @@ import (
 // unpackedDir is where sources are unpacked. uv does that in a directory of its
 // own whose name is another each time, and compilers write the name into what
 // they make.
-const unpackedDir = home + "/work/source"
+const unpackedDir = workDir + "/source"
 
 // unpackSource unpacks sources as pip does: owners in the archive are nobody's,
 // and the only directory that there is at the top is the project.
-const unpackSource = `import os, shutil, sys, tarfile
+const unpackSource = `import os, shutil, sys, tarfile, zipfile
 archive, to = sys.argv[1:]
 tarfile.TarFile.chown = lambda *_: None
 part = to + ".part"
-safe = {"filter": "data"} if hasattr(tarfile, "data_filter") and not archive.endswith(".zip") else {}
-shutil.unpack_archive(archive, part, **safe)
+if archive.endswith(".zip"):
+    with zipfile.ZipFile(archive) as z:
+        for i in z.infolist():
+            made = z.extract(i, part)
+            if i.external_attr >> 16 & 0o111 and not i.is_dir():
+                os.chmod(made, 0o755)
+else:
+    safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    shutil.unpack_archive(archive, part, **safe)
 names = os.listdir(part)
 if len(names) != 1:
     sys.exit("%d files are at the top" % len(names))

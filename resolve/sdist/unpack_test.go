@@ -41,7 +41,9 @@ func TestUnpackSource(t *testing.T) {
 	}
 	var zipped bytes.Buffer
 	z := zip.NewWriter(&zipped)
-	if _, err := z.Create("demo-1.0/setup.py"); err != nil {
+	head := &zip.FileHeader{Name: "demo-1.0/setup.py"}
+	head.SetMode(0o755)
+	if _, err := z.CreateHeader(head); err != nil {
 		t.Fatal(err)
 	}
 	if err := z.Close(); err != nil {
@@ -67,8 +69,12 @@ func TestUnpackSource(t *testing.T) {
 		if (err == nil) != tt.works {
 			t.Errorf("%s: %v %s, want that it works to be %t", tt.file, err, out, tt.works)
 		}
-		if _, err := os.Stat(filepath.Join(to, "setup.py")); (err == nil) != tt.works {
+		info, err := os.Stat(filepath.Join(to, "setup.py"))
+		if (err == nil) != tt.works {
 			t.Errorf("%s: %v", tt.file, err)
+		}
+		if err == nil && info.Mode().Perm()&0o111 != 0o111 {
+			t.Errorf("%s: nobody can execute the file: %v", tt.file, info.Mode())
 		}
 	}
 }
