@@ -10,6 +10,9 @@ import (
 	"testing/iotest"
 )
 
+// aheadParts is how many buffers lie ready.
+const aheadParts = 1
+
 func TestReadAhead(t *testing.T) {
 	for _, size := range []int{0, 1, aheadSize - 1, aheadSize, aheadSize + 1, (aheadParts + 2) * aheadSize} {
 		want := bytes.Repeat([]byte("0123456789abcdef\n"), size/17+1)[:size]
