@@ -51,23 +51,13 @@ func fileArguments(options []reqfile.Option, installer string) (*arguments.Set, 
 	return arguments.Read(cmp.Or(installer, "uv"), given)
 }
 
-// withOwn adds to the arguments of all groups, for the call that decides, those
-// that g has for itself.
-func withOwn(args []string, g Group, installer string) []string {
+// ownArguments are those that g has for itself.
+func ownArguments(g Group, installer string) *arguments.Set {
 	own, err := fileArguments(g.Options, installer)
 	if err != nil {
-		return args // check has refused it
+		return &arguments.Set{} // check has refused it
 	}
-	return onceEach(args, own.Flags)
-}
-
-// withOwnBoth does the same for the calls that decide and look files up.
-func withOwnBoth(args []string, g Group, installer string) []string {
-	own, err := fileArguments(g.Options, installer)
-	if err != nil {
-		return args // check has refused it
-	}
-	return onceEach(args, own.Both)
+	return own
 }
 
 // onceEach adds to args those of own that aren't among them. Of prereleases uv

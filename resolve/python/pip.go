@@ -261,7 +261,8 @@ func (s *pipSession) install(ctx context.Context, g Group) (*pipReport, string, 
 		args = append(args, f.option, file)
 	}
 	out, log := &logWriter{}, &logWriter{}
-	exit, err := s.run(ctx, out, log, slices.Concat(args, withOwnBoth(withOwn(s.arguments, g, installerPip), g, installerPip), s.offered.arguments(), s.links.arguments(s))...)
+	own := ownArguments(g, installerPip)
+	exit, err := s.run(ctx, out, log, slices.Concat(args, onceEach(s.arguments, slices.Concat(own.Flags, own.Both)), s.offered.arguments(), s.links.arguments(s))...)
 	if err != nil {
 		return nil, "", err
 	}

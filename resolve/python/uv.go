@@ -129,7 +129,8 @@ func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, 
 		}
 		args = append(args, "--override", file)
 	}
-	args = slices.Concat(args, withOwn(s.decides, g, "uv"), withOwnBoth(s.both, g, "uv"), s.offered.arguments(), s.links.arguments(s))
+	own := ownArguments(g, "uv")
+	args = slices.Concat(args, onceEach(s.decides, own.Flags), onceEach(s.both, own.Both), s.offered.arguments(), s.links.arguments(s))
 	if refresh {
 		args = append(args, "--refresh")
 	}
@@ -165,7 +166,7 @@ func (s *session) lock(ctx context.Context, c *choice, g Group) (*lockFile, erro
 		return nil, err
 	}
 	args := []string{"pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate", "--format", "pylock.toml", file}
-	args = slices.Concat(args, withOwnBoth(s.both, g, "uv"), s.links.arguments(s))
+	args = slices.Concat(args, onceEach(s.both, ownArguments(g, "uv").Both), s.links.arguments(s))
 	if !s.offline && !direct {
 		out := &boundedBuffer{limit: maxLock}
 		exit, err := s.run(ctx, out, &logWriter{keep: relevant}, append(slices.Clone(args), "--offline")...)
