@@ -234,6 +234,7 @@ resolve/sandbox -> layers
 resolve/sandbox -> resolve/sandbox/changes
 resolve/sandbox -> resolve/sandbox/seccomp
 resolve/sandbox/changes -> layers
+resolve/sandbox/sandboxtest -> resolve/sandbox
 resolve/sandbox/sandboxtest -> resolve/sandbox/seccomp
 resolve/sandbox/seccomp -> nothing
 resolve/sdist -> cache/disk

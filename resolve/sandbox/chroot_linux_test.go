@@ -107,19 +107,13 @@ var reaches = []escape{
 
 // fastOpen connects without connect(2).
 func fastOpen(t target) error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s)
-	to, err := net.ResolveTCPAddr("tcp", t.TCP)
-	if err != nil {
-		return err
-	}
-	return unix.Sendto(s, []byte("ping"), unix.MSG_FASTOPEN, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte{127, 0, 0, 1}})
+	return withSocket(t, 0, func(s int, to unix.Sockaddr) error { return unix.Sendto(s, []byte("ping"), unix.MSG_FASTOPEN, to) })
 }
 
-func connect(t target, protocol int) error {
+func connect(t target, protocol int) error { return withSocket(t, protocol, unix.Connect) }
+
+// withSocket makes a socket, and tells where the target listens.
+func withSocket(t target, protocol int, use func(s int, to unix.Sockaddr) error) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, protocol)
 	if err != nil {
 		return err
@@ -129,7 +123,7 @@ func connect(t target, protocol int) error {
 	if err != nil {
 		return err
 	}
-	return unix.Connect(s, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte{127, 0, 0, 1}})
+	return use(s, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte{127, 0, 0, 1}})
 }
 
 // tryShared is the act: tryEscapes with others.

@@ -129,7 +129,7 @@ func (p *first) become() error {
 		return fmt.Errorf("parting from the host's mounts: %w", err)
 	}
 	if p.c.Network == NoNetwork {
-		if err := loopback(); err != nil {
+		if err := Loopback(); err != nil {
 			return fmt.Errorf("starting the sandbox's own network: %w", err)
 		}
 	}
@@ -141,8 +141,8 @@ func (p *first) become() error {
 	return nil
 }
 
-// loopback starts the device lo.
-func loopback() error {
+// Loopback starts the device lo of a network namespace.
+func Loopback() error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/moby/sys/capability"
 	"golang.org/x/sys/unix"
 
+	"inlay/resolve/sandbox"
 	"inlay/resolve/sandbox/seccomp"
 )
 
@@ -37,7 +38,7 @@ func Contain(tmp string) error {
 	err := errors.Join(
 		unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
 		unix.Mount("tmpfs", tmp, "tmpfs", 0, "mode=755"),
-		loopback(),
+		sandbox.Loopback(), // so that there is something to reach
 	)
 	if err != nil {
 		return err
@@ -85,19 +86,4 @@ func Init() {
 func Landlock() bool {
 	version, _, errno := syscall.Syscall(unix.SYS_LANDLOCK_CREATE_RULESET, 0, 0, unix.LANDLOCK_CREATE_RULESET_VERSION)
 	return errno == 0 && version >= 6
-}
-
-// loopback starts the device lo, so that there is something to reach.
-func loopback() error {
-	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(s) //nolint:errcheck // nothing depends on it
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, lo)
 }
