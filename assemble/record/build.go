@@ -57,8 +57,8 @@ type Image struct {
 	Debs                 []File      `json:"debs,omitempty"`
 }
 
-// built is false of an image that is a parent as it is: skip_build.
-func (im Image) built() bool { return im.Plan != "" }
+// Built is false of an image that is a parent as it is: skip_build.
+func (im Image) Built() bool { return im.Plan != "" }
 
 // A Code is the source that an image doesn't hold.
 type Code struct {
@@ -126,7 +126,7 @@ func (b Build) Complete() (Build, error) {
 	b.IsLocal, b.ContainsCode = true, false
 	for _, im := range b.Images {
 		fmt.Fprintf(sum, "%q %s\n", im.Keys, im.Plan)
-		if !im.built() {
+		if !im.Built() {
 			fmt.Fprintf(sum, "%q\n", im.Image)
 		}
 		if im.Code != nil {
@@ -156,7 +156,7 @@ func Remote(reference string) bool {
 func (s *Builds) same(b Build) bool {
 	id := ""
 	for _, im := range b.Images {
-		if !im.built() {
+		if !im.Built() {
 			continue
 		}
 		m, ok, err := s.Made(im.Plan)
@@ -187,7 +187,7 @@ func (s *Builds) Save(b Build) error {
 		return fmt.Errorf("recording the build: %w", err)
 	}
 	for _, im := range b.Images {
-		if !im.built() {
+		if !im.Built() {
 			continue
 		}
 		made, err := json.Marshal(Made{Build: b.ID, Digest: im.Digest, References: im.References})
@@ -321,7 +321,7 @@ func Read(r io.Reader) (Build, error) {
 		return b, errors.New("reading a build: it has no images")
 	}
 	for _, im := range b.Images {
-		if len(im.Keys) == 0 || im.built() && im.Digest == "" {
+		if len(im.Keys) == 0 || im.Built() && im.Digest == "" {
 			return b, errors.New("reading a build: an image has no key or no digest")
 		}
 	}
@@ -339,8 +339,8 @@ func (b Build) Image(platform string, keys ...string) (Image, bool) {
 				if k == "" || !slices.Contains(im.Keys, k) {
 					continue
 				}
-				if im.Platform == platform || !im.built() {
-					return im, im.built()
+				if im.Platform == platform || !im.Built() {
+					return im, im.Built()
 				}
 			}
 		}

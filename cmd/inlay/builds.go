@@ -142,7 +142,7 @@ func buildsShow(c *cli.Context) error {
 // showImage prints an image of a build.
 func showImage(c *cli.Context, im record.Image) {
 	platform := im.Platform
-	if im.Plan == "" {
+	if !im.Built() {
 		platform = "skip_build"
 	}
 	fmt.Fprintf(c.App.Writer, "image %s (%s)\n", strings.Join(im.Keys, ", "), platform)
@@ -157,7 +157,7 @@ func showImage(c *cli.Context, im record.Image) {
 		t.row("  in", im.Index)
 	}
 	t.row("  parent", im.Parent.Image)
-	if im.Plan != "" {
+	if im.Built() {
 		t.row("  plan", im.Plan)
 	}
 	if im.Code != nil {
