@@ -50,6 +50,9 @@ func (s *site) isolation(c *cli.Context, show progress.Display) python.Isolation
 // tryCells returns a *sandbox.NoRungError if a cell can't be made on a rung. That
 // one can be is kept until the circumstances change.
 func (s *site) tryCells(ctx context.Context, r *sandbox.Rung, mode string) error {
+	if r.Name == sandbox.RungChroot {
+		return &sandbox.NoRungError{Asked: mode, Tried: []sandbox.Rung{{Name: r.Name, Why: "it can't show them this machine's programs"}}}
+	}
 	known, key := values(s.cache, cache.Resolutions), circumstances(s.cache, "cells", r.Name)
 	if _, err := known.Get(key); err == nil {
 		return nil
@@ -57,9 +60,6 @@ func (s *site) tryCells(ctx context.Context, r *sandbox.Rung, mode string) error
 	dir := s.cache.Scratch()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
-	}
-	if r.Name == sandbox.RungChroot {
-		return &sandbox.NoRungError{Asked: mode, Tried: []sandbox.Rung{{Name: r.Name, Why: "it can't show them this machine's programs"}}}
 	}
 	err := cell.Try(ctx, r, dir)
 	if err == nil {
