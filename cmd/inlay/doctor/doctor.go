@@ -48,7 +48,7 @@ type Machine struct {
 }
 
 // patience is how long one check may take: a program that hangs is a finding.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // Examine runs the checks, some at a time, and returns what they found in the
 // order of the checks.
