@@ -118,17 +118,36 @@ func authorities(env []string) (paths []string) {
 // beside them.
 func mounts(n python.Needs) []sandbox.Mount {
 	all := append(sandbox.HostTools(), sandbox.Mount{Target: home, Tmpfs: true, Size: 64 << 20})
-	tools := len(all)
-	for _, p := range slices.Concat(n.Read, authorities(n.Env)) {
-		p = filepath.Clean(p)
+	for _, p := range withLinks(slices.Concat(n.Read, authorities(n.Env))) {
 		if !slices.ContainsFunc(all, func(m sandbox.Mount) bool { return m.Source != "" && within(p, m.Target) }) {
 			all = append(all, sandbox.Mount{Target: p, Source: real(p)})
 		}
 	}
-	slices.SortStableFunc(all[tools:], func(a, b sandbox.Mount) int { return strings.Compare(a.Target, b.Target) }) // parents first
 	for _, p := range n.Write {
 		all = append(all, sandbox.Mount{Target: p, Source: p, Writable: true})
 	}
+	return all
+}
+
+// withLinks returns paths and what those that are links name, parents first: the
+// program of a virtual environment is a link to another Python's, and lies in a
+// directory that is shown with it.
+func withLinks(paths []string) []string {
+	var all []string
+	for queue := slices.Clone(paths); len(queue) > 0; queue = queue[1:] {
+		p := filepath.Clean(queue[0])
+		if slices.Contains(all, p) {
+			continue
+		}
+		all = append(all, p)
+		if to, err := os.Readlink(p); err == nil {
+			if !filepath.IsAbs(to) {
+				to = filepath.Join(filepath.Dir(p), to)
+			}
+			queue = append(queue, to)
+		}
+	}
+	slices.Sort(all)
 	return all
 }
 

@@ -187,6 +187,39 @@ func TestFiles(t *testing.T) {
 
 // An installer reaches the indexes and the files that requirements name, without
 // the credentials; what it says of them is as outside.
+// TestLinks shows files by links that lead out of what is shown with them, as
+// the program of a virtual environment does, whatever the order.
+func TestLinks(t *testing.T) {
+	i := isolation(t)
+	dir := t.TempDir()
+	var read []string
+	for _, far := range []string{"a", "z"} { // before and after the links, by name
+		lib, env := filepath.Join(dir, far), filepath.Join(dir, "m", far)
+		for _, d := range []string{lib, env} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(lib, "python3.11"), []byte("program "+far), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for name, to := range map[string]string{"python": "python3", "python3": filepath.Join(lib, "python3"), "../../" + far + "/python3": "python3.11"} {
+			if err := os.Symlink(to, filepath.Join(env, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		read = append(read, filepath.Join(env, "python"), env)
+	}
+	for _, read := range [][]string{read, append(read, filepath.Join(dir, "a"), filepath.Join(dir, "z"))} {
+		c := enter(t, i, python.Needs{Read: read})
+		for _, far := range []string{"a", "z"} {
+			if said := do(t, c, "read "+filepath.Join(dir, "m", far, "python")); said != "read: program "+far+" <nil>" {
+				t.Errorf("with %q the program's link leads elsewhere: %s", read, said)
+			}
+		}
+	}
+}
+
 func TestNetwork(t *testing.T) {
 	i := isolation(t)
 	s, set := newIndex(t)
