@@ -129,9 +129,10 @@ func mounts(n python.Needs) []sandbox.Mount {
 	return all
 }
 
-// withLinks returns paths and what those that are links name, parents first: the
-// program of a virtual environment is a link to another Python's, and lies in a
-// directory that is shown with it.
+// withLinks returns paths and what links in them lead to, one link at a time,
+// parents first: the program of a virtual environment is a link to another
+// Python's, and that may lie behind a link of a directory, whose library its
+// loader knows by where it is.
 func withLinks(paths []string) []string {
 	var all []string
 	for queue := slices.Clone(paths); len(queue) > 0; queue = queue[1:] {
@@ -140,15 +141,31 @@ func withLinks(paths []string) []string {
 			continue
 		}
 		all = append(all, p)
-		if to, err := os.Readlink(p); err == nil {
-			if !filepath.IsAbs(to) {
-				to = filepath.Join(filepath.Dir(p), to)
-			}
+		if _, err := os.Stat(p); err != nil {
+			continue // else a link to what is in itself would have no end
+		}
+		if to, ok := follow(p); ok {
 			queue = append(queue, to)
 		}
 	}
 	slices.Sort(all)
 	return all
+}
+
+// follow returns p with the first link in it followed.
+func follow(p string) (string, bool) {
+	for i := 1; i <= len(p); i++ {
+		if i < len(p) && p[i] != filepath.Separator {
+			continue
+		}
+		if to, err := os.Readlink(p[:i]); err == nil {
+			if !filepath.IsAbs(to) {
+				to = filepath.Join(filepath.Dir(p[:i]), to)
+			}
+			return filepath.Join(to, p[i:]), true
+		}
+	}
+	return "", false
 }
 
 func within(p, dir string) bool {

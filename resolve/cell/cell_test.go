@@ -185,8 +185,6 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// An installer reaches the indexes and the files that requirements name, without
-// the credentials; what it says of them is as outside.
 // TestLinks shows files by links that lead out of what is shown with them, as
 // the program of a virtual environment does, whatever the order.
 func TestLinks(t *testing.T) {
@@ -220,6 +218,33 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// What is shown behind the link of a directory is there by both its names, as
+// the loader of a Python's program may know its library by the other.
+func TestLinksOfDirectories(t *testing.T) {
+	i := isolation(t)
+	dir := t.TempDir()
+	far := filepath.Join(dir, "data", "far")
+	if err := os.MkdirAll(far, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(far, "library"), []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"home": "data", "opt": filepath.Join(dir, "home")} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := enter(t, i, python.Needs{Read: []string{filepath.Join(dir, "opt", "far")}})
+	for _, p := range []string{"opt", "home", "data"} {
+		if said := do(t, c, "read "+filepath.Join(dir, p, "far", "library")); said != "read: content <nil>" {
+			t.Errorf("by %s: %s", p, said)
+		}
+	}
+}
+
+// An installer reaches the indexes and the files that requirements name, without
+// the credentials; what it says of them is as outside.
 func TestNetwork(t *testing.T) {
 	i := isolation(t)
 	s, set := newIndex(t)
