@@ -5,6 +5,9 @@ package python_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -88,5 +91,40 @@ func TestCellRefused(t *testing.T) {
 	var down *python.IndexError
 	if !errors.Is(err, refused) || !errors.As(err, &down) || !strings.Contains(err.Error(), "files.example.com was asked for") {
 		t.Errorf("Resolve = %v, want the failure and what was refused", err)
+	}
+}
+
+// pip has in its cell the libraries of its Python, wherever they are, and the
+// variable by which a script that starts the Python may say so.
+func TestCellPip(t *testing.T) {
+	dir := t.TempDir()
+	lib := filepath.Join(dir, "lib.so")
+	if err := os.WriteFile(lib, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	program(t, dir, "python3", fmt.Sprintf(`echo '{"executable": "/real/python3", "dirs": ["/real"], "libs": ["", "linux-vdso.so.1", %q], "path": "/by/script", "index": "https://example.com/simple"}'`, lib))
+	r := resolver(t, python.Exec{})
+	r.Env = []string{"LD_LIBRARY_PATH=/before"}
+	r.Pip = func(context.Context) (python.Pip, error) {
+		return python.Pip{Python: filepath.Join(dir, "python3"), Version: "26.3"}, nil
+	}
+	run := &script{}
+	w := &walls{script: run}
+	r.Isolation = w
+	_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"), Installer: "pip"})
+	if len(w.needs) != 1 {
+		t.Fatalf("Resolve opened %d cells: %v", len(w.needs), err)
+	}
+	n := w.needs[0]
+	for _, p := range []string{"/real/python3", "/real", lib} {
+		if !slices.Contains(n.Read, p) {
+			t.Errorf("the cell has %q, without %s", n.Read, p)
+		}
+	}
+	if slices.Contains(n.Read, "linux-vdso.so.1") || slices.Contains(n.Read, "") {
+		t.Errorf("the cell has %q", n.Read)
+	}
+	if !slices.Contains(n.Env, "LD_LIBRARY_PATH=/by/script") || slices.Contains(n.Env, "LD_LIBRARY_PATH=/before") {
+		t.Errorf("its environment is %q", n.Env)
 	}
 }

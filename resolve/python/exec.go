@@ -86,6 +86,7 @@ const networkEnv = `PATH|HOME|USER|LANG|LC_ALL|TMPDIR|(?i:(?:https?|all|no)_prox
 var (
 	uvEnv         = pattern.New(`^(?:` + networkEnv + `|XDG_DATA_HOME|UV_(?:HTTP_\w+|CONCURRENT_DOWNLOADS|NATIVE_TLS|SYSTEM_CERTS|LOCK_TIMEOUT|REQUEST_TIMEOUT))=`)
 	hostPythonEnv = pattern.New(`^(?:` + networkEnv + `|PYENV_\w+|LD_LIBRARY_PATH|REQUESTS_CA_BUNDLE|PIP_(?:CERT|CLIENT_CERT|PROXY|TIMEOUT|DEFAULT_TIMEOUT|RETRIES|RESUME_RETRIES|TRUSTED_HOST))=`)
+	anyEnv        = pattern.New(``)
 	pipEnv        = pattern.New(`^(?:` + networkEnv + `|XDG_CONFIG_\w+|XDG_CACHE_HOME|PIP_\w+|REQUESTS_CA_BUNDLE|PYENV_\w+|LD_LIBRARY_PATH)=`)
 )
 

@@ -102,7 +102,13 @@ func FindBuildUV(ctx context.Context, o FindOptions, libc parent.Libc) (UV, erro
 	if err != nil || own {
 		return uv, err
 	}
-	o.LookPath = func(string) (string, error) { return "", fs.ErrNotExist }
+	look := o.LookPath
+	o.LookPath = func(name string) (string, error) {
+		if name == "uv" {
+			return "", fmt.Errorf("%s is a script, or needs more than a C library", uv.Path)
+		}
+		return look(name)
+	}
 	return FindUV(ctx, o)
 }
 
@@ -133,7 +139,7 @@ const maxLoader = 4096
 func (o FindOptions) onPath(ctx context.Context) (UV, string) {
 	program, err := o.LookPath("uv")
 	if err != nil {
-		return UV{}, "uv is not on the PATH"
+		return UV{}, absent("uv", err)
 	}
 	out := &logWriter{}
 	exit, err := o.Runner.Run(ctx, Command{

@@ -91,13 +91,11 @@ func (r *Resolver) pipSession(ctx context.Context, req Request) (s *pipSession, 
 	if err := s.lay(req.Inventory, at.parent); err != nil {
 		return nil, err
 	}
-	if s.isolation != nil {
-		if err := s.settle(ctx, r.Runner); err != nil {
-			return nil, err
-		}
-	}
 	s.arguments = slices.Concat(req.Arguments.Flags, req.Arguments.Both)
 	s.common = pick(r.Env, hostPythonEnv(), append(slices.Clone(req.Arguments.Env), "PIP_CONFIG_FILE="+os.DevNull, "TMPDIR="+filepath.Join(at.dir, tempDir), "NO_COLOR=1")...)
+	if err := s.settle(ctx, r.Runner); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 

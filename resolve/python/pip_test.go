@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -268,6 +269,45 @@ func TestFindPip(t *testing.T) {
 		var none *python.NoPipError
 		if err != nil && (!errors.As(err, &none) || !strings.Contains(err.Error(), tt.problem) || !strings.Contains(none.Hint(), tt.hint)) {
 			t.Errorf("%s: FindPip: %v, want a *NoPipError with %q and a hint with %q", tt.name, err, tt.problem, tt.hint)
+		}
+	}
+}
+
+// Where the first Python can run no pip, one that it hides on the PATH does, or
+// one whose name tells its version. Else no other is tried.
+func TestFindOtherPip(t *testing.T) {
+	tests := []struct {
+		name, first  string
+		second, also string // what python3 of another directory prints, and python3.12
+		want, says   string
+	}{
+		{"a shim of no Python", "oops", "inlay 3.11.2 25.3", "", "second/python3", ""},
+		{"an old one", "inlay 3.9.1 21.2", "", "inlay 3.12.1 25.3", "first/python3.12", ""},
+		{"one that can run a pip", "inlay 3.11.2 23.0", "inlay 3.11.2 25.3", "", "", "first/python3 (Python 3.11.2) has pip 23.0"},
+		{"none", "oops", "oops", "oops", "", "first/python3.12 doesn't tell its version"},
+	}
+	for _, tt := range tests {
+		dir := t.TempDir()
+		for name, says := range map[string]string{"first/python3": tt.first, "second/python3": tt.second, "first/python3.12": tt.also} {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if says != "" {
+				program(t, dir, name, "echo '"+says+"'")
+			}
+		}
+		o := python.FindOptions{
+			LookPath: func(name string) (string, error) {
+				if filepath.IsAbs(name) {
+					return exec.LookPath(name)
+				}
+				return in(filepath.Join(dir, "first"))(name)
+			},
+			Runner: python.Exec{}, Env: []string{"PATH=" + dir + "/first:relative:" + dir + "/second"}, Dir: t.TempDir(), Files: offline(),
+		}
+		got, err := python.FindPip(t.Context(), o)
+		if strings.TrimPrefix(got.Python, dir+"/") != tt.want || (err == nil) != (tt.says == "") || err != nil && !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: FindPip = %+v, %v, want %s, %q", tt.name, got, err, tt.want, tt.says)
 		}
 	}
 }

@@ -3,9 +3,15 @@
 package python
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"inlay/layers/pattern"
@@ -35,14 +41,23 @@ type Pip struct {
 }
 
 // FindPip returns the pip of the first Python on the PATH that has one of a
-// tested version. If none has, that Python runs a pinned pip, which was fetched
+// tested version. If none has, the first that is able to runs a pinned pip, which was fetched
 // before or is fetched now, and is never run before its sha256 was checked. If
 // there is no way to run one the error is a *NoPipError.
 func FindPip(ctx context.Context, o FindOptions) (Pip, error) {
-	var tried []string
+	var tried, seen []string
 	able := ""
-	for _, name := range []string{"python3", "python"} {
-		p, reason := o.hostPip(ctx, name)
+	for i, name := range slices.Concat(pythons, o.otherPythons()) {
+		program, err := o.LookPath(name)
+		switch {
+		case i >= len(pythons) && (err != nil || able != "") || err == nil && slices.Contains(seen, program):
+			continue
+		case err != nil:
+			tried = append(tried, absent(name, err))
+			continue
+		}
+		seen = append(seen, program)
+		p, reason := o.hostPip(ctx, program)
 		if err := ctx.Err(); err != nil {
 			return Pip{}, fmt.Errorf("looking for pip: %w", err)
 		}
@@ -50,9 +65,7 @@ func FindPip(ctx context.Context, o FindOptions) (Pip, error) {
 			return p, nil
 		}
 		tried = append(tried, reason)
-		if able == "" {
-			able = p.Python
-		}
+		able = cmp.Or(able, p.Python)
 	}
 	if able == "" {
 		return Pip{}, &NoPipError{Tried: tried}
@@ -65,6 +78,40 @@ func FindPip(ctx context.Context, o FindOptions) (Pip, error) {
 		return Pip{}, &NoPipError{Tried: append(tried, failed...), Python: able}
 	}
 	return Pip{Python: able, Wheel: wheel.Name(), Version: pinnedPip}, wheel.Close()
+}
+
+// pythons are the names of Python that mean the one of the user's choice.
+var pythons = []string{"python3", "python"}
+
+// otherPythons are those to fall back on where that one can run no pip: what it
+// hides further on the PATH, and those whose names tell their versions.
+func (o FindOptions) otherPythons() (names []string) {
+	for _, kv := range o.Env {
+		if list, ok := strings.CutPrefix(kv, "PATH="); ok {
+			for _, dir := range filepath.SplitList(list) {
+				if filepath.IsAbs(dir) {
+					names = append(names, filepath.Join(dir, "python3"))
+				}
+			}
+		}
+	}
+	for minor := 15; minor >= 10; minor-- {
+		names = append(names, fmt.Sprintf("python3.%d", minor))
+	}
+	return names
+}
+
+// absent says that a program was not found.
+func absent(name string, err error) string {
+	var found *exec.Error
+	switch {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		return name + " is not on the PATH"
+	case errors.As(err, &found):
+		return found.Err.Error()
+	default:
+		return err.Error()
+	}
 }
 
 // askVersions prints the versions of a Python and of its pip.
@@ -80,11 +127,7 @@ var versionsLine = pattern.New(`(?m)^inlay (\d+\.\d+\.\d+) (\S+)$`)
 
 // hostPip returns the pip of a Python on the PATH, or why it can't be used. The
 // Python is set even then if it can run the pinned pip.
-func (o FindOptions) hostPip(ctx context.Context, name string) (Pip, string) {
-	program, err := o.LookPath(name)
-	if err != nil {
-		return Pip{}, name + " is not on the PATH"
-	}
+func (o FindOptions) hostPip(ctx context.Context, program string) (Pip, string) {
 	out := &logWriter{}
 	exit, err := o.Runner.Run(ctx, Command{
 		Path: program, Args: []string{"-I", "-B", "-c", askVersions}, Env: pick(o.Env, hostPythonEnv()), Stdout: out, Stderr: &logWriter{},

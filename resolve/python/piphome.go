@@ -7,23 +7,48 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"inlay/resolve/index"
 )
 
-// askHome prints where a Python and its pip are, and which index is pip's own.
+// askHome prints where a Python and its pip are, which libraries it has loaded,
+// as its loader was told of them, and which index is pip's own.
 const askHome = `import json, os, sys
 if sys.argv[1]:
     sys.path.insert(0, sys.argv[1])
 import pip
 from pip._internal.models.index import PyPI
+
+def libraries():
+    for name in ("bz2", "hashlib", "lzma", "pyexpat", "ssl", "zlib"):
+        try:
+            __import__(name)
+        except ImportError:
+            pass
+    import ctypes
+    class Info(ctypes.Structure):
+        _fields_ = [("addr", ctypes.c_void_p), ("name", ctypes.c_char_p)]
+    found = []
+    add = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Info), ctypes.c_size_t, ctypes.c_void_p)(
+        lambda info, size, data: found.append(os.fsdecode(info[0].name or b"")) or 0)
+    ctypes.CDLL(None).dl_iterate_phdr(add, None)
+    return found
+
+try:
+    libs = libraries()
+except Exception:
+    libs = [] # this Python has no ctypes, or may not make callbacks
 print(json.dumps({
     "executable": sys.executable, "index": PyPI.simple_url,
+    "libs": libs, "path": os.environ.get("LD_LIBRARY_PATH", ""),
     "dirs": [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, os.path.dirname(os.path.dirname(pip.__file__))],
 }))`
 
-// settle finds out what pip needs to run isolated: what the Python's program is,
-// which may have been found as a script that starts it, and where its library is.
+// settle finds out what pip needs to run in another directory, and isolated: what
+// the Python's program is, which may have been found as a script that starts it
+// by where it was called, and where its libraries are.
 func (s *pipSession) settle(ctx context.Context, run Runner) error {
 	var out bytes.Buffer
 	said := &logWriter{}
@@ -34,14 +59,22 @@ func (s *pipSession) settle(ctx context.Context, run Runner) error {
 		return err
 	}
 	var home struct {
-		Executable, Index string
-		Dirs              []string
+		Executable, Index, Path string
+		Dirs, Libs              []string
 	}
 	if err := json.Unmarshal(out.Bytes(), &home); exit != 0 || err != nil || home.Executable == "" {
 		return fmt.Errorf("%s doesn't tell where it is: %s", s.pip.Python, lastLine(said.String()))
 	}
 	s.pip.Python = home.Executable
+	if home.Path != "" {
+		s.common = pick(s.common, anyEnv(), "LD_LIBRARY_PATH="+home.Path)
+	}
 	s.needs.Read = append(append(s.needs.Read, home.Executable), home.Dirs...)
+	for _, lib := range home.Libs {
+		if _, err := os.Stat(lib); err == nil && filepath.IsAbs(lib) { // the kernel's own is no file
+			s.needs.Read = append(s.needs.Read, lib)
+		}
+	}
 	if s.pip.Wheel != "" {
 		s.needs.Read = append(s.needs.Read, s.pip.Wheel)
 	}

@@ -47,7 +47,7 @@ func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers
 	if err := root.MkdirAll(relative(path.Dir(py.Interpreter)), 0o755); err != nil {
 		return nil, err
 	}
-	return s, writeScript(root, relative(py.Interpreter), fmt.Sprintf(script, quote(s.builds), answer))
+	return s, writeScript(root, relative(py.Interpreter), fmt.Sprintf(script, quote(s.builds), quote(string(answer))))
 }
 
 // buildsName is the file that tells what uv wanted to build, in outDir.
@@ -197,15 +197,14 @@ func copyFile(root *os.Root, view *layers.View, name string, absent error) error
 // Python by running `python -I -B -c <code>` with get_interpreter_info in the
 // code and reading one JSON object; whatever else it runs is a build, which is
 // refused after noting the directory. The answer stands inside the script
-// because uv caches it by the script's path and change time.
+// because uv caches it by the script's path and change time. It needs no program
+// but the shell, for the PATH is the user's, and perhaps empty.
 const script = `#!/bin/sh
 case "$1 $*" in
 "-I "*get_interpreter_info*) ;;
 *) pwd >>%s; echo "no interpreter here: a build is needed" >&2; exit 86 ;;
 esac
-exec cat <<'INLAY_PROBE_END'
-%s
-INLAY_PROBE_END
+printf '%%s\n' %s
 `
 
 // quote quotes s for sh.

@@ -139,6 +139,10 @@ func linksHTML(r io.Reader) ([]string, error) {
 // pips are the ways to run pip.
 var pips = [][]string{{"pip3"}, {"pip"}, {"python3", "-m", "pip"}, {"python", "-m", "pip"}}
 
+// pipHere are settings of pip's that make it refuse a download, for what they
+// guard against is an installation.
+var pipHere = []string{"PIP_REQUIRE_VIRTUALENV=0", "PIP_REQUIRE_HASHES=0"}
+
 // fromPip lets pip download file, which knows its index without being told.
 func (o FindOptions) fromPip(ctx context.Context, t Tool, file fetch.File) (*os.File, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
@@ -165,10 +169,14 @@ func (o FindOptions) fromPip(ctx context.Context, t Tool, file fetch.File) (*os.
 		log := &logWriter{}
 		exit, err := o.Runner.Run(ctx, Command{
 			Path: program, Args: append(slices.Clone(pip[1:]), args...),
-			Dir: dir, Env: pick(o.Env, pipEnv(), o.pipIndexes()...), Stdout: log, Stderr: log,
+			Dir: dir, Env: pick(o.Env, pipEnv(), append(o.pipIndexes(), pipHere...)...), Stdout: log, Stderr: log,
 		})
-		if err != nil {
+		if ctx.Err() != nil {
 			return nil, err
+		}
+		if err != nil { // as where the Python that a script names has gone
+			tried = err
+			continue
 		}
 		if exit == 0 {
 			file.URL = filepath.Join(dir, file.Name)
