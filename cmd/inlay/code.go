@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,7 +41,7 @@ func findOrigin(c *cli.Context, run *settings.Run, stack *catalog.Stack, dir str
 	o := &origin{endpoint: code.EndpointOf(stack)}
 	o.store, o.offers.Store = code.StoreOf(stack, absolute([]string{dir})[0])
 	o.git = code.Git{
-		LookPath: exec.LookPath, Runner: python.Exec{}, Env: os.Environ(), Dir: dir, Offline: c.Bool("offline"),
+		LookPath: lookPath, Runner: python.Exec{}, Env: os.Environ(), Dir: dir, Offline: c.Bool("offline"),
 		IgnoreUntracked: on(os.Getenv("ZENML_CODE_REPOSITORY_IGNORE_UNTRACKED_FILES")),
 		Written:         inDir(dir, append(writtenByFlags(c), o.directory()...)),
 	}

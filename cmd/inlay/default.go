@@ -65,7 +65,11 @@ func requiresPython(path string) string {
 }
 
 func hostPython(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "python3", "--version").Output()
+	program, err := lookPath("python3")
+	if err != nil {
+		return ""
+	}
+	out, err := exec.CommandContext(ctx, program, "--version").Output()
 	if err != nil {
 		return ""
 	}

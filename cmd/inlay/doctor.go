@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -77,7 +76,7 @@ func examine(c *cli.Context) error {
 func checks(c *cli.Context, root string) []doctor.Check {
 	home, _ := os.UserHomeDir() // without one there are no logins in it
 	m := doctor.Machine{
-		LookPath: exec.LookPath, Output: printed, Getenv: os.Getenv, Now: time.Now,
+		LookPath: lookPath, Output: printed, Getenv: os.Getenv, Now: time.Now,
 		Home: home, Temp: os.TempDir(), Root: "/",
 	}
 	all := []doctor.Check{
@@ -110,7 +109,7 @@ func localUV(ctx context.Context, root string) (python.UV, error) {
 		return python.UV{}, err
 	}
 	return python.FindUV(ctx, python.FindOptions{
-		LookPath: exec.LookPath, Runner: python.Exec{}, Env: os.Environ(), Dir: dir.Path(cache.UV),
+		LookPath: lookPath, Runner: python.Exec{}, Env: os.Environ(), Dir: dir.Path(cache.UV),
 		Files: &fetch.Store{Dir: dir.Path(cache.Wheels), Offline: true},
 	})
 }

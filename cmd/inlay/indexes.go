@@ -4,14 +4,12 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 
@@ -48,13 +46,21 @@ func (j *job) indexes(c *cli.Context) (*index.Set, error) {
 	return index.Gather(c.Context, o)
 }
 
-// netrcFile returns the path of the user's netrc file, "" if there can't be one.
+// netrcFile returns the path of the user's netrc file, "" if there is none. A HOME
+// that this user can't look into, as root's, or that is no directory has none.
 func netrcFile() string {
+	if named := os.Getenv("NETRC"); named != "" {
+		return named
+	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return os.Getenv("NETRC")
+		return ""
 	}
-	return cmp.Or(os.Getenv("NETRC"), filepath.Join(home, ".netrc"))
+	file := filepath.Join(home, ".netrc")
+	if _, err := os.Lstat(file); err != nil {
+		return ""
+	}
+	return file
 }
 
 // readCredentials reads a file that an index of the settings names.
@@ -67,7 +73,7 @@ func (j *job) readCredentials(path string) ([]byte, error) {
 
 // keyring runs the program keyring.
 func keyring(ctx context.Context, args ...string) (string, error) {
-	program, err := exec.LookPath("keyring")
+	program, err := lookPath("keyring")
 	if err != nil {
 		return "", fs.ErrNotExist
 	}

@@ -36,6 +36,7 @@ func main() {
 // interrupted.
 func process(stderr io.Writer) int {
 	boundHeap()
+	syscall.Umask(syscall.Umask(0o777) &^ 0o700) // what it makes is its own to read and write
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends what doesn't heed the first
 	defer stop()
@@ -157,6 +158,8 @@ func advice(err error) string {
 		return "it is damaged where it comes from: fetch or copy it again"
 	case errors.Is(err, fs.ErrPermission):
 		return "change the permissions there, or name another place"
+	case errors.Is(err, syscall.EMFILE):
+		return "let it open more files: `ulimit -n 1024`"
 	case errors.Is(err, syscall.ENOSPC):
 		return "make room there, or name another place"
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR):

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -136,7 +135,7 @@ func values(dir *cache.Dir, k cache.Kind) disk.Values { return disk.Values{Dir: 
 func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, env []string) *python.Resolver {
 	tools := dir.Path(cache.UV)
 	s.find = python.FindOptions{
-		LookPath: exec.LookPath,
+		LookPath: lookPath,
 		Runner:   python.Exec{},
 		Env:      env,
 		Dir:      tools,
@@ -163,7 +162,7 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, e
 		Store:        values(dir, cache.Resolutions),
 		Files:        s.wheels,
 		Builder:      s.builder(show, find),
-		Repositories: &git.Git{LookPath: exec.LookPath, Runner: python.Exec{}, Env: env},
+		Repositories: &git.Git{LookPath: lookPath, Runner: python.Exec{}, Env: env},
 		Progress:     show.Start,
 	}
 }
@@ -173,13 +172,13 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, e
 func (s *site) exporter(show progress.Display, secrets []string) *pyproject.Exporter {
 	return &pyproject.Exporter{
 		UV: func(ctx context.Context) (string, error) {
-			if path, err := exec.LookPath("uv"); err == nil {
+			if path, err := lookPath("uv"); err == nil {
 				return path, nil
 			}
 			uv, err := s.python.UV(ctx)
 			return uv.Path, err
 		},
-		LookPath: exec.LookPath,
+		LookPath: lookPath,
 		Runner:   python.Exec{},
 		Env:      os.Environ(),
 		Secrets:  secrets,

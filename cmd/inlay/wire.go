@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,9 +14,15 @@ import (
 
 // cacheDir returns the directory of the cache.
 func cacheDir(c *cli.Context) (string, error) {
+	if _, err := os.Getwd(); err != nil {
+		return "", &usageError{fmt.Sprintf("the working directory can't be found: %v", err), "change to a directory that is there and that you may read"}
+	}
 	dir := c.String("cache-dir")
 	if dir == "" {
 		user, err := os.UserCacheDir()
+		if err == nil && !filepath.IsAbs(user) {
+			err = errors.New("path in $HOME is relative")
+		}
 		if err != nil {
 			return "", &usageError{fmt.Sprintf("no directory for the cache: %v", err), "give --cache-dir DIR, or set INLAY_CACHE_DIR"}
 		}
