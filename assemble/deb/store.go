@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"inlay/cache/disk"
+	"inlay/layers/xz"
 )
 
 // A Store is a directory of packages that were unpacked, by the sha256 of their
@@ -23,6 +24,10 @@ import (
 // to. Several goroutines and processes may share it: what they decompress at a
 // time is bounded by the memory that it takes.
 type Store struct {
+	// XZ decodes the contents of packages; nil does so in this process. It is not
+	// changed once the store is used.
+	XZ *xz.Decoder
+
 	dir string
 
 	mu     sync.Mutex
@@ -170,10 +175,10 @@ func (s *Store) add(ctx context.Context, a *archive, hex string) error {
 func (s *Store) decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 	if filepath.Ext(m.name) == ".xz" {
 		if blocks := xzBlocks(m); areApart(blocks) {
-			return newAhead(ctx, m, blocks, s.room), nil
+			return newAhead(ctx, m, blocks, s), nil
 		}
 	}
-	return decompress(ctx, m)
+	return decompress(ctx, m, s.XZ)
 }
 
 // read fills b with what the segment hex holds from at on.

@@ -27,6 +27,7 @@ import (
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
 	"inlay/cmd/inlay/progress"
+	"inlay/layers/xz"
 	"inlay/resolve"
 	"inlay/resolve/apt"
 	"inlay/resolve/apt/archive"
@@ -51,6 +52,7 @@ type site struct {
 	wheels  *fetch.Store
 	debs    *fetch.Store
 	apt     *apt.Resolver
+	xz      *xz.Decoder
 	logins  *login.Set               // for Debian archives
 	parent  atomic.Pointer[v1.Image] // that was opened last: it may have logins, too
 	records *record.Store
@@ -88,8 +90,14 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 		return nil, err
 	}
 	images.Platform = "linux/" + runtime.GOARCH
+	unxz, err := decoder()
+	if err != nil {
+		release()
+		return nil, err
+	}
 	logins := &login.Set{Files: hostLogins}
 	s := &site{
+		xz:      unxz,
 		logins:  logins,
 		root:    root,
 		cache:   dir,
@@ -112,7 +120,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 	s.python = s.resolver(dir, show, set, env)
 	s.python.Isolation = s.isolation(c, show)
 	s.apt = &apt.Resolver{Logins: logins, Archives: &archive.Client{
-		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline,
+		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline, XZ: s.xz,
 	}}
 	return s, nil
 }
@@ -266,6 +274,8 @@ func filesName(dir string) string {
 // tools are what the layers of p are made with.
 func (j *job) tools(p plan.Plan) step.Tools {
 	wheels := j.site.wheels
+	debs := deb.NewStore(j.site.cache.Path(cache.Unpacked))
+	debs.XZ = j.site.xz
 	return step.Tools{
 		Context:  j.source,
 		Contexts: j.contexts(),
@@ -288,7 +298,7 @@ func (j *job) tools(p plan.Plan) step.Tools {
 			return f, refused(j.index, w.URL, err)
 		},
 		Deb:  j.deb,
-		Debs: deb.NewStore(j.site.cache.Path(cache.Unpacked)),
+		Debs: debs,
 		Install: func(ctx context.Context, f *os.File, w plan.Wheel) (fs.FS, func(), error) {
 			inv, err := j.inventory(ctx, p)
 			if err != nil {

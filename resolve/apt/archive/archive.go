@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inlay/cache/fetch"
+	"inlay/layers/xz"
 	"inlay/resolve/apt/setup"
 )
 
@@ -42,9 +43,10 @@ type Values interface {
 // A Client gets indexes.
 type Client struct {
 	Files   Files
-	Values  Values // remembers the newest release files, and keeps indexes
-	Jobs    int    // how many files are fetched at the same time; less than 1: one
-	Offline bool   // take what Values has
+	Values  Values      // remembers the newest release files, and keeps indexes
+	Jobs    int         // how many files are fetched at the same time; less than 1: one
+	Offline bool        // take what Values has
+	XZ      *xz.Decoder // decodes indexes; nil does so in this process
 }
 
 // A Request says which indexes are wanted.

@@ -5,6 +5,7 @@ package archive
 import (
 	"bytes"
 	"compress/bzip2"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,8 +15,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-	"github.com/mikelolasagasti/xz"
 
+	"inlay/layers/xz"
 	"inlay/resolve/apt/deb822"
 	"inlay/resolve/apt/setup"
 )
@@ -98,11 +99,12 @@ func appendFields(b []byte, names, values []string) []byte {
 // least transfer.
 func extensions() []string { return []string{".xz", ".zst", ".gz", ".bz2", ""} }
 
-// decompress opens a file by its extension.
-func decompress(r io.Reader, extension string) (io.Reader, error) {
-	switch extension {
+// decompress opens a file of size bytes by its extension.
+func (c *Client) decompress(ctx context.Context, f io.ReaderAt, size int64, extension string) (io.ReadCloser, error) {
+	whole := func() io.Reader { return io.NewSectionReader(f, 0, size) }
+	switch r := whole(); extension {
 	case ".xz":
-		return xz.NewReader(r, 0)
+		return c.XZ.NewReader(ctx, xz.Source{Open: whole, Size: size})
 	case ".zst":
 		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
@@ -112,9 +114,9 @@ func decompress(r io.Reader, extension string) (io.Reader, error) {
 	case ".gz":
 		return gzip.NewReader(r)
 	case ".bz2":
-		return bzip2.NewReader(r), nil
+		return io.NopCloser(bzip2.NewReader(r)), nil
 	default:
-		return r, nil
+		return io.NopCloser(r), nil
 	}
 }
 
