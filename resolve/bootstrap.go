@@ -233,17 +233,7 @@ func (e *MirrorError) Hint() string {
 // suite.
 func findSources(mirror, suite string, host []setup.Source) (from trusted, err error) {
 	if mirror != "" {
-		from.main, err = setup.NewSources(mirror, []string{suite}, []string{"main"}, "", "--apt-mirror")
-		if err != nil {
-			return from, err
-		}
-		updates, err := setup.NewSources(mirror, []string{suite + "-updates"}, []string{"main"}, "", "--apt-mirror")
-		if err != nil {
-			return from, err
-		}
-		security, err := setup.NewSources(strings.TrimSuffix(mirror, "/")+"-security", []string{suite + "-security"}, []string{"main"}, "", "--apt-mirror")
-		from.more = append(updates, security...)
-		return from, err
+		return mirrorSources(mirror, suite)
 	}
 	own := suite
 	if !slices.ContainsFunc(host, func(s setup.Source) bool { return s.Suite == suite }) {
@@ -266,6 +256,21 @@ func findSources(mirror, suite string, host []setup.Source) (from trusted, err e
 		}
 	}
 	return from, nil
+}
+
+// mirrorSources returns the sources of a suite that a mirror has.
+func mirrorSources(mirror, suite string) (from trusted, err error) {
+	from.main, err = setup.NewSources(mirror, []string{suite}, []string{"main"}, "", "--apt-mirror")
+	if err != nil {
+		return from, err
+	}
+	updates, err := setup.NewSources(mirror, []string{suite + "-updates"}, []string{"main"}, "", "--apt-mirror")
+	if err != nil {
+		return from, err
+	}
+	security, err := setup.NewSources(strings.TrimSuffix(mirror, "/")+"-security", []string{suite + "-security"}, []string{"main"}, "", "--apt-mirror")
+	from.more = append(updates, security...)
+	return from, err
 }
 
 // A KeyringError reports that nothing says whose signatures count.

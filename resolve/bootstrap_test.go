@@ -136,7 +136,8 @@ func TestBootstrap(t *testing.T) {
 	writeKey(t, req.Context)
 	d.names = []string{"apt", "dpkg", "python3"}
 	d.indexes = []apt.Index{
-		{Archive: "http://m.example/deb/", Suite: "bookworm", Component: "main"}, {Archive: "http://m.example/deb/", Suite: "bookworm-updates", Component: "main"},
+		{Archive: "http://m.example/deb/", Suite: "bookworm", Component: "main"},
+		{Archive: "http://m.example/deb/", Suite: "bookworm-updates", Component: "main"},
 		{Archive: "http://m.example/deb-security/", Suite: "bookworm-security", Component: "main"},
 	}
 	req.Host, req.Created = nobody, 7

@@ -40,21 +40,11 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 		return plan.Plan{}, err
 	}
 	stage.Steps = aptSteps(req, r.Parent, r.Packages)
-	if r.Resolution != nil {
-		room := maxLayers - len(r.Parent.Layers) - len(stage.Steps) - 3 // the removals, the source and its installation take one each
-		if req.Settings.Bytecode {
-			room /= 2
-		}
-		wheels := pythonSteps(r.Base, r.Resolution, min(64, room))
-		stage.Steps = append(stage.Steps, wheels...)
-		if req.Settings.Bytecode {
-			compiled, err := bytecodeSteps(req, r.Base, wheels)
-			if err != nil {
-				return plan.Plan{}, err
-			}
-			stage.Steps = append(stage.Steps, compiled...)
-		}
+	wheels, err := wheelSteps(req, r, maxLayers-len(r.Parent.Layers)-len(stage.Steps)-3) // the removals, the source and its installation take one each
+	if err != nil {
+		return plan.Plan{}, err
 	}
+	stage.Steps = append(stage.Steps, wheels...)
 	fetch, err := fetchSteps(req, r)
 	if err != nil {
 		return plan.Plan{}, err
@@ -79,6 +69,19 @@ func compose(req Request, r *Result, files *plan.Files) (plan.Plan, error) {
 	}
 	out.Stages = append(out.Stages, stage)
 	return out, nil
+}
+
+// wheelSteps install what requirements resolved to, in no more than room layers.
+func wheelSteps(req Request, r *Result, room int) ([]plan.Step, error) {
+	if r.Resolution == nil {
+		return nil, nil
+	}
+	if !req.Settings.Bytecode {
+		return pythonSteps(r.Base, r.Resolution, min(64, room)), nil
+	}
+	wheels := pythonSteps(r.Base, r.Resolution, min(64, room/2))
+	compiled, err := bytecodeSteps(req, r.Base, wheels)
+	return append(wheels, compiled...), err
 }
 
 // more returns what a Dockerfile says of the configuration with what the settings

@@ -44,7 +44,8 @@ func TestOrderOfGroups(t *testing.T) {
 		{"one that is empty", "requirements: [six]", []resolve.Group{{Name: "the stack"}}, []string{"requirements: six"}},
 		{
 			"nothing is detected beside what the machine has", "replicate_local_python_environment: [pip, freeze], disable_automatic_requirements_detection: false",
-			nil, []string{"the packages of this machine's Python: attrs"},
+			nil,
+			[]string{"the packages of this machine's Python: attrs"},
 		},
 	}
 	for _, tt := range tests {

@@ -208,17 +208,26 @@ func (l Lock) sourceChanges(ctx context.Context, r Python, im *lock.Image, group
 		}
 		digest, ok := now[l.url(w.Source.Path)]
 		if !ok { // of a directory of wheels and sources
-			sum, err := sumOf(l.absolute(w.Source.Path))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return nil, err
-			}
-			digest = "sha256:" + sum
+			digest, err = l.digest(w.Source.Path)
+		}
+		if err != nil {
+			return nil, err
 		}
 		if digest != "sha256:"+w.Source.SHA256 {
 			changes = append(changes, "the sources of "+w.Name+" in "+w.Source.Path+" are others")
 		}
 	}
 	return changes, nil
+}
+
+// digest returns the digest of a file that the lock file names, and no digest's
+// if it isn't there.
+func (l Lock) digest(file string) (string, error) {
+	sum, err := sumOf(l.absolute(file))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return "sha256:" + sum, err
 }
 
 // url returns the URL of a file or a directory that the lock file names.

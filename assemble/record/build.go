@@ -187,24 +187,28 @@ func (s *Builds) Save(b Build) error {
 		return fmt.Errorf("recording the build: %w", err)
 	}
 	for _, im := range b.Images {
-		if !im.Built() {
-			continue
-		}
-		made, err := json.Marshal(Made{Build: b.ID, Digest: im.Digest, References: im.References})
-		if err != nil {
+		if err := s.note(b.ID, im); err != nil {
 			return fmt.Errorf("recording the build: %w", err)
-		}
-		names := []string{madePrefix}
-		if slices.ContainsFunc(im.References, Remote) {
-			names = append(names, pushedPrefix)
-		}
-		for _, name := range names {
-			if err := s.Values.Put(name+im.Plan, made); err != nil {
-				return fmt.Errorf("recording the build: %w", err)
-			}
 		}
 	}
 	return nil
+}
+
+// note keeps what was made of the plan of an image of a build.
+func (s *Builds) note(build string, im Image) error {
+	if !im.Built() {
+		return nil
+	}
+	made, err := json.Marshal(Made{Build: build, Digest: im.Digest, References: im.References})
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(im.References, Remote) {
+		if err := s.Values.Put(pushedPrefix+im.Plan, made); err != nil {
+			return err
+		}
+	}
+	return s.Values.Put(madePrefix+im.Plan, made)
 }
 
 // Made returns the last image that was made of the plan of that digest, and
@@ -335,13 +339,11 @@ func (b Build) Image(platform string, keys ...string) (Image, bool) {
 	for _, key := range keys {
 		general := key[strings.LastIndexByte(key, '.')+1:]
 		for _, k := range []string{key, general} {
-			for _, im := range b.Images {
-				if k == "" || !slices.Contains(im.Keys, k) {
-					continue
-				}
-				if im.Platform == platform || !im.Built() {
-					return im, im.Built()
-				}
+			i := slices.IndexFunc(b.Images, func(im Image) bool {
+				return k != "" && slices.Contains(im.Keys, k) && (im.Platform == platform || !im.Built())
+			})
+			if i >= 0 {
+				return b.Images[i], b.Images[i].Built()
 			}
 		}
 	}

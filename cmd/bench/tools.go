@@ -96,7 +96,7 @@ func (t *inlay) build(ctx context.Context, j job) (usage, error) {
 	if j.fresh {
 		args = append(args, "--no-cache", "--refresh")
 	}
-	cmd := exec.CommandContext(ctx, t.bench.inlay, args...) //nolint:gosec // the user's own
+	cmd := exec.CommandContext(ctx, t.inlay, args...) //nolint:gosec // the user's own
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(t.uv)+":"+os.Getenv("PATH"))
 	return measure(ctx, cmd, 0)
 }

@@ -55,12 +55,7 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 	}
 	b := &batch{show: display(c), whole: len(c.StringSlice("step")) == 0, stackSum: o.Stack.Checksum()}
 	fresh := slices.ContainsFunc(images, func(im pipeline.Image) bool { return im.Settings.NoReuse })
-	for _, flavor := range o.Stack.Unknown(o.Catalog) {
-		b.show.Note(fmt.Sprintf("note: the stack's %s is not in the catalog and names no requirements: it adds none", flavor))
-	}
-	for _, x := range o.Strangers() {
-		b.show.Note(fmt.Sprintf("warning: nobody knows whether the %s %q runs in containers: it gets no image of its own", spoken(x), x.Component.Flavor))
-	}
+	b.tellStack(o)
 	for _, w := range warnings {
 		b.show.Note("warning: " + w.String())
 	}
@@ -88,6 +83,16 @@ func newBatch(c *cli.Context) (_ *batch, err error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// tellStack says what of the stack adds nothing, for want of knowledge.
+func (b *batch) tellStack(o pipeline.Options) {
+	for _, flavor := range o.Stack.Unknown(o.Catalog) {
+		b.show.Note(fmt.Sprintf("note: the stack's %s is not in the catalog and names no requirements: it adds none", flavor))
+	}
+	for _, x := range o.Strangers() {
+		b.show.Note(fmt.Sprintf("warning: nobody knows whether the %s %q runs in containers: it gets no image of its own", spoken(x), x.Component.Flavor))
+	}
 }
 
 // imagesOf returns the images that the flags ask for.

@@ -25,41 +25,45 @@ func readStack(run *settings.Run, context string) (o pipeline.Options, err error
 	if o.Catalog, err = catalog.Default(); err != nil {
 		return o, err
 	}
-	open := func(field, name string) (*os.File, error) {
-		path := name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(context, path)
-		}
-		f, err := os.Open(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, s.TopError(field, "there is no file "+name, "name a file by its path in the context")
-		}
-		return f, err
-	}
 	if s.Catalog != "" {
-		f, err := open("catalog", s.Catalog)
+		err := readNamed(s, "catalog", s.Catalog, context, func(f *os.File) error {
+			own, err := catalog.Load(f.Name(), f)
+			if err == nil {
+				o.Catalog = o.Catalog.With(own)
+			}
+			return err
+		})
 		if err != nil {
 			return o, err
 		}
-		defer f.Close() //nolint:errcheck // only read
-		own, err := catalog.Load(f.Name(), f)
-		if err != nil {
-			return o, err
-		}
-		o.Catalog = o.Catalog.With(own)
 	}
 	if s.Stack != "" {
-		f, err := open("stack", s.Stack)
-		if err != nil {
-			return o, err
-		}
-		defer f.Close() //nolint:errcheck // only read
-		if o.Stack, err = catalog.LoadStackWith(f.Name(), f, o.Catalog, os.LookupEnv); err != nil {
-			return o, err
-		}
-		return o, checkRegistries(o.Stack)
+		return o, readNamed(s, "stack", s.Stack, context, func(f *os.File) error {
+			if o.Stack, err = catalog.LoadStackWith(f.Name(), f, o.Catalog, os.LookupEnv); err != nil {
+				return err
+			}
+			return checkRegistries(o.Stack)
+		})
 	}
 	return o, nil
+}
+
+// readNamed reads the file that a field of the settings names, by its path in the
+// context.
+func readNamed(s *settings.Docker, field, name, context string, read func(*os.File) error) error {
+	path := name
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(context, path)
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.TopError(field, "there is no file "+name, "name a file by its path in the context")
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	return read(f)
 }
 
 // checkRegistries refuses container registries whose names no image can have.

@@ -47,16 +47,8 @@ type form struct {
 func New(secrets []Secret, allowed ...string) *Scanner {
 	s := &Scanner{allowed: allowed}
 	for _, x := range secrets {
-		if x.Value == "" {
-			continue
-		}
-		if !x.strong() && !slices.Contains(s.weak, x.Of) {
-			s.weak = append(s.weak, x.Of)
-		}
-		for _, text := range x.forms() {
-			if !slices.ContainsFunc(s.forms, func(f form) bool { return string(f.text) == text }) {
-				s.forms = append(s.forms, form{[]byte(text), x.Of})
-			}
+		if x.Value != "" {
+			s.add(x)
 		}
 	}
 	if len(s.forms) == 0 && len(s.weak) == 0 {
@@ -64,6 +56,18 @@ func New(secrets []Secret, allowed ...string) *Scanner {
 	}
 	s.prepare()
 	return s
+}
+
+// add adds the forms of a secret to those that are searched for.
+func (s *Scanner) add(x Secret) {
+	if !x.strong() && !slices.Contains(s.weak, x.Of) {
+		s.weak = append(s.weak, x.Of)
+	}
+	for _, text := range x.forms() {
+		if !slices.ContainsFunc(s.forms, func(f form) bool { return string(f.text) == text }) {
+			s.forms = append(s.forms, form{[]byte(text), x.Of})
+		}
+	}
 }
 
 // Weak returns what those secrets open that are searched for in base64 after

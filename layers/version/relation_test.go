@@ -26,7 +26,8 @@ func TestParseRelations(t *testing.T) {
 		{"a(<<1:2-3~)", []version.Group{{{Name: "a", Op: version.Older, Version: "1:2-3~"}}}},
 		{"a:any (= 1) | c (>> 2)", []version.Group{{{Name: "a", Arch: "any", Op: version.Equal, Version: "1"}, {Name: "c", Op: version.Newer, Version: "2"}}}},
 		{"a (< 1), a (> 1), a (<= 1)", []version.Group{
-			{{Name: "a", Op: version.OlderEqual, Version: "1"}}, {{Name: "a", Op: version.NewerEqual, Version: "1"}},
+			{{Name: "a", Op: version.OlderEqual, Version: "1"}},
+			{{Name: "a", Op: version.NewerEqual, Version: "1"}},
 			{{Name: "a", Op: version.OlderEqual, Version: "1"}},
 		}},
 		{"libstdc++6, g++-12", []version.Group{{{Name: "libstdc++6"}}, {{Name: "g++-12"}}}},

@@ -295,14 +295,19 @@ func (k *known) spot(env []string) {
 			continue
 		}
 		for _, raw := range strings.Fields(value) {
-			if _, rest, ok := strings.Cut(raw, "="); ok && !strings.ContainsAny(raw[:len(raw)-len(rest)], ":/") {
-				raw = rest
-			}
-			if u, err := url.Parse(raw); err == nil && u.User != nil {
-				password, _ := u.User.Password()
-				user := u.User.Username()
-				k.more = append(k.more, Secret{User: user, Value: cmp.Or(password, user), Of: name})
-			}
+			k.spotURL(name, raw)
 		}
+	}
+}
+
+// spotURL notes the password in a URL of a variable, perhaps NAME=URL.
+func (k *known) spotURL(variable, raw string) {
+	if _, rest, ok := strings.Cut(raw, "="); ok && !strings.ContainsAny(raw[:len(raw)-len(rest)], ":/") {
+		raw = rest
+	}
+	if u, err := url.Parse(raw); err == nil && u.User != nil {
+		password, _ := u.User.Password()
+		user := u.User.Username()
+		k.more = append(k.more, Secret{User: user, Value: cmp.Or(password, user), Of: variable})
 	}
 }

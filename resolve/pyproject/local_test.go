@@ -25,8 +25,10 @@ func TestLocal(t *testing.T) {
 	}{
 		{"pip", pyproject.Local{Way: "pip_freeze"}, map[string]said{"pip freeze": {stdout: "six==1\n"}}, "six==1\n", []string{"/bin/pip freeze"}},
 		{
-			"pip as a module", pyproject.Local{Way: "pip_freeze"},
-			map[string]said{"/bin/pip freeze": {exit: 1}, "-m pip freeze": {stdout: "six==2\n"}}, "six==2\n",
+			"pip as a module",
+			pyproject.Local{Way: "pip_freeze"},
+			map[string]said{"/bin/pip freeze": {exit: 1}, "-m pip freeze": {stdout: "six==2\n"}},
+			"six==2\n",
 			[]string{"/bin/pip freeze", "/bin/python3 -m pip freeze"},
 		},
 		{"uv", pyproject.Local{Way: "uv_freeze"}, map[string]said{"pip freeze": {stdout: "six==3\n"}}, "six==3\n", []string{"/own/uv pip freeze"}},

@@ -139,8 +139,10 @@ func TestLoad(t *testing.T) {
 			PyprojectCommand: []string{"pdm", "export", "--project={directory}", "7"},
 			Detection:        settings.DetectionOn,
 			InstallerArgs: []settings.InstallerArg{
-				{Name: "no-deps", Null: true}, {Name: "timeout", Values: []string{"5"}},
-				{Name: "upgrade-package", Values: []string{"a", "b"}}, {Name: "pre", Values: []string{"true"}},
+				{Name: "no-deps", Null: true},
+				{Name: "timeout", Values: []string{"5"}},
+				{Name: "upgrade-package", Values: []string{"a", "b"}},
+				{Name: "pre", Values: []string{"true"}},
 			},
 			Installer: "pip",
 			Indexes: []settings.Index{

@@ -63,11 +63,13 @@ func TestSteps(t *testing.T) {
 		{"a variable", "{user: '${TAG}'}", nil, func(d *settings.Docker) { d.User = "1.2" }},
 		{"flags are stronger", "{user: you}", []settings.Override{flag("--user", "us")}, func(d *settings.Docker) { d.User = "us" }},
 		{
-			"flags merge into both", "{environment: {B: x}}", []settings.Override{flag("--env", "B=y", "D=z")},
+			"flags merge into both", "{environment: {B: x}}",
+			[]settings.Override{flag("--env", "B=y", "D=z")},
 			func(d *settings.Docker) { d.Environment = []string{"A=1", "B=y", "D=z"} },
 		},
 		{
-			"a flag of the step's level", "{user: you}", []settings.Override{flag("--set", "steps.train.settings.docker.user=them")},
+			"a flag of the step's level", "{user: you}",
+			[]settings.Override{flag("--set", "steps.train.settings.docker.user=them")},
 			func(d *settings.Docker) { d.User = "them" },
 		},
 		{"no build", "{parent_image: x, skip_build: true}", nil, func(d *settings.Docker) { d.ParentImage, d.SkipBuild = "x", true }},

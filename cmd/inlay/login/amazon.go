@@ -22,7 +22,7 @@ import (
 type amazon struct{ transport http.RoundTripper }
 
 func (a amazon) login(ctx context.Context, r authn.Resource) (authn.Authenticator, error) {
-	account, region := ecrRegistry(r.RegistryStr())
+	region := ecrRegion(r.RegistryStr())
 	options := []func(*config.LoadOptions) error{config.WithRegion(region)}
 	if strings.Contains(r.RegistryStr(), "ecr-fips.") {
 		options = append(options, config.WithUseFIPSEndpoint(aws.FIPSEndpointStateEnabled))
@@ -34,7 +34,7 @@ func (a amazon) login(ctx context.Context, r authn.Resource) (authn.Authenticato
 	if err != nil {
 		return nil, fmt.Errorf("reading AWS's configuration: %w", err)
 	}
-	out, err := ecr.NewFromConfig(cfg).GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{RegistryIds: []string{account}})
+	out, err := ecr.NewFromConfig(cfg).GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
 	if err != nil {
 		return nil, fmt.Errorf("asking AWS for a token: %w", err)
 	}
@@ -49,14 +49,14 @@ func (a amazon) login(ctx context.Context, r authn.Resource) (authn.Authenticato
 	return authn.FromConfig(authn.AuthConfig{Username: user, Password: password}), nil
 }
 
-// ecrRegistry returns the account and the region in the name of a registry, as
+// ecrRegion returns the region in the name of a registry, as
 // ACCOUNT.dkr.ecr.REGION.amazonaws.com or ACCOUNT.dkr-ecr.REGION.on.aws.
-func ecrRegistry(host string) (account, region string) {
+func ecrRegion(host string) string {
 	parts := strings.Split(host, ".")
 	for i, p := range parts[:max(len(parts)-1, 0)] {
 		if strings.HasPrefix(p, "ecr") || strings.HasPrefix(p, "dkr-ecr") {
-			return parts[0], parts[i+1]
+			return parts[i+1]
 		}
 	}
-	return parts[0], ""
+	return ""
 }

@@ -83,10 +83,10 @@ func (j *encoder) start(name string, total int64) (func(int64), func(error)) {
 	}
 }
 
-func (t *task) sofar() int64 {
-	t.tally.mu.Lock()
-	defer t.tally.mu.Unlock()
-	return t.done
+func (k *task) sofar() int64 {
+	k.tally.mu.Lock()
+	defer k.tally.mu.Unlock()
+	return k.done
 }
 
 func (j *encoder) note(text string) {

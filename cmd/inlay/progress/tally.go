@@ -78,10 +78,11 @@ func (t *tally) start(name string, total int64) *task {
 }
 
 func (k *task) add(n int64) {
-	k.tally.mu.Lock()
-	defer k.tally.mu.Unlock()
+	t := k.tally
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	k.done += n
-	k.tally.sums[k.kind].bytes += n
+	t.sums[k.kind].bytes += n
 }
 
 // end ends the task and returns its bytes.

@@ -186,7 +186,8 @@ func TestReadKeyrings(t *testing.T) {
 
 func TestRedirect(t *testing.T) {
 	sources := []setup.Source{
-		{URL: "http://a.example/debian/", Suite: "stable"}, {URL: "http://b.example/debian-security/", Suite: "security"},
+		{URL: "http://a.example/debian/", Suite: "stable"},
+		{URL: "http://b.example/debian-security/", Suite: "security"},
 		{URL: "http://c.example/other/", Suite: "x"},
 	}
 	got, err := setup.Redirect(sources, "https://m.example/apt/main")
@@ -194,7 +195,8 @@ func TestRedirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []setup.Source{
-		{URL: "https://m.example/apt/main/", Suite: "stable"}, {URL: "https://m.example/apt/main-security/", Suite: "security"},
+		{URL: "https://m.example/apt/main/", Suite: "stable"},
+		{URL: "https://m.example/apt/main-security/", Suite: "security"},
 		{URL: "http://c.example/other/", Suite: "x"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

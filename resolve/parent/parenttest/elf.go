@@ -39,17 +39,7 @@ func (o ELF) String() string {
 		return order.AppendUint32(b, uint32(n))
 	}
 	interp := o.Interp + "\x00"
-	names, defs := "\x00", []byte{}
-	for i, name := range o.Defines {
-		next := uint32(28)
-		if i == len(o.Defines)-1 {
-			next = 0
-		}
-		defs = order.AppendUint16(order.AppendUint16(order.AppendUint16(order.AppendUint16(defs, 1), 0), uint16(i+1)), 1)
-		defs = order.AppendUint32(order.AppendUint32(order.AppendUint32(defs, 0), 20), next)
-		defs = order.AppendUint32(order.AppendUint32(defs, uint32(len(names))), 0)
-		names += name + "\x00"
-	}
+	names, defs := o.versions(order)
 	body := interp + o.Text
 	start := ehsize + phsize
 	table := start + len(body) + len(defs) + len(names)
@@ -89,4 +79,21 @@ func (o ELF) String() string {
 		b = word(word(b, 1), 0)
 	}
 	return string(b)
+}
+
+// versions returns the table of the versions that the file defines (Verdef, with
+// one Verdaux each), and the strings that it points to.
+func (o ELF) versions(order binary.AppendByteOrder) (names string, defs []byte) {
+	names = "\x00"
+	for i, name := range o.Defines {
+		next := uint32(28)
+		if i == len(o.Defines)-1 {
+			next = 0
+		}
+		defs = order.AppendUint16(order.AppendUint16(order.AppendUint16(order.AppendUint16(defs, 1), 0), uint16(i+1)), 1)
+		defs = order.AppendUint32(order.AppendUint32(order.AppendUint32(defs, 0), 20), next)
+		defs = order.AppendUint32(order.AppendUint32(defs, uint32(len(names))), 0)
+		names += name + "\x00"
+	}
+	return names, defs
 }

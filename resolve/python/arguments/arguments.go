@@ -165,14 +165,23 @@ func (a argument) values(g Given) ([]string, error) {
 		return nil, fault("a value is missing", a.example)
 	}
 	for _, v := range g.Values {
-		if len(a.choices) > 0 && !slices.Contains(a.choices, v) {
-			return nil, fault(fmt.Sprintf("want %s, got %q", strings.Join(a.choices, ", "), v), a.example)
-		}
-		if a.form != nil && !a.form().MatchString(v) {
-			return nil, fault(fmt.Sprintf("%q is none of its values", v), a.example)
+		if problem := a.problem(v); problem != "" {
+			return nil, fault(problem, a.example)
 		}
 	}
 	return g.Values, nil
+}
+
+// problem says why the argument can't have a value.
+func (a argument) problem(v string) string {
+	switch {
+	case len(a.choices) > 0 && !slices.Contains(a.choices, v):
+		return fmt.Sprintf("want %s, got %q", strings.Join(a.choices, ", "), v)
+	case a.form != nil && !a.form().MatchString(v):
+		return fmt.Sprintf("%q is none of its values", v)
+	default:
+		return ""
+	}
 }
 
 // apply adds the argument with these values to s.
