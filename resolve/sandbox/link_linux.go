@@ -68,6 +68,15 @@ func (s *socket) send(m message, fds ...int) error {
 	return unix.Sendmsg(s.fd, b, rights, nil, unix.MSG_NOSIGNAL)
 }
 
+// close closes the socket, once nobody receives any more. What is sent later
+// fails, and doesn't go to whatever has its descriptor then.
+func (s *socket) close() {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	_ = unix.Close(s.fd)
+	s.fd = -1
+}
+
 // receive waits for a message. The error is io.EOF's like when the other end is
 // gone.
 func (s *socket) receive() (message, []int, error) {
@@ -138,7 +147,11 @@ func (l *link) dial(ctx context.Context, address string) (net.Conn, error) {
 	}
 	select {
 	case <-ctx.Done():
-		l.answer(n, dialed{}) // nobody waits any more
+		if !l.answer(n, dialed{err: ctx.Err()}) { // it came at the same time
+			if d := <-answer; d.err == nil {
+				_ = unix.Close(d.fd)
+			}
+		}
 		return nil, ctx.Err()
 	case d := <-answer:
 		if d.err != nil {

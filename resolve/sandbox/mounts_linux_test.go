@@ -5,6 +5,7 @@ package sandbox_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"inlay/resolve/sandbox"
@@ -119,4 +121,54 @@ func mounts([]string) int {
 	b, err = os.ReadFile("/etc2/x")
 	check(fmt.Sprintf("what lies beyond the link is %q, %v", b, err), string(b) == "x")
 	return status(errors.Join(errs...))
+}
+
+// What this process opens while a sandbox starts stays open: no descriptor is
+// closed that may be another's by then.
+func TestDescriptors(t *testing.T) {
+	host := openDir(t)
+	eachRung(t, func(t *testing.T, b box) {
+		c := sandbox.Command{Root: b.root(t)}
+		for i := range 100 {
+			c.Mounts = append(c.Mounts, sandbox.Mount{Target: fmt.Sprintf("/mounts/%d", i), Source: host})
+		}
+		stop := make(chan struct{})
+		var others errgroup.Group
+		for range 4 {
+			others.Go(func() error {
+				for {
+					select {
+					case <-stop:
+						return nil
+					default:
+					}
+					if err := usePipe(); err != nil {
+						return err
+					}
+				}
+			})
+		}
+		for range 5 {
+			if said, r := b.act(t, c, "true"); r.Exit != 0 {
+				t.Errorf("true ended with %d: %s", r.Exit, said)
+			}
+		}
+		close(stop)
+		if err := others.Wait(); err != nil {
+			t.Errorf("a pipe beside it: %v", err)
+		}
+	})
+}
+
+// usePipe sends a byte through a pipe of its own.
+func usePipe() error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	_, err = w.Write([]byte{1})
+	if err == nil {
+		_, err = io.ReadFull(r, make([]byte, 1))
+	}
+	return errors.Join(err, w.Close(), r.Close())
 }

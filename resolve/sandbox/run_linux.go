@@ -187,7 +187,7 @@ func (s *session) finish() {
 		_ = s.terminal.Close()
 	}
 	s.tasks.Wait()
-	_ = unix.Close(s.link.fd)
+	s.link.close()
 }
 
 func (s *session) hear(m message, fds []int) error {

@@ -212,7 +212,7 @@ func startProblem(ctx context.Context, err error) error {
 func (k *child) kill() {
 	_ = k.cmd.Process.Kill()
 	_ = k.cmd.Wait()
-	_ = unix.Close(k.link.fd)
+	k.link.close()
 }
 
 // tell gives the child its ids, its mounts and its configuration.
@@ -222,19 +222,8 @@ func (k *child) tell(r *Rung, c *config) error {
 	}
 	c.OneID, c.Chroot = r.ids.one, r.chroot
 	if r.ids.shifted {
-		trees, err := openAll(c, k.cmd.Process.Pid)
-		defer closeAll(trees)
-		if err != nil {
+		if err := k.give(c); err != nil {
 			return err
-		}
-		c.Trees = true
-		for len(trees) > 0 {
-			n := min(len(trees), mostFDs)
-			if err := k.link.send(message{Kind: sayTrees}, trees[:n]...); err != nil {
-				return err
-			}
-			closeAll(trees[:n])
-			trees = trees[n:]
 		}
 	}
 	b, err := json.Marshal(c)
@@ -254,6 +243,22 @@ func (k *child) tell(r *Rung, c *config) error {
 		return err
 	}
 	return k.link.send(message{Kind: sayGo}, fd)
+}
+
+// give opens the mounts for the child and sends them.
+func (k *child) give(c *config) error {
+	trees, err := openAll(c, k.cmd.Process.Pid)
+	defer closeAll(trees)
+	if err != nil {
+		return err
+	}
+	c.Trees = true
+	for some := range slices.Chunk(trees, mostFDs) {
+		if err := k.link.send(message{Kind: sayTrees}, some...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func closeAll(fds []int) {
