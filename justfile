@@ -14,8 +14,8 @@ concurrent := "git grep -lE '^\\s*go (func\\b|[a-z])|\\.Go\\(|httptest\\.|net\\.
 default:
     @just --list --unsorted
 
-# Set up this machine and run every test: what CI runs, cheapest first.
-ci: fmt-check vet unraced race setup e2e
+# Set up this machine and run every test: what CI runs, cheapest first. The programs come before the tests that skip where they lack.
+ci: fmt-check vet setup unraced race e2e
 
 # Build the example project of testdata/, with a Debian package, on a parent made of Debian packages, and run it.
 demo: setup build

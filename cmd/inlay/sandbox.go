@@ -49,7 +49,7 @@ func rung(c *cli.Context, dir *cache.Dir, show progress.Display) (*sandbox.Rung,
 		name = ""
 	}
 	r, err := choose(c.Context, dir, name)
-	if err == nil && (c.Command.Name != "run" || r.Name == sandbox.RungChroot) {
+	if err == nil && (c.Command.Name != "run" || r.Name == sandbox.RungChroot || r.Asked) {
 		show.Note(fmt.Sprintf("commands are isolated as %s: %s", r.Name, r.Why))
 	}
 	return r, err

@@ -239,6 +239,9 @@ func sh(lines []string) int {
 			err = errors.New("it is there")
 		case verb == "absent":
 			err = nil
+		case verb == "rename":
+			from, to, _ := strings.Cut(p, " ")
+			err = os.Rename(from, to)
 		case verb == "remove":
 			err = os.Remove(p)
 		case verb == "write":

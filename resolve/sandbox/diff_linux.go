@@ -55,16 +55,17 @@ const (
 )
 
 // writeChanges compares the scratch directory with the layers. Its arguments
-// are whether it is a copy, the epoch, and where the layers are.
+// are whether it is a copy, whether an overlay that is a program made its marks,
+// the epoch, and where the layers are.
 func writeChanges(_ context.Context, t TaskContext) error {
-	if len(t.Args) < 2 {
+	if len(t.Args) < 3 {
 		return fmt.Errorf("%d arguments", len(t.Args))
 	}
-	epoch, err := strconv.ParseInt(t.Args[1], 10, 64)
+	epoch, err := strconv.ParseInt(t.Args[2], 10, 64)
 	if err != nil {
 		return err
 	}
-	c := changes.Comparison{Lower: t.Args[2:], Upper: upperName, Copy: t.Args[0] == "true", Epoch: epoch}
+	c := changes.Comparison{Lower: t.Args[3:], Upper: upperName, Copy: t.Args[0] == "true", Fuse: t.Args[1] == "true", Epoch: epoch}
 	if c.Made, err = readMade(); err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (s *sender) Remove(path string) error {
 func (r *Rung) diff(ctx context.Context, root Root, epoch int64, to Writer) error {
 	c := &config{
 		Task: diffTask, Lower: root.Lower, Scratch: root.Scratch,
-		TaskArgs: []string{strconv.FormatBool(r.copies), strconv.FormatInt(epoch, 10)},
+		TaskArgs: []string{strconv.FormatBool(r.copies), strconv.FormatBool(r.fuse != ""), strconv.FormatInt(epoch, 10)},
 	}
 	for i, p := range root.Lower {
 		if !r.chroot {

@@ -53,6 +53,7 @@ var escapes = []escape{
 	{"read the host's passwords", func(target) error { return readable("/etc/shadow") }, false},
 	{"read through the first process's root directory", func(t target) error { return readable("/proc/1/root" + t.Dir + "/secret") }, false},
 	{"read through the host process's root directory", func(t target) error { return readable(fmt.Sprintf("/proc/%d/root%s/secret", t.PID, t.Dir)) }, true},
+	{"read through other processes of the sandbox", throughOthers, false},
 	{"read above the root directory", aboveRoot, false},
 	{"find an open directory", openDescriptors, false},
 	{"write a file of the host", func(t target) error { return os.WriteFile(filepath.Join(t.Dir, "written"), nil, 0o644) }, true},
@@ -139,11 +140,37 @@ func aboveRoot(t target) error {
 }
 
 func openDescriptors(t target) error {
-	for _, pid := range []string{"1", "self", fmt.Sprint(os.Getppid())} {
+	for _, p := range processes() {
 		for fd := range 64 {
-			if readable(fmt.Sprintf("/proc/%s/fd/%d/%s/secret", pid, fd, t.Dir)) == nil || readable(fmt.Sprintf("/proc/%s/fd/%d/secret", pid, fd)) == nil {
+			if readable(fmt.Sprintf("%s/fd/%d/%s/secret", p, fd, t.Dir)) == nil || readable(fmt.Sprintf("%s/fd/%d/secret", p, fd)) == nil {
 				return nil
 			}
+		}
+	}
+	return fs.ErrNotExist
+}
+
+// processes are the directories of those that there are.
+func processes() []string {
+	all, _ := filepath.Glob("/proc/[0-9]*") // the pattern is well formed
+	return all
+}
+
+// throughOthers reads what other processes of the sandbox have: their root
+// directories, descriptors, memory and variables.
+func throughOthers(t target) error {
+	for _, p := range processes() {
+		if p == fmt.Sprintf("/proc/%d", os.Getpid()) {
+			continue
+		}
+		for _, name := range []string{"root/etc", "root/s", "root" + t.Dir, "cwd", "fd/3", "environ"} {
+			if _, err := os.ReadFile(filepath.Join(p, name)); err == nil || errors.Is(err, unix.EISDIR) {
+				fmt.Println("open:", p, name)
+				return nil
+			}
+		}
+		if writable(p+"/mem") == nil {
+			return nil
 		}
 	}
 	return fs.ErrNotExist

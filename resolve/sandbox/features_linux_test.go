@@ -214,7 +214,7 @@ func TestTask(t *testing.T) {
 func TestChoose(t *testing.T) {
 	dir := openDir(t)
 	best := ""
-	for _, r := range sandbox.Probe(t.Context(), dir) {
+	for _, r := range probe(t, dir) {
 		got, err := sandbox.Choose(t.Context(), dir, r.Name)
 		var none *sandbox.NoRungError
 		switch {
@@ -223,7 +223,7 @@ func TestChoose(t *testing.T) {
 		case !r.Works && (!errors.As(err, &none) || !strings.Contains(err.Error(), r.Why) || none.Hint() == ""):
 			t.Errorf("Choose(%q) = %v, which does not work: %+v", r.Name, err, r)
 		}
-		if r.Works && best == "" {
+		if r.Works && !r.Asked && best == "" {
 			best = r.Name
 		}
 	}
@@ -247,7 +247,7 @@ func TestRecall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Name != b.Name || !r.Works || r.Why != b.Why || r.Fix != b.Fix || r.Owners != b.Owners || r.OneID() != b.OneID() {
+		if r.Name != b.Name || !r.Works || r.Why != b.Why || r.Fix != b.Fix || r.Asked != b.Asked || r.Owners != b.Owners || r.OneID() != b.OneID() {
 			t.Errorf("Recall = %+v, want %+v", r, b.Rung)
 		}
 		if out, res := (box{r, b.dir, b.lower}).act(t, sandbox.Command{Root: b.root(t)}, "change"); res.Exit != 0 {

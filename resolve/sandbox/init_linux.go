@@ -46,6 +46,10 @@ func initialize(tasks map[string]Task) {
 	case execName:
 		runtime.LockOSThread()
 		execute()
+	case fuseName:
+		runtime.LockOSThread()
+		fmt.Fprintln(os.Stderr, overlayServer(os.Args[1:])) //nolint:forbidigo // who started it reads that
+		syscall.Exit(1)
 	}
 }
 
@@ -58,6 +62,7 @@ type first struct {
 	trees  []int
 	odd    string // what is not as it should be
 	pid    int    // of the command
+	server int    // process that shows the root directory, or 0
 	upper  int    // directory of what is written, or -1
 	proc   bool   // /proc shows the sandbox's processes
 	master *os.File
@@ -324,6 +329,9 @@ func (p *first) wait() error {
 
 func (p *first) ended(how syscall.WaitStatus) error {
 	if err := p.leave(); err != nil {
+		return err
+	}
+	if err := p.finished(); err != nil {
 		return err
 	}
 	if how.Signaled() {

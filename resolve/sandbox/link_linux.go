@@ -28,6 +28,7 @@ const (
 	sayFailed   = "failed"   // in: Text says why, N is the errno that it comes from
 	sayStart    = "start"    // in: the command can't be executed: N is the errno
 	sayLimit    = "limit"    // in: Text is the limit that was passed
+	sayLost     = "lost"     // in: Text says why what the command did is not to be had
 	sayEnded    = "ended"    // in: the command ended: exit status N, signal Signal
 )
 

@@ -4,6 +4,7 @@ package sandbox
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -17,15 +18,26 @@ func (r *Rung) recall() error {
 		return chrootRights()
 	}
 	for _, k := range kinds {
-		if r.Name != k.name && r.Name != RungCopy {
+		if r.Name != k.name && r.Name != RungCopy && r.Name != RungFuse {
 			continue
 		}
 		if d, err := k.ids(); err == nil && d.owners() == r.Owners {
 			r.ids, r.copies = d, r.Name == RungCopy
-			return nil
+			return r.recallFuse()
 		}
 	}
 	return fmt.Errorf("nothing here has the ids that commands had which were isolated as %s", r.Name)
+}
+
+// recallFuse finds the program again that the rung had.
+func (r *Rung) recallFuse() error {
+	if r.Name != RungFuse {
+		return nil
+	}
+	if r.fuse = program(fuseProgram); r.fuse == "" {
+		return errors.New("there is no program " + fuseProgram)
+	}
+	return nil
 }
 
 // settings are files of the kernel that say what processes may do: those of all,
@@ -53,7 +65,7 @@ func circumstances(dir string) string {
 		d, err := k.ids()
 		fmt.Fprintln(&b, d, err)
 	}
-	for _, name := range []string{"/proc/self/exe", dir} {
+	for _, name := range []string{"/proc/self/exe", dir, program(fuseProgram), fuseDevice} {
 		fmt.Fprintln(&b, identity(name))
 	}
 	return b.String()
@@ -82,8 +94,11 @@ func identity(name string) []any {
 	if err := syscall.Stat(name, &s); err != nil {
 		return []any{err}
 	}
-	if s.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+	switch s.Mode & syscall.S_IFMT {
+	case syscall.S_IFDIR:
 		return []any{s.Dev} // what is in it comes and goes
+	case syscall.S_IFCHR:
+		return []any{s.Rdev, s.Mode, s.Uid, s.Gid} // it is used
 	}
 	return []any{s.Dev, s.Ino, s.Size, s.Mtim}
 }

@@ -145,7 +145,13 @@ func (p *first) lay() error {
 	if p.c.Copy || len(p.c.Lower) == 0 {
 		return p.bind(upperName)
 	}
-	return p.overlay()
+	if p.c.Fuse == "" {
+		return p.overlay()
+	}
+	if err := p.fuse(); err != nil || p.c.Path != "" {
+		return err
+	}
+	return trial(rootName)
 }
 
 // prepare makes the directories of a scratch directory that was not used yet.

@@ -89,7 +89,7 @@ func (r *Rung) config(c *Command) (*config, error) {
 	}
 	conf := &config{
 		Path: c.Path, Args: c.Args, Dir: c.Dir, Env: c.Env, Terminal: c.Terminal, User: c.User,
-		Hostname: cmp.Or(c.Hostname, "inlay"), Network: c.Network, Limits: c.Limits, Copy: r.copies,
+		Hostname: cmp.Or(c.Hostname, "inlay"), Network: c.Network, Limits: c.Limits, Copy: r.copies, Fuse: r.fuse,
 	}
 	for _, p := range c.Ports {
 		conf.Ports = append(conf.Ports, p.Inside)
@@ -213,6 +213,8 @@ func (s *session) hear(m message, fds []int) error {
 		if !s.link.answer(m.N, d) {
 			closeAll(fds)
 		}
+	case sayLost:
+		return errors.New(m.Text)
 	case sayFailed:
 		return &setupError{m.Text, syscall.Errno(m.N)}
 	case sayStart:

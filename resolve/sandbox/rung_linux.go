@@ -28,7 +28,9 @@ var kinds = []kind{
 func probe(ctx context.Context, dir string) []Rung {
 	var all []Rung
 	for _, name := range Rungs() {
-		all = append(all, tryRung(ctx, dir, name))
+		r := tryRung(ctx, dir, name)
+		r.Works = r.Works && !r.Asked
+		all = append(all, r)
 	}
 	return all
 }
@@ -44,7 +46,7 @@ func choose(ctx context.Context, dir, name string) (*Rung, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if r.Works {
+		if r.Works && (!r.Asked || name == n) {
 			return &r, nil
 		}
 		tried = append(tried, r)
@@ -55,8 +57,10 @@ func choose(ctx context.Context, dir, name string) (*Rung, error) {
 // tryRung does all that running a command takes, but for the command.
 func tryRung(ctx context.Context, dir, name string) Rung {
 	switch name {
+	case RungFuse:
+		return tryFuse(ctx, dir)
 	case RungCopy:
-		return tryCopy(ctx, dir)
+		return tryIDs(ctx, dir, Rung{Name: RungCopy, copies: true}, ", but layers are copied for each command, which takes seconds")
 	case RungChroot:
 		return tryChroot(ctx, dir)
 	}
@@ -70,16 +74,31 @@ func tryRung(ctx context.Context, dir, name string) Rung {
 	return r
 }
 
-// tryCopy tries the copy with the strongest ids that work.
-func tryCopy(ctx context.Context, dir string) Rung {
-	var r Rung
+// tryFuse tries the program that overlays layers.
+func tryFuse(ctx context.Context, dir string) Rung {
+	r := Rung{Name: RungFuse, fuse: program(fuseProgram)}
+	if r.fuse == "" {
+		r.Why, r.Fix = "there is no program "+fuseProgram, fuseAdvice
+		return r
+	}
+	r = tryIDs(ctx, dir, r, ", but layers are overlaid by the program "+fuseProgram)
+	if r.Asked {
+		r.Why += ": INEXACT, it shows files again that were removed after another had taken their name, and so layers can be others"
+		r.Fix = "give --sandbox " + RungFuse + " where no command does that"
+	}
+	return r
+}
+
+// tryIDs tries a rung with the strongest ids that work.
+func tryIDs(ctx context.Context, dir string, like Rung, but string) Rung {
+	r := like
 	for _, k := range kinds {
 		d, err := k.ids()
 		if err != nil {
 			continue
 		}
-		r = Rung{Name: RungCopy, copies: true}
-		if r.try(ctx, dir, d, "as "+k.name+", but layers are copied for each command, which takes seconds"); r.Works {
+		r = like
+		if r.try(ctx, dir, d, "as "+k.name+but); r.Works {
 			break
 		}
 	}
@@ -112,7 +131,19 @@ func (r *Rung) rehearse(ctx context.Context, dir string) (odd string, err error)
 	if err := os.Mkdir(root.Lower[0], 0o755); err != nil {
 		return "", err
 	}
-	_, odd, err = r.runOddly(ctx, Command{Root: root})
+	if r.fuse == "" {
+		_, odd, err = r.runOddly(ctx, Command{Root: root})
+		return odd, err
+	}
+	for _, p := range trialLower {
+		p = filepath.Join(root.Lower[0], p)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, nil, 0o644)); err != nil { //nolint:forbidigo // nobody else has the directory
+			return "", err
+		}
+	}
+	if _, odd, err = r.runOddly(ctx, Command{Root: root}); err == nil {
+		r.Asked, err = r.tryChanges(ctx, root)
+	}
 	return odd, err
 }
 
@@ -121,6 +152,8 @@ func advice(name string, err error) string {
 	switch {
 	case name == RungChroot:
 		return chrootAdvice
+	case name == RungFuse:
+		return fuseAdvice
 	case errors.Is(err, errOverlay):
 		return "keep the cache on a disk whose file system can be overlaid (ext4, xfs, btrfs), with --cache-dir DIR; Linux must be 5.11 or newer"
 	case errors.Is(err, syscall.ENOSPC):

@@ -233,7 +233,8 @@ const (
 	RungRoot   = "root"   // this process is root: ids that nobody has on the host, overlay
 	RungSubIDs = "subids" // ids of /etc/subuid by newuidmap, overlay
 	RungOneID  = "one-id" // root is the only id, giving files away is pretended; overlay
-	RungCopy   = "copy"   // the ids of the strongest of these that works, but a copy of the layers and no overlay
+	RungFuse   = "fuse"   // the ids of the strongest of these that works; the overlay is the program fuse-overlayfs
+	RungCopy   = "copy"   // the same ids, but a copy of the layers and no overlay
 
 	// RungChroot is for root of a container in which there are no namespaces to
 	// be had, and is never taken but by its name: chroot(2) into a copy of the
@@ -243,12 +244,13 @@ const (
 )
 
 // Rungs are the names of those that [Choose] chooses from.
-func Rungs() []string { return []string{RungRoot, RungSubIDs, RungOneID, RungCopy} }
+func Rungs() []string { return []string{RungRoot, RungSubIDs, RungOneID, RungFuse, RungCopy} }
 
 // A Rung is one way to isolate commands, and whether it works here.
 type Rung struct {
 	Name  string
 	Works bool
+	Asked bool   // it works in a way, but is taken by its name alone
 	Why   string // what it is like where it works, why it doesn't where it doesn't
 	Fix   string // what to do where it doesn't work, or less than it could
 
@@ -257,11 +259,12 @@ type Rung struct {
 	Owners string
 
 	ids    ids
-	copies bool // in place of an overlay
-	chroot bool // in place of namespaces
+	copies bool   // in place of an overlay
+	fuse   string // the program that is the overlay
+	chroot bool   // in place of namespaces
 }
 
-// Probe tries every rung, with directories in dir, where scratch directories will
+// Probe tries every rung that [Choose] takes by itself, with directories in dir, where scratch directories will
 // be: whether they can be overlaid depends on its file system.
 func Probe(ctx context.Context, dir string) []Rung { return probe(ctx, dir) }
 

@@ -23,6 +23,7 @@ import (
 const (
 	initName = "inlay sandbox: init"
 	execName = "inlay sandbox: command"
+	fuseName = "inlay sandbox: overlay"
 )
 
 // Descriptors of a child, after its standard streams.
@@ -52,8 +53,9 @@ type config struct {
 	Lower   []string
 	Scratch string
 	Mounts  []Mount
-	Trees   bool // all of these are mounts that this process has opened already
-	Copy    bool // in place of an overlay
+	Trees   bool   // all of these are mounts that this process has opened already
+	Copy    bool   // in place of an overlay
+	Fuse    string // the program that is the overlay
 	OneID   bool
 	Chroot  bool   // in place of namespaces
 	Jail    string // the directory to do that in, once it is there

@@ -3,6 +3,7 @@
 set -euo pipefail
 packages=(
   podman docker.io containerd crun runc uidmap # engines
+  fuse-overlayfs                               # an overlay where the kernel has none
   buildah skopeo umoci                         # image tools
   docker-registry apache2-utils openssl        # the registry on loopback, its passwords and certificates
   mmdebstrap ca-certificates curl              # parents from packages

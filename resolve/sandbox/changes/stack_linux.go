@@ -13,17 +13,24 @@ import (
 	"os"
 	"path"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // A Stack is the directories of layers, the topmost first.
+//
+// fuse-overlayfs knows the marks that the kernel has for an overlay and makes
+// others: an attribute of its own, and files whose names begin with .wh. in
+// place of devices or beside them. It refuses such names to others, but the
+// kernel's overlay doesn't, and so they mean something there alone.
 type Stack []string
 
 // A node is what a stack shows at a path.
 type node struct {
 	path string // of the topmost file
 	unix.Stat_t
+	fuse bool     // marks are those of fuse-overlayfs too
 	dirs []string // if it is a directory, those that make it up, the topmost first
 }
 
@@ -31,8 +38,8 @@ func (n *node) kind() uint32 { return n.Mode & unix.S_IFMT }
 func (n *node) isDir() bool  { return n.kind() == unix.S_IFDIR }
 
 // top is the directory that the stack as a whole shows.
-func (s Stack) top() (*node, error) {
-	n := &node{Stat_t: unix.Stat_t{Mode: unix.S_IFDIR | 0o755}}
+func (s Stack) top(fuse bool) (*node, error) {
+	n := &node{fuse: fuse, Stat_t: unix.Stat_t{Mode: unix.S_IFDIR | 0o755}}
 	for i, dir := range s {
 		if i == 0 {
 			if err := n.stat(dir); err != nil {
@@ -40,7 +47,7 @@ func (s Stack) top() (*node, error) {
 			}
 		}
 		n.dirs = append(n.dirs, dir)
-		if opaque(dir) {
+		if n.opaque(dir) {
 			break
 		}
 	}
@@ -55,12 +62,30 @@ func (n *node) stat(p string) error {
 	return nil
 }
 
-// opaque reports whether a directory hides what layers below have in it.
-func opaque(dir string) bool {
+// opaque reports whether a directory, a part of the node, hides what layers below
+// have in it.
+func (n *node) opaque(dir string) bool {
+	if yes(dir, "user.overlay.opaque") {
+		return true
+	}
+	if !n.fuse {
+		return false
+	}
+	_, err := os.Lstat(path.Join(dir, markOpaque))
+	return err == nil || yes(dir, "user.fuseoverlayfs.opaque")
+}
+
+func yes(p, attribute string) bool {
 	var v [2]byte
-	n, err := unix.Lgetxattr(dir, "user.overlay.opaque", v[:])
+	n, err := unix.Lgetxattr(p, attribute, v[:])
 	return err == nil && n == 1 && v[0] == 'y'
 }
+
+// Names of marks that fuse-overlayfs makes.
+const (
+	markPrefix = ".wh."
+	markOpaque = ".wh..wh..opq"
+)
 
 // whiteout reports whether a file is the mark that there is none.
 func (n *node) whiteout() bool { return n.kind() == unix.S_IFCHR && n.Rdev == 0 }
@@ -77,22 +102,38 @@ func (n *node) children() (map[string]*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range names {
-			if closed[name] {
-				continue
-			}
-			if closed[name], err = merge(all, path.Join(dir, name), name); err != nil {
-				return nil, err
-			}
+		if err := n.mergeAll(all, closed, dir, names); err != nil {
+			return nil, err
 		}
 	}
 	return all, nil
 }
 
+// mergeAll adds what one layer has in a directory.
+func (n *node) mergeAll(all map[string]*node, closed map[string]bool, dir string, names []string) (err error) {
+	var hidden []string
+	for _, name := range names {
+		if below, ok := strings.CutPrefix(name, markPrefix); ok && n.fuse {
+			hidden = append(hidden, below)
+			continue
+		}
+		if closed[name] {
+			continue
+		}
+		if closed[name], err = n.merge(all, path.Join(dir, name), name); err != nil {
+			return err
+		}
+	}
+	for _, name := range hidden { // from layers below, and not from this one
+		closed[name] = true
+	}
+	return nil
+}
+
 // merge adds what one layer has at p, and reports whether that hides what is
 // below.
-func merge(all map[string]*node, p, name string) (bool, error) {
-	here := &node{}
+func (n *node) merge(all map[string]*node, p, name string) (bool, error) {
+	here := &node{fuse: n.fuse}
 	if err := here.stat(p); err != nil {
 		return false, err
 	}
@@ -109,7 +150,7 @@ func merge(all map[string]*node, p, name string) (bool, error) {
 		all[name], above = here, here
 	}
 	above.dirs = append(above.dirs, p)
-	return opaque(p), nil
+	return n.opaque(p), nil
 }
 
 func readDir(dir string) ([]string, error) {
@@ -124,7 +165,7 @@ func readDir(dir string) ([]string, error) {
 // Copy makes the directory to hold what the stack shows, with its owners, modes,
 // times and capabilities. Devices and the like are left out.
 func (s Stack) Copy(to string) error {
-	top, err := s.top()
+	top, err := s.top(false)
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,9 @@ type Comparison struct {
 	Lower Stack
 	Upper string // directory of the changes, or of the whole tree if Copy
 	Copy  bool
+	// Fuse tells that fuse-overlayfs made the marks of the changes, and may have
+	// those of Lower: see [Stack].
+	Fuse bool
 	// Made are paths that were made for mounts: they are no changes unless
 	// something was done to them.
 	Made  []string
@@ -37,7 +40,7 @@ type Comparison struct {
 
 // Write writes what is changed. Sockets, pipes and devices are left out.
 func (c Comparison) Write(w Writer) error {
-	before, err := c.Lower.top()
+	before, err := c.Lower.top(c.Fuse)
 	if err != nil {
 		return err
 	}
@@ -45,7 +48,7 @@ func (c Comparison) Write(w Writer) error {
 	if !c.Copy {
 		now = append(now, c.Lower...)
 	}
-	after, err := now.top()
+	after, err := now.top(c.Fuse)
 	if err != nil {
 		return err
 	}
