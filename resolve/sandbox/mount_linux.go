@@ -111,12 +111,17 @@ func open(c *config, source func(*Mount) (int, error)) ([]int, error) {
 	return fds, nil
 }
 
-// openTree opens what is mounted at p as a mount of its own. Errors name p: they
-// are the host's to see.
+// openTree opens what is mounted at p as a mount of its own. Where mounts are
+// shared, as systemd has them, what would be mounted in it would be on the host
+// too. Errors name p: they are the host's to see.
 func openTree(p string) (int, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, p, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
 	if err != nil {
 		return -1, fmt.Errorf("opening %s for the sandbox: %w", p, err)
+	}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Propagation: unix.MS_PRIVATE}); err != nil {
+		_ = unix.Close(fd)
+		return -1, fmt.Errorf("parting %s from the host's mounts: %w", p, err)
 	}
 	return fd, nil
 }

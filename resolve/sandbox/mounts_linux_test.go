@@ -3,11 +3,14 @@
 package sandbox_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -171,4 +174,57 @@ func usePipe() error {
 		_, err = io.ReadFull(r, make([]byte, 1))
 	}
 	return errors.Join(err, w.Close(), r.Close())
+}
+
+// Where mounts are shared, as systemd has them, what is mounted in a sandbox
+// isn't on the host.
+func TestSharedPropagation(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root has mounts to share")
+	}
+	dir := openDir(t)
+	if err := os.Mkdir(filepath.Join(dir, "in"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self(t))
+	cmd.Args = []string{"peer", dir}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	out, err := cmd.CombinedOutput()
+	switch exit := (*exec.ExitError)(nil); {
+	case errors.Is(err, syscall.EPERM), errors.As(err, &exit) && exit.ExitCode() == noMounts:
+		t.Skipf("root can't mount here: %s", out)
+	case err != nil:
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// bePeer is an act outside, in mounts of its own that are shared: it runs nothing
+// in a sandbox that has a directory, and another one in that, and tells what is
+// mounted then.
+func bePeer(args []string) int {
+	if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")); err != nil {
+		fmt.Println(err)
+		return noMounts
+	}
+	box, err := sandbox.Choose(context.Background(), args[0], "")
+	if err != nil {
+		fmt.Println(err)
+		return noMounts
+	}
+	before, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return status(err)
+	}
+	_, err = box.Run(context.Background(), sandbox.Command{Path: "/data/nothing", Mounts: []sandbox.Mount{
+		{Target: "/data", Source: args[0]}, {Target: "/data/in", Source: filepath.Join(args[0], "in")},
+	}})
+	var start *sandbox.StartError
+	if !errors.As(err, &start) { // which comes after all mounts
+		return status(fmt.Errorf("running nothing: %w", err))
+	}
+	after, err := os.ReadFile("/proc/self/mountinfo")
+	if err == nil && !bytes.Equal(before, after) {
+		err = fmt.Errorf("the host has mounts of the sandbox:\n%s", after)
+	}
+	return status(err)
 }
