@@ -24,12 +24,14 @@ type System struct {
 	Day int64
 	// Debconf holds the questions of packages.
 	Debconf *Debconf
+	// Libraries are those that were read before; nil forgets them.
+	Libraries *Libraries
 }
 
 // Commands returns the commands by name.
 func (s *System) Commands() map[string]script.Command {
 	all := map[string]script.Command{
-		"update-alternatives": alternatives, "ldconfig": ldconfig, "ldconfig.real": ldconfig,
+		"update-alternatives": alternatives, "ldconfig": s.ldconfig, "ldconfig.real": s.ldconfig,
 		"update-ca-certificates": certificates,
 		"adduser":                s.adduser, "addgroup": s.adduser, "useradd": s.useradd, "groupadd": s.groupadd,
 		"groupmod": s.groupmod, "usermod": s.usermod, "systemd-sysusers": s.sysusers, "shadowconfig": s.shadowconfig,

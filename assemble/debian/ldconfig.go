@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -41,8 +42,44 @@ var ldFlags = map[elf.Machine]uint32{
 	elf.EM_S390: 0x0403, elf.EM_PPC64: 0x0503, elf.EM_RISCV: 0x1003,
 }
 
+// Libraries are what files call themselves, once they were read: while packages
+// are installed ldconfig runs more than once. The zero value is empty.
+type Libraries struct {
+	read map[libraryBody]calledLibrary
+}
+
+// A libraryBody is the content of a file; those of a tree don't change.
+type libraryBody struct {
+	body io.ReaderAt
+	size int64
+}
+
+// A calledLibrary is what soname returns.
+type calledLibrary struct {
+	name  string
+	flags uint32
+}
+
+// soname is the function of that name, once for a content.
+func (l *Libraries) soname(r *io.SectionReader) (name string, flags uint32) {
+	body, _, size := r.Outer()
+	if !reflect.TypeOf(body).Comparable() {
+		return soname(r)
+	}
+	key := libraryBody{body, size}
+	is, ok := l.read[key]
+	if !ok {
+		is.name, is.flags = soname(r)
+		if l.read == nil {
+			l.read = map[libraryBody]calledLibrary{}
+		}
+		l.read[key] = is
+	}
+	return is.name, is.flags
+}
+
 // ldconfig writes the dynamic linker's cache.
-func ldconfig(_ context.Context, c *script.Call) error {
+func (s *System) ldconfig(_ context.Context, c *script.Call) error {
 	set, rest, err := c.Flags("r:")
 	if err != nil {
 		return err
@@ -50,7 +87,7 @@ func ldconfig(_ context.Context, c *script.Call) error {
 	if root, ok := set["r"]; len(rest) > 0 || ok && root != "/" {
 		return c.Usage()
 	}
-	if err := Ldconfig(c.Tree); err != nil {
+	if err := Ldconfig(c.Tree, s.Libraries); err != nil {
 		return c.Fail(err)
 	}
 	return nil
@@ -58,16 +95,19 @@ func ldconfig(_ context.Context, c *script.Call) error {
 
 // Ldconfig writes the cache of the tree's dynamic linker as ldconfig(8) does:
 // of the libraries that were there before it knows by the cache before, of new
-// ones it reads the ELF header.
-func Ldconfig(tree *overlay.Tree) error {
+// ones it reads the ELF header, unless read has it; nil has none.
+func Ldconfig(tree *overlay.Tree, read *Libraries) error {
+	if read == nil {
+		read = &Libraries{}
+	}
 	old, generator, err := readCache(tree)
 	if err != nil {
 		return err
 	}
-	known := knownLibraries{}
+	known := knownLibraries{map[string][]library{}, read}
 	for _, l := range old {
 		if real, err := tree.Resolve(l.path); err == nil {
-			known[real] = append(known[real], l)
+			known.before[real] = append(known.before[real], l)
 		}
 	}
 	dirs, err := libraryDirs(tree)
@@ -253,8 +293,12 @@ func scanLibrary(tree *overlay.Tree, dir, n string, known knownLibraries) (libra
 	return l, err
 }
 
-// knownLibraries are those of the cache before, by the files that they are.
-type knownLibraries map[string][]library
+// knownLibraries are those of the cache before, by the files that they are, and
+// those that were read.
+type knownLibraries struct {
+	before map[string][]library
+	read   *Libraries
+}
 
 // at returns the library that the file p is: by its own entry, or by that of
 // another name in its directory.
@@ -263,7 +307,7 @@ func (k knownLibraries) at(tree *overlay.Tree, p string) (found library) {
 	if err != nil {
 		return library{}
 	}
-	for _, l := range k[real] {
+	for _, l := range k.before[real] {
 		if l.path == p {
 			return l
 		}
@@ -285,7 +329,7 @@ func identify(tree *overlay.Tree, dir, p string, known knownLibraries) (library,
 	if err != nil {
 		return library{}, err
 	}
-	name, flags := soname(body)
+	name, flags := known.read.soname(body)
 	if flags == 0 {
 		return library{}, nil
 	}

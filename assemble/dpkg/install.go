@@ -78,15 +78,16 @@ type pack struct {
 // An installer installs packages.
 type installer struct {
 	*database
-	o       Options
-	filter  filter
-	packs   []*pack // in the order of their dependencies
-	order   *ordering
-	report  *Report
-	pending triggers
-	debconf *debian.Debconf
-	bare    bool // there was nothing before
-	alone   bool // there is no dpkg, but a file for each package
+	o         Options
+	filter    filter
+	packs     []*pack // in the order of their dependencies
+	order     *ordering
+	report    *Report
+	pending   triggers
+	debconf   *debian.Debconf
+	libraries debian.Libraries
+	bare      bool // there was nothing before
+	alone     bool // there is no dpkg, but a file for each package
 }
 
 // Install removes and installs packages in tree. What is there then is complete:

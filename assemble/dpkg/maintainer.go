@@ -179,7 +179,7 @@ func (i *installer) machine(ctx context.Context, e *entry, kind string, text []b
 		}
 		i.debconf = d
 	}
-	sys := &debian.System{Day: i.o.Time / 86400, Debconf: i.debconf}
+	sys := &debian.System{Day: i.o.Time / 86400, Debconf: i.debconf, Libraries: &i.libraries}
 	commands := sys.Commands()
 	for name, f := range i.commands(e) {
 		commands[name] = f

@@ -119,7 +119,7 @@ func (r *Resolver) Open(ctx context.Context, q Request) (*System, error) {
 		return nil, err
 	}
 	s := &System{
-		u: newUniverse(q.Arch), status: st, indexes: loaded.Indexes, notes: loaded.Notes,
+		u: newUniverse(q.Arch, loaded.Indexes), status: st, indexes: loaded.Indexes, notes: loaded.Notes,
 		suggests:   conf.Conf.Bool("APT::AutoRemove::SuggestsImportant", true),
 		recommends: q.Recommends, remove: q.AllowRemove, essential: q.Essential,
 	}

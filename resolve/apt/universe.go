@@ -17,6 +17,8 @@ type universe struct {
 	packages  map[string]*pkg
 	installed []*pkg
 	byID      []*pkg
+	room      []ver            // for versions, of which there are many
+	of        []*archive.Index // that are read, for all versions of them
 }
 
 // A pkg is a name of a package: "git", or "git:any" where a relation says so.
@@ -59,9 +61,28 @@ type claim struct {
 	version string
 }
 
-// newUniverse returns one without packages.
-func newUniverse(arch string) *universe {
-	return &universe{arch: arch, packages: map[string]*pkg{}}
+// newUniverse returns one without packages, with room for those of the indexes.
+func newUniverse(arch string, indexes []*archive.Index) *universe {
+	n := 0
+	for _, x := range indexes {
+		n += x.Len()
+	}
+	n += n / 4 // that are only mentioned
+	return &universe{arch: arch, packages: make(map[string]*pkg, n), byID: make([]*pkg, 0, n)}
+}
+
+// version returns a new version that the index has.
+func (u *universe) version(stanza deb822.Stanza, index *archive.Index) *ver {
+	if len(u.room) == 0 {
+		u.room = make([]ver, 256)
+	}
+	if len(u.of) == 0 || u.of[0] != index {
+		u.of = []*archive.Index{index} // full: to append makes another
+	}
+	v := &u.room[0]
+	u.room = u.room[1:]
+	v.stanza, v.indexes = stanza, u.of
+	return v
 }
 
 // named returns the package of a name, which it makes if need be.
@@ -98,7 +119,7 @@ var priorities = map[string]int{"required": 1, "important": 2, "standard": 3, "o
 // read makes a version of a stanza of an index, or with a nil index of the
 // status file. A stanza of another architecture is left out.
 func (u *universe) read(stanza deb822.Stanza, index *archive.Index) *ver {
-	v := &ver{stanza: stanza, indexes: []*archive.Index{index}}
+	v := u.version(stanza, index)
 	var provides string
 	for name, value := range stanza.Fields() {
 		switch name {

@@ -34,6 +34,9 @@ type Index struct {
 // of Fields, in that order, and no others.
 func (x *Index) Stanzas() iter.Seq[deb822.Stanza] { return deb822.Split(x.text) }
 
+// Len returns how many packages there are.
+func (x *Index) Len() int { return strings.Count(x.text, "\n\n") }
+
 // Fields returns the fields that count for choosing and fetching packages. The
 // relations stand in the order in which apt reads them: it decides ties.
 func Fields() []string {
