@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -36,22 +37,32 @@ func (s *site) isolation(c *cli.Context, show progress.Display) python.Isolation
 		Files:   s.cache.Path(cache.Wheels),
 		Outside: s.outside,
 	}
-	if mode == "" || mode == "auto" || mode == sandbox.RungChroot {
+	switch mode {
+	case "", "auto", sandbox.RungFuse, sandbox.RungChroot: // of these two nobody has the choice of a stronger one
 		var once sync.Once
 		i.Without = func(err error) {
 			once.Do(func() {
-				show.Note("uv and pip run as this user, without a sandbox (nothing of a package is run): " + strings.ReplaceAll(err.Error(), "\n ", ";"))
+				show.Note("uv and pip run as this user, without a sandbox (nothing of a package is run): " + whyNot(err))
 			})
 		}
 	}
 	return i
 }
 
+// whyNot says in a line why there is no sandbox for uv and pip.
+func whyNot(err error) string {
+	var none *sandbox.NoRungError
+	if errors.As(err, &none) && none.Asked == sandbox.RungChroot {
+		return none.Asked + " " + none.Tried[0].Why
+	}
+	return strings.ReplaceAll(err.Error(), "\n ", ";")
+}
+
 // tryCells returns a *sandbox.NoRungError if a cell can't be made on a rung. That
 // one can be is kept until the circumstances change.
 func (s *site) tryCells(ctx context.Context, r *sandbox.Rung, mode string) error {
 	if r.Name == sandbox.RungChroot {
-		return &sandbox.NoRungError{Asked: mode, Tried: []sandbox.Rung{{Name: r.Name, Why: "it can't show them this machine's programs"}}}
+		return &sandbox.NoRungError{Asked: mode, Tried: []sandbox.Rung{{Name: r.Name, Why: "can't show them this machine's programs"}}}
 	}
 	known, key := values(s.cache, cache.Resolutions), circumstances(s.cache, "cells", r.Name)
 	if _, err := known.Get(key); err == nil {

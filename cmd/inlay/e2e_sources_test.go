@@ -147,6 +147,7 @@ func TestE2ESources(t *testing.T) {
 		t.Errorf("only %d files were searched", files)
 	}
 	t.Run("of this machine", func(t *testing.T) { ownSources(t, e, ix, env, settings) })
+	t.Run("in a container", func(t *testing.T) { inContainers(t, e, ix, env, settings) })
 	t.Run("refused", func(t *testing.T) {
 		dir := project(t, settings("    requirements: [nosy]\n"), nil)
 		r := command(t, env, e.program, "plan", dir)
