@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -117,6 +118,7 @@ func (x *Exit) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.reach(hostPort(req.URL))
 	resp.Body = x.counted(resp.Body, count)
 	return resp, nil
 }
@@ -127,8 +129,11 @@ func (x *Exit) proxyFor(u *url.URL) (*url.URL, error) {
 		return nil, nil
 	}
 	proxy, err := x.upstream(&http.Request{URL: u})
-	if err != nil || proxy == nil {
-		return nil, err
+	if err != nil { // which has the proxy's URL, and a password in that
+		return nil, errors.New("the proxy that this machine's environment names can't be read")
+	}
+	if proxy == nil {
+		return nil, nil
 	}
 	host := canonical(u.Hostname())
 	if a, err := netip.ParseAddr(host); err == nil && !x.permits(host, a) {

@@ -63,7 +63,8 @@ type Exit struct {
 	hosts    map[string]bool // "HOST:PORT" that may be reached
 	names    map[string]bool // hosts that the user named: they may be at private addresses
 	requests map[Request]*tally
-	private  *PrivateError // the first
+	private  *PrivateError   // the first
+	missed   *UnreachedError // the last that was not reached since
 }
 
 const (
@@ -233,7 +234,7 @@ func btoi(b bool) int {
 
 // Refused says what was asked for and not had, as a program in the sandbox may
 // have failed for that: nil if there is nothing, else a *DeniedError,
-// *PrivateError or *LimitError.
+// *PrivateError, *LimitError or *UnreachedError.
 func (x *Exit) Refused() error {
 	var hosts []string
 	for _, r := range x.Requests() {
@@ -250,8 +251,29 @@ func (x *Exit) Refused() error {
 		return &DeniedError{Hosts: hosts}
 	case x.moved.Load() > x.bytes:
 		return &LimitError{Bytes: x.bytes}
+	case x.missed != nil:
+		return x.missed
 	default:
 		return nil
+	}
+}
+
+// miss records that a host was not reached.
+func (x *Exit) miss(host string, err error) {
+	if errors.Is(err, context.Canceled) { // whoever asked has gone
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.missed = &UnreachedError{Host: host, Err: err}
+}
+
+// reach forgets that a host was not reached before.
+func (x *Exit) reach(host string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.missed != nil && x.missed.Host == host {
+		x.missed = nil
 	}
 }
 

@@ -3,6 +3,8 @@
 package egress
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -73,4 +75,31 @@ type LimitError struct{ Bytes int64 }
 
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("the sandbox has sent and received %d bytes, which is all that it may", e.Bytes)
+}
+
+// An UnreachedError reports a host that may be reached and was not.
+type UnreachedError struct {
+	Host string // "HOST:PORT"
+	Err  error
+}
+
+func (e *UnreachedError) Error() string { return e.Host + " was not reached: " + e.Err.Error() }
+
+func (e *UnreachedError) Unwrap() error { return e.Err }
+
+// Temporary reports that the same call may succeed later.
+func (e *UnreachedError) Temporary() bool { return true }
+
+// Hint says what may be wrong.
+func (e *UnreachedError) Hint() string {
+	var untrusted *tls.CertificateVerificationError
+	var name *net.DNSError
+	switch {
+	case errors.As(e.Err, &untrusted):
+		return "name the certificates of the authority that vouches for it in the variable SSL_CERT_FILE"
+	case errors.As(e.Err, &name):
+		return "check the name, this machine's name servers and its proxy settings"
+	default:
+		return "check the network and its proxy settings"
+	}
 }

@@ -4,14 +4,18 @@ package egress_test
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -443,4 +447,43 @@ func TestGatewayRanges(t *testing.T) {
 	}
 	_ = l.Close()
 	<-done
+}
+
+// What was not reached is said, with what to do about it, until it is reached.
+func TestGatewayUnreached(t *testing.T) {
+	_, port, err := net.SplitHostPort(host(servePlain(t, echo)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "localhost:" + port
+	var down error
+	x := newExit(t, egress.Options{Lookup: func(context.Context, string) ([]netip.Addr, error) {
+		return []netip.Addr{netip.MustParseAddr("127.0.0.1")}, down
+	}})
+	g, err := x.Gateway(egress.GatewayOptions{Index: "http://" + at + "/simple"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := g.URL(listen(t, g.Serve)) + "/six/"
+	for _, tt := range []struct {
+		err        error
+		says, hint string
+	}{
+		{&net.DNSError{Err: "no such host", Name: "localhost"}, at + " was not reached: looking up localhost: lookup localhost: no such host", "name servers"},
+		{&tls.CertificateVerificationError{Err: errors.New("unknown authority")}, "unknown authority", "SSL_CERT_FILE"},
+		{errors.New("broken"), "broken", "check the network"},
+	} {
+		down = tt.err
+		if got := get(http.DefaultClient, url); !strings.HasPrefix(got, "502 ") {
+			t.Errorf("get = %s, want 502", got)
+		}
+		var missed *egress.UnreachedError
+		if err := x.Refused(); !errors.As(err, &missed) || !strings.Contains(err.Error(), tt.says) || !strings.Contains(missed.Hint(), tt.hint) || !errors.Is(err, tt.err) {
+			t.Errorf("Refused = %v, want %q and a hint of %s", err, tt.says, tt.hint)
+		}
+	}
+	down = nil
+	if got := get(http.DefaultClient, url); !strings.HasPrefix(got, "200 ") || x.Refused() != nil {
+		t.Errorf("get = %s, and then Refused = %v", got, x.Refused())
+	}
 }

@@ -53,7 +53,7 @@ func (x *Exit) forward(w http.ResponseWriter, r *http.Request, asked Request) {
 	}).ServeHTTP(w, r.WithContext(ctx))
 }
 
-// fail answers a request that can't be met, and records one that may not.
+// fail answers a request that can't be met, and records why.
 func (x *Exit) fail(w http.ResponseWriter, asked Request, err error) {
 	var private *PrivateError
 	if errors.As(err, &private) {
@@ -61,6 +61,7 @@ func (x *Exit) fail(w http.ResponseWriter, asked Request, err error) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
+	x.miss(asked.Host, err)
 	http.Error(w, err.Error(), http.StatusBadGateway)
 }
 
@@ -74,6 +75,7 @@ func (x *Exit) connect(w http.ResponseWriter, r *http.Request, asked Request) {
 		return
 	}
 	defer func() { _ = outer.Close() }()
+	x.reach(asked.Host)
 	asked.Allowed = true
 	count := x.note(asked)
 	inner, buffered, err := http.NewResponseController(w).Hijack()
