@@ -129,6 +129,23 @@ func (e *IndexError) Hint() string {
 	return "check the network and its proxy settings, and the index given with `--index-url URL`"
 }
 
+// A NoExecError reports a directory that no program runs in.
+type NoExecError struct {
+	Dir string
+	Err error // the system's
+}
+
+func (e *NoExecError) Error() string {
+	return fmt.Sprintf("programs can't run in %s, as where a file system is mounted with noexec: %v", e.Dir, e.Err)
+}
+
+func (e *NoExecError) Unwrap() error { return e.Err }
+
+// Hint says where uv can run.
+func (e *NoExecError) Hint() string {
+	return "keep the cache where programs may run, with `--cache-dir DIR`"
+}
+
 // InstallerError reports a failure of uv or pip that has no type of its own.
 type InstallerError struct {
 	Name, Version string // of the installer

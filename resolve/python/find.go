@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
@@ -225,7 +226,7 @@ var pins = map[string]pin{
 func (o FindOptions) pinned(ctx context.Context, p pin) (UV, error) {
 	uv := UV{Path: filepath.Join(o.Dir, pinnedUV, "uv"), Version: pinnedUV}
 	if err := isExecutable(uv.Path, p); err == nil {
-		return uv, nil
+		return uv, mayRun(uv.Path)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return UV{}, err
 	}
@@ -235,7 +236,7 @@ func (o FindOptions) pinned(ctx context.Context, p pin) (UV, error) {
 	}
 	defer unlock()
 	if isExecutable(uv.Path, p) == nil { // another made it meanwhile
-		return uv, nil
+		return uv, mayRun(uv.Path)
 	}
 	wheel, tried, err := o.Fetch(ctx, Tool{Name: "uv", Version: pinnedUV, File: p.file, Platform: p.tag, Digest: p.digest})
 	if err != nil {
@@ -245,7 +246,19 @@ func (o FindOptions) pinned(ctx context.Context, p pin) (UV, error) {
 		return UV{}, &NoUVError{Tried: tried}
 	}
 	defer func() { _ = wheel.Close() }()
-	return uv, extract(wheel, p, filepath.Dir(uv.Path))
+	if err := extract(wheel, p, filepath.Dir(uv.Path)); err != nil {
+		return UV{}, err
+	}
+	return uv, mayRun(uv.Path)
+}
+
+// mayRun tells why a program that was made here can't run.
+func mayRun(program string) error {
+	const execute = 1 // X_OK
+	if err := syscall.Access(program, execute); err != nil {
+		return &NoExecError{Dir: filepath.Dir(program), Err: err}
+	}
+	return nil
 }
 
 // isExecutable checks the program called name. One that differs from the pinned one

@@ -47,7 +47,10 @@ func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers
 	if err := root.MkdirAll(relative(path.Dir(py.Interpreter)), 0o755); err != nil {
 		return nil, err
 	}
-	return s, writeScript(root, relative(py.Interpreter), fmt.Sprintf(script, quote(s.builds), quote(string(answer))))
+	if err := writeScript(root, relative(py.Interpreter), fmt.Sprintf(script, quote(s.builds), quote(string(answer)))); err != nil {
+		return nil, err
+	}
+	return s, mayRun(s.python)
 }
 
 // buildsName is the file that tells what uv wanted to build, in outDir.

@@ -5,8 +5,11 @@ package python
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"inlay/layers"
@@ -43,5 +46,23 @@ func TestStandIn(t *testing.T) {
 	}
 	if b, err := left(dir, buildsName); err != nil || len(b) == 0 {
 		t.Errorf("what it notes of the build is %q, %v", b, err)
+	}
+}
+
+// A directory where no program runs is named, with the way out.
+func TestMayRun(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(file, nil, 0o644); err != nil { // to run, as good as one on a file system with noexec
+		t.Fatal(err)
+	}
+	var no *NoExecError
+	if err := mayRun(file); !errors.As(err, &no) || no.Dir != filepath.Dir(file) || !errors.Is(err, fs.ErrPermission) || !strings.Contains(no.Hint(), "--cache-dir") {
+		t.Errorf("mayRun = %v, want a *NoExecError", err)
+	}
+	if err := os.Chmod(file, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := mayRun(file); err != nil {
+		t.Errorf("mayRun = %v", err)
 	}
 }
