@@ -41,7 +41,7 @@ type Exec struct{}
 
 // Run runs c.
 func (Exec) Run(ctx context.Context, c Command) (int, error) {
-	const tries = 20
+	const tries = 500
 	for try := 1; ; try++ {
 		cmd := exec.CommandContext(ctx, c.Path, c.Args...)
 		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, c.Env, c.Stdout, c.Stderr
@@ -55,7 +55,7 @@ func (Exec) Run(ctx context.Context, c Command) (int, error) {
 		if errors.Is(err, syscall.ETXTBSY) && try < tries {
 			// Another goroutine forked while the program was being written, and
 			// that child holds it open until it execs, which is a matter of
-			// milliseconds.
+			// milliseconds where the machine has nothing else to do.
 			if err := sleep.For(ctx, 10*time.Millisecond); err != nil {
 				return 0, err
 			}

@@ -85,20 +85,29 @@ func broken(err error, fix string) []Finding {
 	return One(Problem, err.Error(), fix)
 }
 
-// tryOut writes a program into dir, whole or not at all, and runs it.
-func (m Machine) tryOut(ctx context.Context, dir string) error {
+// tryProgram writes a program into dir, whole or not at all. No process is forked
+// meanwhile, as for other checks: it would hold the file open for writing until it
+// execs, and the kernel runs no such file.
+func tryProgram(dir string) (string, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	f, err := disk.Create(dir)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer f.Abort()
 	if _, err := f.WriteString("#!/bin/sh\necho works\n"); err != nil {
-		return err
+		return "", err
 	}
 	if err := f.Chmod(0o700); err != nil {
-		return err
+		return "", err
 	}
-	path, err := f.Commit("try")
+	return f.Commit("try")
+}
+
+// tryOut writes a program into dir and runs it.
+func (m Machine) tryOut(ctx context.Context, dir string) error {
+	path, err := tryProgram(dir)
 	if err != nil {
 		return err
 	}
