@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -76,27 +77,31 @@ os.chown('/app/page', 33, 44)
 
 // beside calls f in a network with nothing but the index, at its address.
 func (ix *privateIndex) beside(f func() error) error {
+	return inNetwork(func() error {
+		l, err := net.Listen("tcp", ix.Listener.Addr().String())
+		if err != nil {
+			return err
+		}
+		server := &http.Server{Handler: ix.Config.Handler, TLSConfig: ix.TLS.Clone(), ReadHeaderTimeout: time.Minute}
+		defer server.Close()
+		go func() { _ = server.ServeTLS(l, "", "") }() // ends when it is closed
+		return f()
+	})
+}
+
+// inNetwork calls f in a network of its own, where there is a loopback.
+func inNetwork(f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		done <- ix.alone(f)
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			err = sandbox.Loopback()
+		}
+		if err == nil {
+			err = f()
+		}
+		done <- err
 	}()
 	return <-done
-}
-
-func (ix *privateIndex) alone(f func() error) error {
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		return err
-	}
-	if err := sandbox.Loopback(); err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", ix.Listener.Addr().String())
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Handler: ix.Config.Handler, TLSConfig: ix.TLS.Clone(), ReadHeaderTimeout: 1 << 36}
-	defer server.Close()
-	go func() { _ = server.ServeTLS(l, "", "") }() // ends when it is closed
-	return f()
 }

@@ -59,6 +59,7 @@ func TestE2ERun(t *testing.T) {
 		})
 	}
 	t.Run("signal", func(t *testing.T) { e.signal(t, out+"/plain") })
+	t.Run("ports", func(t *testing.T) { published(t, e, out+"/plain") })
 	t.Run("variables and volumes", func(t *testing.T) { e.given(t, out+"/plain") })
 }
 
