@@ -29,13 +29,13 @@ func xzProgram() (string, error) {
 	case xzOff:
 		return "", nil
 	case "":
-		path, err := exec.LookPath("xz")
+		path, err := lookPath("xz")
 		if err != nil {
 			return "", nil // it is only quicker with one
 		}
 		return path, nil
 	}
-	path, err := exec.LookPath(name)
+	path, err := lookPath(name)
 	if err != nil {
 		return "", &usageError{fmt.Sprintf("%s names %q, which is no program", xzVariable, name), "unset " + xzVariable + ", or set it to off, or to the path of xz"}
 	}
