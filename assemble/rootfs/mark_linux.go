@@ -10,12 +10,21 @@ import (
 )
 
 // whiteout makes name in dir the device that hides what is below. Linux lets
-// everybody make this one since 5.8.
-func whiteout(dir *os.File, name string) error {
-	if err := unix.Mknodat(int(dir.Fd()), name, unix.S_IFCHR, 0); err != nil {
-		return &os.PathError{Op: "mknod", Path: name, Err: err}
+// everybody make this one since 5.8, but not where it would hide something from an
+// overlay: there it is a file of a name that layers have for it, and marked is true.
+func whiteout(dir *os.File, name string) (marked bool, err error) {
+	err = unix.Mknodat(int(dir.Fd()), name, unix.S_IFCHR, 0)
+	if err == nil {
+		return false, nil
 	}
-	return nil
+	if !errors.Is(err, unix.EPERM) {
+		return false, &os.PathError{Op: "mknod", Path: name, Err: err}
+	}
+	fd, err := unix.Openat(int(dir.Fd()), markPrefix+name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return false, &os.PathError{Op: "open", Path: markPrefix + name, Err: err}
+	}
+	return true, unix.Close(fd)
 }
 
 // setOpaque gives dir the attributes by which it hides what is below: the one

@@ -12,7 +12,7 @@ import (
 // errLinux says why nothing is unpacked here: commands of images can't run.
 var errLinux = errors.New("only Linux runs the commands of an image")
 
-func whiteout(*os.File, string) error { return errLinux }
+func whiteout(*os.File, string) (bool, error) { return false, errLinux }
 
 func setOpaque(*os.File) error { return errLinux }
 

@@ -6,8 +6,9 @@
 // A layer is unpacked once, into a directory that is whole or absent and that
 // nobody but its owner can enter, and never out of it, whatever its tar says.
 // Each is a lower directory of an overlay: removed files are devices 0:0, and
-// directories that hide what is below carry the overlay's attribute. Devices
-// and pipes are left out.
+// directories that hide what is below carry the overlay's attribute. On an overlay,
+// over which there can be no other, files .wh.NAME take the place of the devices.
+// Devices and pipes are left out.
 package rootfs
 
 import (

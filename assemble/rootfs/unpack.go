@@ -55,6 +55,7 @@ type hand struct {
 	owners bool
 	dirs   map[string]*tar.Header // to be finished
 	sums   map[string]string      // of contents, by path
+	marked bool                   // some files are marks of removed ones
 
 	at     *os.Root // the directory of the last file
 	atName string
@@ -99,7 +100,11 @@ func (h *hand) add(p string, e *tar.Header, body io.Reader) error {
 	base := path.Base(p)
 	switch e.Typeflag {
 	case tar.TypeChar:
-		return in(h.root, path.Dir(p), func(d *os.File) error { return whiteout(d, base) })
+		return in(h.root, path.Dir(p), func(d *os.File) error {
+			marked, err := whiteout(d, base)
+			h.marked = h.marked || marked
+			return err
+		})
 	case tar.TypeLink:
 		if s, ok := h.sums[e.Linkname]; ok {
 			h.sums[p] = s
@@ -126,6 +131,11 @@ func in(root *os.Root, p string, f func(*os.File) error) error {
 
 // vacate removes what is at p.
 func (h *hand) vacate(p string) error {
+	if h.marked {
+		if err := h.root.Remove(path.Join(path.Dir(p), markPrefix+path.Base(p))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	if _, err := h.root.Lstat(p); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

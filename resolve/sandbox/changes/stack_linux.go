@@ -20,26 +20,24 @@ import (
 
 // A Stack is the directories of layers, the topmost first.
 //
-// fuse-overlayfs knows the marks that the kernel has for an overlay and makes
-// others: an attribute of its own, and files whose names begin with .wh. in
-// place of devices or beside them. It refuses such names to others, but the
-// kernel's overlay doesn't, and so they mean something there alone.
+// Where the directories lie on an overlay themselves, files .wh.NAME are marks in
+// place of devices. fuse-overlayfs has those too, and an attribute of its own.
 type Stack []string
 
 // A node is what a stack shows at a path.
 type node struct {
 	path string // of the topmost file
 	unix.Stat_t
-	fuse bool     // marks are those of fuse-overlayfs too
-	dirs []string // if it is a directory, those that make it up, the topmost first
+	marks bool     // there are marks that are not the kernel's
+	dirs  []string // if it is a directory, those that make it up, the topmost first
 }
 
 func (n *node) kind() uint32 { return n.Mode & unix.S_IFMT }
 func (n *node) isDir() bool  { return n.kind() == unix.S_IFDIR }
 
 // top is the directory that the stack as a whole shows.
-func (s Stack) top(fuse bool) (*node, error) {
-	n := &node{fuse: fuse, Stat_t: unix.Stat_t{Mode: unix.S_IFDIR | 0o755}}
+func (s Stack) top(marks bool) (*node, error) {
+	n := &node{marks: marks, Stat_t: unix.Stat_t{Mode: unix.S_IFDIR | 0o755}}
 	for i, dir := range s {
 		if i == 0 {
 			if err := n.stat(dir); err != nil {
@@ -68,7 +66,7 @@ func (n *node) opaque(dir string) bool {
 	if yes(dir, "user.overlay.opaque") {
 		return true
 	}
-	if !n.fuse {
+	if !n.marks {
 		return false
 	}
 	_, err := os.Lstat(path.Join(dir, markOpaque))
@@ -81,7 +79,7 @@ func yes(p, attribute string) bool {
 	return err == nil && n == 1 && v[0] == 'y'
 }
 
-// Names of marks that fuse-overlayfs makes.
+// Names of marks that are files.
 const (
 	markPrefix = ".wh."
 	markOpaque = ".wh..wh..opq"
@@ -113,7 +111,7 @@ func (n *node) children() (map[string]*node, error) {
 func (n *node) mergeAll(all map[string]*node, closed map[string]bool, dir string, names []string) (err error) {
 	var hidden []string
 	for _, name := range names {
-		if below, ok := strings.CutPrefix(name, markPrefix); ok && n.fuse {
+		if below, ok := strings.CutPrefix(name, markPrefix); ok && n.marks {
 			hidden = append(hidden, below)
 			continue
 		}
@@ -133,7 +131,7 @@ func (n *node) mergeAll(all map[string]*node, closed map[string]bool, dir string
 // merge adds what one layer has at p, and reports whether that hides what is
 // below.
 func (n *node) merge(all map[string]*node, p, name string) (bool, error) {
-	here := &node{fuse: n.fuse}
+	here := &node{marks: n.marks}
 	if err := here.stat(p); err != nil {
 		return false, err
 	}
@@ -165,7 +163,7 @@ func readDir(dir string) ([]string, error) {
 // Copy makes the directory to hold what the stack shows, with its owners, modes,
 // times and capabilities. Devices and the like are left out.
 func (s Stack) Copy(to string) error {
-	top, err := s.top(false)
+	top, err := s.top(true)
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,8 @@ type Comparison struct {
 	Lower Stack
 	Upper string // directory of the changes, or of the whole tree if Copy
 	Copy  bool
-	// Fuse tells that fuse-overlayfs made the marks of the changes, and may have
-	// those of Lower: see [Stack].
+	// Fuse tells that fuse-overlayfs made the marks of the changes: see [Stack].
+	// A command may have made files of such names elsewhere.
 	Fuse bool
 	// Made are paths that were made for mounts: they are no changes unless
 	// something was done to them.
@@ -40,7 +40,7 @@ type Comparison struct {
 
 // Write writes what is changed. Sockets, pipes and devices are left out.
 func (c Comparison) Write(w Writer) error {
-	before, err := c.Lower.top(c.Fuse)
+	before, err := c.Lower.top(true)
 	if err != nil {
 		return err
 	}
