@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 )
@@ -27,6 +28,9 @@ func cacheDir(c *cli.Context) (string, error) {
 			return "", &usageError{fmt.Sprintf("no directory for the cache: %v", err), "give --cache-dir DIR, or set INLAY_CACHE_DIR"}
 		}
 		dir = filepath.Join(user, "inlay")
+	}
+	if !utf8.ValidString(dir) {
+		return "", &usageError{fmt.Sprintf("the cache can't be in %q: uv and pip have no names that are not UTF-8", dir), "name another directory with --cache-dir DIR"}
 	}
 	return filepath.Abs(dir)
 }

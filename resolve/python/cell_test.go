@@ -102,7 +102,7 @@ func TestCellPip(t *testing.T) {
 	if err := os.WriteFile(lib, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	program(t, dir, "python3", fmt.Sprintf(`echo '{"executable": "/real/python3", "dirs": ["/real"], "libs": ["", "linux-vdso.so.1", %q], "path": "/by/script", "index": "https://example.com/simple"}'`, lib))
+	program(t, dir, "python3", fmt.Sprintf(`echo loading modules; echo 'inlay {"executable": "/real/python3", "dirs": ["/real"], "libs": ["", "linux-vdso.so.1", %q], "path": "/by/script", "index": "https://example.com/simple"}'`, lib))
 	r := resolver(t, python.Exec{})
 	r.Env = []string{"LD_LIBRARY_PATH=/before"}
 	r.Pip = func(context.Context) (python.Pip, error) {
@@ -123,6 +123,12 @@ func TestCellPip(t *testing.T) {
 	}
 	if slices.Contains(n.Read, "linux-vdso.so.1") || slices.Contains(n.Read, "") {
 		t.Errorf("the cell has %q", n.Read)
+	}
+	program(t, dir, "python3", "echo no module named json >&2; exit 1")
+	var broken *python.BrokenPythonError
+	_, err = r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"), Installer: "pip"})
+	if !errors.As(err, &broken) || broken.Says != "no module named json" || !strings.Contains(broken.Hint(), "--installer uv") {
+		t.Errorf("with a Python that is broken: %v", err)
 	}
 	if !slices.Contains(n.Env, "LD_LIBRARY_PATH=/by/script") || slices.Contains(n.Env, "LD_LIBRARY_PATH=/before") {
 		t.Errorf("its environment is %q", n.Env)

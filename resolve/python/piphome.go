@@ -4,12 +4,14 @@ package python
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"inlay/layers/pattern"
 	"inlay/resolve/index"
 )
 
@@ -38,13 +40,26 @@ def libraries():
 
 try:
     libs = libraries()
-except Exception:
-    libs = [] # this Python has no ctypes, or may not make callbacks
-print(json.dumps({
+except Exception: # this Python has no ctypes, or may not make callbacks
+    with open("/proc/self/maps") as maps:
+        libs = sorted({line[line.index("/"):].rstrip("\n") for line in maps if "/" in line})
+stdlib = os.path.dirname(os.__file__)
+print("inlay " + json.dumps({
     "executable": sys.executable, "index": PyPI.simple_url,
     "libs": libs, "path": os.environ.get("LD_LIBRARY_PATH", ""),
-    "dirs": [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, os.path.dirname(os.path.dirname(pip.__file__))],
+    "dirs": [sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix, os.path.dirname(os.path.dirname(pip.__file__)), stdlib] +
+        [p for p in sys.path if os.path.basename(p) == "lib-dynload" and os.path.isdir(p)],
 }))`
+
+// homeLine is what it prints: a script that starts the Python, or what that runs
+// when it starts, may print more.
+var homeLine = pattern.New(`(?m)^inlay (\{.*\})$`)
+
+// A pipHome is what it says.
+type pipHome struct {
+	Executable, Index, Path string
+	Dirs, Libs              []string
+}
 
 // settle finds out what pip needs to run in another directory, and isolated: what
 // the Python's program is, which may have been found as a script that starts it
@@ -58,12 +73,9 @@ func (s *pipSession) settle(ctx context.Context, run Runner) error {
 	if err != nil {
 		return err
 	}
-	var home struct {
-		Executable, Index, Path string
-		Dirs, Libs              []string
-	}
-	if err := json.Unmarshal(out.Bytes(), &home); exit != 0 || err != nil || home.Executable == "" {
-		return fmt.Errorf("%s doesn't tell where it is: %s", s.pip.Python, lastLine(said.String()))
+	var home pipHome
+	if err := json.Unmarshal([]byte(first(homeLine(), out.String())), &home); exit != 0 || err != nil || home.Executable == "" {
+		return &BrokenPythonError{Path: s.pip.Python, Says: lastLine(said.String())}
 	}
 	s.pip.Python = home.Executable
 	if home.Path != "" {
@@ -85,4 +97,19 @@ func (s *pipSession) settle(ctx context.Context, run Runner) error {
 		return set.With("pip "+s.pip.Version, index.Index{URL: home.Index, Default: true})
 	}
 	return nil
+}
+
+// A BrokenPythonError reports a Python that starts, and can't run pip.
+type BrokenPythonError struct {
+	Path string
+	Says string // its last words
+}
+
+func (e *BrokenPythonError) Error() string {
+	return fmt.Sprintf("%s doesn't tell where it and its pip are: %s", e.Path, cmp.Or(e.Says, "it says nothing"))
+}
+
+// Hint says how to get along.
+func (e *BrokenPythonError) Hint() string {
+	return "repair it, put another Python first on the PATH, or use uv with `--installer uv`"
 }
