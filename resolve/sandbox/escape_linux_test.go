@@ -518,11 +518,17 @@ func TestSurvive(t *testing.T) {
 		if !settles(func() bool { return running(t, mark) == 1 }) {
 			t.Error("the daemon is not seen while it runs")
 		}
+		if n := serving(t, b.dir); (b.Name == sandbox.RungFuse) != (n == 1) {
+			t.Errorf("%d processes show the daemon its files", n)
+		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		t.Cleanup(func() { b.clean(t, filepath.Join(b.dir, "killed")) })
 		if !settles(func() bool { return running(t, mark) == 0 }) {
 			t.Error("the daemon outlived the caller")
+		}
+		if !settles(func() bool { return serving(t, b.dir) == 0 }) {
+			t.Error("what shows a command its files outlived the caller")
 		}
 	})
 }
@@ -586,6 +592,19 @@ func running(t *testing.T, mark string) int {
 		b, err := os.ReadFile(p)
 		return err != nil || !bytes.HasPrefix(b, []byte("sleep\x00"+mark+"\x00"))
 	}))
+}
+
+// serving counts the programs that overlay what is in a directory.
+func serving(t *testing.T, dir string) (n int) {
+	t.Helper()
+	for _, p := range processes() {
+		line, _ := os.ReadFile(p + "/cmdline") // it may have ended
+		mounts, _ := os.ReadFile(p + "/mountinfo")
+		if bytes.HasPrefix(line, []byte("fuse-overlayfs\x00")) && bytes.Contains(mounts, []byte(filepath.Base(dir)+"/lower ")) {
+			n++
+		}
+	}
+	return n
 }
 
 // TestSealed shows that a command that is this program itself, by way of /proc,

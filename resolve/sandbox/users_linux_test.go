@@ -149,14 +149,16 @@ func openFuse() error {
 	if err != nil || info.Mode().Perm() == 0o666 {
 		return nil //nolint:nilerr // tests say what is missing
 	}
-	return errors.Join(
-		os.Mkdir("dev", 0o755),
-		unix.Mount("tmpfs", "dev", "tmpfs", 0, "mode=755"),
-		unix.Mknod("dev/fuse", unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229))),
-		os.Chmod("dev/fuse", 0o666),
-		unix.Mount("dev/fuse", device, "", unix.MS_BIND, ""),
-		unix.Unmount("dev", unix.MNT_DETACH),
-	)
+	if err := errors.Join(os.Mkdir("dev", 0o755), unix.Mount("tmpfs", "dev", "tmpfs", 0, "mode=755")); err != nil {
+		return err
+	}
+	if err := unix.Mknod("dev/fuse", unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229))); err == nil { // else tests say so too
+		err = errors.Join(os.Chmod("dev/fuse", 0o666), unix.Mount("dev/fuse", device, "", unix.MS_BIND, ""))
+		if err != nil {
+			return err
+		}
+	}
+	return unix.Unmount("dev", unix.MNT_DETACH)
 }
 
 // overlayHere mounts an overlay at the directory for temporary files.
