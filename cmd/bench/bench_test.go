@@ -52,6 +52,30 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// The memory of a child that isn't another program yet is its parent's.
+func TestSameMemory(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("it reads /proc, which only Linux has")
+	}
+	cmd := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	own, err := stat(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	child, err := stat(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sameMemory(own, child) || !sameMemory(own, own) {
+		t.Errorf("sameMemory of another program = %v, of the same memory = %v", sameMemory(own, child), sameMemory(own, own))
+	}
+}
+
 // A command that fails is an error that holds what it said.
 func TestMeasureFails(t *testing.T) {
 	if runtime.GOOS != "linux" {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,7 +87,7 @@ func stat(pid int) ([]string, error) {
 	}
 	_, rest, _ := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ")
 	fields := strings.Fields(rest)
-	if len(fields) < 22 {
+	if len(fields) < 26 {
 		return nil, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
 	}
 	return fields, nil
@@ -114,7 +115,7 @@ func watch(stop <-chan struct{}, roots ...int) <-chan int64 {
 func resident(roots []int) (sum int64) {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	children := map[int][]int{}
-	pages := map[int]int64{}
+	all := map[int][]string{}
 	for _, d := range dirs {
 		pid, _ := strconv.Atoi(filepath.Base(d))
 		fields, err := stat(pid)
@@ -123,13 +124,26 @@ func resident(roots []int) (sum int64) {
 		}
 		parent, _ := strconv.Atoi(fields[1])
 		children[parent] = append(children[parent], pid)
-		pages[pid], _ = strconv.ParseInt(fields[21], 10, 64)
+		all[pid] = fields
 	}
-	for todo := roots; len(todo) > 0; todo = todo[1:] {
-		if todo[0] != 0 {
-			sum += pages[todo[0]] * int64(os.Getpagesize())
-			todo = append(todo, children[todo[0]]...)
+	for todo := slices.Clone(roots); len(todo) > 0; todo = todo[1:] {
+		p := all[todo[0]]
+		if todo[0] == 0 || p == nil {
+			continue
+		}
+		todo = append(todo, children[todo[0]]...)
+		if parent, _ := strconv.Atoi(p[1]); all[parent] == nil || !sameMemory(all[parent], p) {
+			pages, _ := strconv.ParseInt(p[21], 10, 64)
+			sum += pages * int64(os.Getpagesize())
 		}
 	}
 	return sum
+}
+
+// sameMemory reports whether a child has the memory of its parent: it was
+// started, as vfork does it, and is about to become another program. Then its
+// memory has the same size and the same place of the stack.
+func sameMemory(parent, child []string) bool {
+	const size, stack = 20, 25
+	return child[size] == parent[size] && child[stack] == parent[stack] && child[stack] != "0"
 }
