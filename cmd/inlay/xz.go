@@ -31,7 +31,7 @@ func xzProgram() (string, error) {
 	case "":
 		path, err := lookPath("xz")
 		if err != nil {
-			return "", nil // it is only quicker with one
+			return "", nil //nolint:nilerr // it is only quicker with one
 		}
 		return path, nil
 	}
