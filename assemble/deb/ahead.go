@@ -9,8 +9,6 @@ import (
 	"runtime"
 
 	"golang.org/x/sync/semaphore"
-
-	"inlay/layers/xz"
 )
 
 // An ahead reader decodes a large .xz. While a block is read, the next ones are
@@ -20,7 +18,6 @@ type ahead struct {
 	cancel context.CancelFunc
 	m      member
 	left   []block
-	xz     *xz.Decoder
 	room   *semaphore.Weighted
 	each   int64 // that decoding a block ahead takes
 	window int64
@@ -42,10 +39,10 @@ type decoded struct {
 // maxAhead is how many blocks are decoded at a time.
 const maxAhead = 4
 
-func newAhead(ctx context.Context, m member, blocks []block, s *Store) *ahead {
+func newAhead(ctx context.Context, m member, blocks []block, room *semaphore.Weighted) *ahead {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &ahead{
-		ctx: ctx, cancel: cancel, m: m, left: blocks, xz: s.XZ, room: s.room, window: xzWindow(m, blocks), most: min(runtime.GOMAXPROCS(0), maxAhead) - 1,
+		ctx: ctx, cancel: cancel, m: m, left: blocks, room: room, window: xzWindow(m, blocks), most: min(runtime.GOMAXPROCS(0), maxAhead) - 1,
 	}
 	a.each = a.window
 	for _, b := range blocks {
@@ -90,7 +87,7 @@ func (a *ahead) next() error {
 	case len(a.left) > 0:
 		b := a.left[0]
 		a.left = a.left[1:]
-		if a.now, err = b.open(a); err != nil {
+		if a.now, err = b.open(a.ctx, a.m, a.window); err != nil {
 			return err
 		}
 	default:
@@ -116,7 +113,7 @@ func (a *ahead) begin() {
 	b, buf, done := a.left[0], a.free[0], make(chan decoded, 1)
 	a.left, a.free, a.begun = a.left[1:], a.free[1:], append(a.begun, done)
 	go func() {
-		plain, err := b.decode(a, buf)
+		plain, err := b.decode(a.ctx, a.m, a.window, buf)
 		done <- decoded{plain, err}
 	}()
 }
@@ -160,8 +157,8 @@ func (b *buffer) Close() error {
 }
 
 // open decodes the block.
-func (b block) open(a *ahead) (io.ReadCloser, error) {
-	r, err := a.xz.NewReader(a.ctx, xz.Source{Open: func() io.Reader { return b.stream(a.ctx, a.m) }, Size: b.packed, Window: a.window})
+func (b block) open(ctx context.Context, m member, window int64) (io.ReadCloser, error) {
+	r, err := newXz(b.stream(ctx, m), window)
 	if err != nil {
 		return nil, damage(err)
 	}
@@ -169,8 +166,8 @@ func (b block) open(a *ahead) (io.ReadCloser, error) {
 }
 
 // decode returns the content of the block, in the place of what was used.
-func (b block) decode(a *ahead, used []byte) ([]byte, error) {
-	r, err := b.open(a)
+func (b block) decode(ctx context.Context, m member, window int64, used []byte) ([]byte, error) {
+	r, err := b.open(ctx, m, window)
 	if err != nil {
 		return used, err
 	}

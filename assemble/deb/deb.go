@@ -114,7 +114,7 @@ func (a *archive) arrange(members []member) error {
 
 // keepControl keeps the files of control.tar, which has no directories.
 func (a *archive) keepControl(ctx context.Context) error {
-	r, err := decompress(ctx, a.first, nil) // it is small
+	r, err := decompress(ctx, a.first)
 	if err != nil {
 		return err
 	}

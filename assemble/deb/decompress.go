@@ -8,21 +8,22 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-
-	"inlay/layers/xz"
+	"github.com/mikelolasagasti/xz"
 )
 
-// Bounds of what a decoder keeps of what it wrote, in bytes: of zstd, and of xz.
+// Bounds of what a decoder keeps of what it wrote, in bytes: of zstd, and of xz,
+// whose -9 has that.
 const (
 	maxWindow   = 128 << 20
-	maxXzWindow = xz.MaxWindow
+	maxXzWindow = xz.DefaultDictMax
 )
 
-// decompress returns what m holds, by the ending of its name; an .xz by d.
-func decompress(ctx context.Context, m member, d *xz.Decoder) (io.ReadCloser, error) {
+// decompress returns what m holds, by the ending of its name.
+func decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 	if _, err := m.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func decompress(ctx context.Context, m member, d *xz.Decoder) (io.ReadCloser, er
 		r, err := gzip.NewReader(src)
 		return damaged{r, r}, damage(err)
 	case ".xz":
-		return unxz(ctx, m, d)
+		return unxz(ctx, m)
 	case ".zst":
 		r, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
@@ -49,15 +50,46 @@ func decompress(ctx context.Context, m member, d *xz.Decoder) (io.ReadCloser, er
 }
 
 // unxz decodes one block after the other.
-func unxz(ctx context.Context, m member, d *xz.Decoder) (io.ReadCloser, error) {
-	r, err := d.NewReader(ctx, xz.Source{
-		Open: func() io.Reader { return &waiting{ctx: ctx, r: io.NewSectionReader(m, 0, m.Size())} },
-		Size: m.Size(), Window: xzWindow(m, xzBlocks(m)),
-	})
+func unxz(ctx context.Context, m member) (io.ReadCloser, error) {
+	r, err := newXz(&waiting{ctx: ctx, r: m}, xzWindow(m, xzBlocks(m)))
 	if err != nil {
 		return nil, damage(err)
 	}
 	return damaged{r, r}, nil
+}
+
+// pooledWindow is that of xz -6, which nearly all packages are made with: larger
+// decoders are not kept.
+const pooledWindow = 8 << 20
+
+// xzReaders are decoders to be used again.
+var xzReaders sync.Pool
+
+// An xzReader goes back to the others when it is closed.
+type xzReader struct {
+	*xz.Reader
+	window int64
+}
+
+// newXz decodes r, whose window must be no larger than it is said to be.
+func newXz(r io.Reader, window int64) (xzReader, error) {
+	if window > pooledWindow {
+		z, err := xz.NewReader(r, uint32(min(window, maxXzWindow)))
+		return xzReader{z, window}, err
+	}
+	if old, ok := xzReaders.Get().(*xz.Reader); ok {
+		return xzReader{old, window}, old.Reset(r)
+	}
+	z, err := xz.NewReader(r, pooledWindow)
+	return xzReader{z, window}, err
+}
+
+// Close makes the decoder free for the next.
+func (z xzReader) Close() error {
+	if z.window <= pooledWindow {
+		xzReaders.Put(z.Reader)
+	}
+	return nil
 }
 
 // window returns how many bytes a decoder of m keeps of what it wrote, or the
@@ -95,14 +127,11 @@ func (d damaged) Read(p []byte) (int, error) {
 
 func damage(err error) error {
 	var mine *readError
-	var program *xz.ProgramError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &mine):
 		return mine.error
-	case errors.As(err, &program), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return err
 	default:
 		return &FormatError{Problem: "is damaged: " + err.Error()}
 	}

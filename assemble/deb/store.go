@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"inlay/cache/disk"
-	"inlay/layers/xz"
 )
 
 // A Store is a directory of packages that were unpacked, by the sha256 of their
@@ -24,10 +23,6 @@ import (
 // to. Several goroutines and processes may share it: what they decompress at a
 // time is bounded by the memory that it takes.
 type Store struct {
-	// XZ decodes the contents of packages; nil does so in this process. It is not
-	// changed once the store is used.
-	XZ *xz.Decoder
-
 	dir string
 
 	mu     sync.Mutex
@@ -175,10 +170,10 @@ func (s *Store) add(ctx context.Context, a *archive, hex string) error {
 func (s *Store) decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 	if filepath.Ext(m.name) == ".xz" {
 		if blocks := xzBlocks(m); areApart(blocks) {
-			return newAhead(ctx, m, blocks, s), nil
+			return newAhead(ctx, m, blocks, s.room), nil
 		}
 	}
-	return decompress(ctx, m, s.XZ)
+	return decompress(ctx, m)
 }
 
 // read fills b with what the segment hex holds from at on.

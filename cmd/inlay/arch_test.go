@@ -33,7 +33,6 @@ assemble -> layers/leak
 assemble -> resolve/plan
 assemble/artifact -> cache/disk
 assemble/deb -> cache/disk
-assemble/deb -> layers/xz
 assemble/deb/debtest -> nothing
 assemble/debian -> assemble/overlay
 assemble/debian -> assemble/script
@@ -99,7 +98,6 @@ cmd/inlay -> layers
 cmd/inlay -> layers/hint
 cmd/inlay -> layers/leak
 cmd/inlay -> layers/pattern
-cmd/inlay -> layers/xz
 cmd/inlay -> resolve
 cmd/inlay -> resolve/apt
 cmd/inlay -> resolve/apt/archive
@@ -141,7 +139,6 @@ layers/leak -> layers/pattern
 layers/pattern -> nothing
 layers/sleep -> nothing
 layers/version -> nothing
-layers/xz -> nothing
 resolve -> cache/fetch
 resolve -> cache/registry
 resolve -> ignore
@@ -170,7 +167,6 @@ resolve/apt -> resolve/apt/archive
 resolve/apt -> resolve/apt/deb822
 resolve/apt -> resolve/apt/setup
 resolve/apt/archive -> cache/fetch
-resolve/apt/archive -> layers/xz
 resolve/apt/archive -> resolve/apt/deb822
 resolve/apt/archive -> resolve/apt/setup
 resolve/apt/archive/archivetest -> nothing

@@ -84,7 +84,6 @@ func checks(c *cli.Context, root string) []doctor.Check {
 		{Name: "uv", Run: func(ctx context.Context) []doctor.Finding { return uvCheck(ctx, c, root) }},
 		{Name: "package index", Run: func(ctx context.Context) []doctor.Finding { return indexCheck(ctx, c, m, root) }},
 		doctor.Sandbox(root), m.Logins(), m.TempDir(), m.Clock(created),
-		{Name: "xz", Run: xzCheck},
 		{Name: "terminal", Run: func(context.Context) []doctor.Finding { return terminalCheck(c) }},
 	}
 	return append(append(all, m.Programs()...), m.Engines(), m.Emulation())

@@ -85,7 +85,6 @@ var variables = [][2]string{
 	{"ZENML_CODE_REPOSITORY_IGNORE_UNTRACKED_FILES", "`true`: files that git doesn't know are no local changes ([code](code.md))"},
 	{"NETRC", "a file of credentials, in place of `~/.netrc`"},
 	{"UV_KEYRING_PROVIDER, PIP_KEYRING_PROVIDER", "`subprocess` lets the program `keyring` be asked for users that the URLs of indexes name"},
-	{"INLAY_XZ", "the program that decodes large Debian packages and indexes, in place of the `xz` on the PATH; `off`: inlay does it itself, a little slower"},
 	{"SSL_CERT_FILE, SSL_CERT_DIR", "certificates of authorities, in place of the system's"},
 }
 

@@ -27,7 +27,6 @@ import (
 	"inlay/cache/disk"
 	"inlay/cache/fetch"
 	"inlay/cmd/inlay/progress"
-	"inlay/layers/xz"
 	"inlay/resolve"
 	"inlay/resolve/apt"
 	"inlay/resolve/apt/archive"
@@ -52,7 +51,6 @@ type site struct {
 	wheels  *fetch.Store
 	debs    *fetch.Store
 	apt     *apt.Resolver
-	xz      *xz.Decoder
 	logins  *login.Set               // for Debian archives
 	parent  atomic.Pointer[v1.Image] // that was opened last: it may have logins, too
 	records *record.Store
@@ -90,14 +88,8 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 		return nil, err
 	}
 	images.Platform = "linux/" + runtime.GOARCH
-	unxz, err := decoder()
-	if err != nil {
-		release()
-		return nil, err
-	}
 	logins := &login.Set{Files: hostLogins}
 	s := &site{
-		xz:      unxz,
 		logins:  logins,
 		root:    root,
 		cache:   dir,
@@ -120,7 +112,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 	s.python = s.resolver(dir, show, set, env)
 	s.python.Isolation = s.isolation(c, show)
 	s.apt = &apt.Resolver{Logins: logins, Archives: &archive.Client{
-		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline, XZ: s.xz,
+		Files: s.debs, Values: values(dir, cache.Archives), Jobs: indexesAtOnce, Offline: offline,
 	}}
 	return s, nil
 }
@@ -274,8 +266,6 @@ func filesName(dir string) string {
 // tools are what the layers of p are made with.
 func (j *job) tools(p plan.Plan) step.Tools {
 	wheels := j.site.wheels
-	debs := deb.NewStore(j.site.cache.Path(cache.Unpacked))
-	debs.XZ = j.site.xz
 	return step.Tools{
 		Context:  j.source,
 		Contexts: j.contexts(),
@@ -298,7 +288,7 @@ func (j *job) tools(p plan.Plan) step.Tools {
 			return f, refused(j.index, w.URL, err)
 		},
 		Deb:  j.deb,
-		Debs: debs,
+		Debs: deb.NewStore(j.site.cache.Path(cache.Unpacked)),
 		Install: func(ctx context.Context, f *os.File, w plan.Wheel) (fs.FS, func(), error) {
 			inv, err := j.inventory(ctx, p)
 			if err != nil {

@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"inlay/cache/fetch"
-	"inlay/layers/xz"
 	"inlay/resolve/apt/setup"
 )
 
@@ -43,10 +42,9 @@ type Values interface {
 // A Client gets indexes.
 type Client struct {
 	Files   Files
-	Values  Values      // remembers the newest release files, and keeps indexes
-	Jobs    int         // how many files are fetched at the same time; less than 1: one
-	Offline bool        // take what Values has
-	XZ      *xz.Decoder // decodes indexes; nil does so in this process
+	Values  Values // remembers the newest release files, and keeps indexes
+	Jobs    int    // how many files are fetched at the same time; less than 1: one
+	Offline bool   // take what Values has
 }
 
 // A Request says which indexes are wanted.

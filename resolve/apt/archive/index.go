@@ -5,7 +5,6 @@ package archive
 import (
 	"bytes"
 	"compress/bzip2"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -15,8 +14,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+	"github.com/mikelolasagasti/xz"
 
-	"inlay/layers/xz"
 	"inlay/resolve/apt/deb822"
 	"inlay/resolve/apt/setup"
 )
@@ -102,12 +101,11 @@ func appendFields(b []byte, names, values []string) []byte {
 // least transfer.
 func extensions() []string { return []string{".xz", ".zst", ".gz", ".bz2", ""} }
 
-// decompress opens a file of size bytes by its extension.
-func (c *Client) decompress(ctx context.Context, f io.ReaderAt, size int64, extension string) (io.ReadCloser, error) {
-	whole := func() io.Reader { return io.NewSectionReader(f, 0, size) }
-	switch r := whole(); extension {
+// decompress opens a file by its extension.
+func decompress(r io.Reader, extension string) (io.Reader, error) {
+	switch extension {
 	case ".xz":
-		return c.XZ.NewReader(ctx, xz.Source{Open: whole, Size: size})
+		return xz.NewReader(r, 0)
 	case ".zst":
 		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
@@ -117,9 +115,9 @@ func (c *Client) decompress(ctx context.Context, f io.ReaderAt, size int64, exte
 	case ".gz":
 		return gzip.NewReader(r)
 	case ".bz2":
-		return io.NopCloser(bzip2.NewReader(r)), nil
+		return bzip2.NewReader(r), nil
 	default:
-		return io.NopCloser(r), nil
+		return r, nil
 	}
 }
 

@@ -116,11 +116,10 @@ func (c *Client) fetchIndex(ctx context.Context, w wanted) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	r, err := c.decompress(ctx, f, w.size, w.extension)
+	r, err := decompress(f, w.extension)
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close() //nolint:errcheck // only read
 	plain := readAhead(r)
 	defer plain.Close() //nolint:errcheck // it can't fail
 	if err := reduce(&bounded{plain, w.limit}, to); err != nil {
