@@ -251,4 +251,5 @@ func TestE2EBootstrapForeign(t *testing.T) {
 	if len(bash) < 20 || bash[:4] != "\x7fELF" || bash[18] != 0xb7 {
 		t.Errorf("bash in the image is no program for arm64: %q", bash[:min(len(bash), 20)])
 	}
+	t.Run("emulated", func(t *testing.T) { e.emulated(t, root) })
 }
