@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -360,4 +361,21 @@ func listTask(args []string, out io.Writer) error {
 		fmt.Fprintln(out, names)
 	}
 	return nil
+}
+
+// TestUmask tries rungs under a umask that lets nobody else read what is made:
+// they work as under any other.
+func TestUmask(t *testing.T) {
+	works := func(umask int) (names []string) {
+		defer syscall.Umask(syscall.Umask(umask))
+		for _, r := range sandbox.Probe(t.Context(), openDir(t)) {
+			if r.Works {
+				names = append(names, r.Name)
+			}
+		}
+		return names
+	}
+	if got, want := works(0o077), works(0o022); !slices.Equal(got, want) {
+		t.Errorf("with umask 077 what works is %q, with 022 it is %q", got, want)
+	}
 }

@@ -5,6 +5,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -128,23 +129,34 @@ func (r *Rung) rehearse(ctx context.Context, dir string) (odd string, err error)
 		_ = r.remove(context.WithoutCancel(ctx), []string{root.Scratch})
 		_ = os.RemoveAll(dir)
 	}()
-	if err := os.Mkdir(root.Lower[0], 0o755); err != nil {
+	var files []string
+	if r.fuse != "" {
+		files = trialLower
+	}
+	if err := layTrial(root.Lower[0], files); err != nil {
 		return "", err
 	}
-	if r.fuse == "" {
-		_, odd, err = r.runOddly(ctx, Command{Root: root})
-		return odd, err
-	}
-	for _, p := range trialLower {
-		p = filepath.Join(root.Lower[0], p)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o755), os.WriteFile(p, nil, 0o644)); err != nil { //nolint:forbidigo // nobody else has the directory
-			return "", err
-		}
-	}
-	if _, odd, err = r.runOddly(ctx, Command{Root: root}); err == nil {
+	if _, odd, err = r.runOddly(ctx, Command{Root: root}); err == nil && r.fuse != "" {
 		r.Asked, err = r.tryChanges(ctx, root)
 	}
 	return odd, err
+}
+
+// layTrial makes a layer of empty files, which root of a sandbox can read whatever
+// the umask is.
+func layTrial(lower string, files []string) error {
+	if err := os.Mkdir(lower, 0o700); err != nil {
+		return err
+	}
+	for _, p := range files {
+		p = filepath.Join(lower, p)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(p), 0o700), os.WriteFile(p, nil, 0o600)); err != nil { //nolint:forbidigo // nobody else has the directory
+			return err
+		}
+	}
+	return filepath.WalkDir(lower, func(p string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, os.Chmod(p, 0o755)) //nolint:gosec // as in most layers
+	})
 }
 
 // advice says what to do so that a rung works.
