@@ -47,7 +47,7 @@ func writeSkeleton(dir string, py *parent.Python, libc parent.Libc, view *layers
 	if err := root.MkdirAll(relative(path.Dir(py.Interpreter)), 0o755); err != nil {
 		return nil, err
 	}
-	if err := writeScript(root, relative(py.Interpreter), fmt.Sprintf(script, quote(s.builds), quote(string(answer)))); err != nil {
+	if err := writeScript(root, relative(py.Interpreter), interpreterScript(s.builds, answer)); err != nil {
 		return nil, err
 	}
 	return s, mayRun(s.python)
@@ -209,6 +209,11 @@ case "$1 $*" in
 esac
 printf '%%s\n' %s
 `
+
+// interpreterScript is the script that gives an answer, and notes builds in a file.
+func interpreterScript(builds string, answer []byte) string {
+	return fmt.Sprintf(script, quote(builds), quote(string(answer)))
+}
 
 // quote quotes s for sh.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

@@ -96,7 +96,7 @@ func (st Staging) lay(dir string) (python string, err error) {
 	}
 	defer func() { _ = bin.Close() }()
 	python = filepath.Join(dir, "bin", "python")
-	return python, writeScript(bin, "python", fmt.Sprintf(script, quote(filepath.Join(dir, outDir, buildsName)), answer))
+	return python, writeScript(bin, "python", interpreterScript(filepath.Join(dir, outDir, buildsName), answer))
 }
 
 // copyWheel copies the wheel, for uv wants it under its own name.
