@@ -38,8 +38,8 @@ func (e *Entry) problem() string {
 	switch t := e.Mode.Type(); {
 	case !isLocal(e.Path):
 		return "is not a clean path inside the image, in UTF-8"
-	case strings.HasPrefix(path.Base(e.Path), whiteoutPrefix):
-		return "begins with " + whiteoutPrefix + ", which in a layer means that a file is removed: rename it"
+	case strings.HasPrefix(path.Base(e.Path), WhiteoutPrefix):
+		return "begins with " + WhiteoutPrefix + ", which in a layer means that a file is removed: rename it"
 	case t != 0 && t != fs.ModeDir && t != fs.ModeSymlink:
 		return fmt.Sprintf("is neither a file nor a directory nor a link, but %v", t)
 	case t == fs.ModeSymlink && !isTarget(e.Link):

@@ -32,8 +32,8 @@ const (
 
 // The marks of whiteouts (OCI image specification, "Whiteouts").
 const (
-	whiteoutPrefix = ".wh."
-	whiteoutOpaque = ".wh..wh..opq"
+	WhiteoutPrefix = ".wh."
+	WhiteoutOpaque = ".wh..wh..opq"
 	whiteoutMeta   = ".wh..wh." // of aufs itself; engines ignore these files
 )
 
@@ -339,13 +339,13 @@ var modes = map[byte]fs.FileMode{
 // that hides nothing is empty.
 func newMark(name string) (rec record, marked bool) {
 	dir, base := path.Split(name)
-	rest, found := strings.CutPrefix(base, whiteoutPrefix)
+	rest, found := strings.CutPrefix(base, WhiteoutPrefix)
 	switch {
 	case strings.Contains("/"+dir, "/"+whiteoutMeta):
 		return record{kind: nothing, Entry: Entry{Path: name}}, true
 	case !found:
 		return record{}, false
-	case base == whiteoutOpaque:
+	case base == WhiteoutOpaque:
 		return record{kind: Opaque, Entry: Entry{Path: path.Clean(dir)}}, true
 	case strings.HasPrefix(base, whiteoutMeta):
 		return record{kind: nothing, Entry: Entry{Path: name}}, true

@@ -157,7 +157,7 @@ func (w *Writer) Remove(p string) error {
 			return err
 		}
 		dir, base := path.Split(p)
-		return w.write(&Entry{Path: dir + whiteoutPrefix + base, Mode: 0o644}, "")
+		return w.write(&Entry{Path: dir + WhiteoutPrefix + base, Mode: 0o644}, "")
 	})
 }
 

@@ -22,9 +22,6 @@ const (
 	capabilityRecord = "SCHILY.xattr.security.capability"
 )
 
-// markPrefix begins the name of a file that marks a removed one, as in layers.
-const markPrefix = ".wh."
-
 // A spot is what the layer that is flattened has at a path.
 type spot struct {
 	layers.Entry

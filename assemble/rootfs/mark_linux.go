@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"inlay/layers"
 )
 
 // whiteout makes name in dir the device that hides what is below. Linux lets
@@ -20,9 +22,9 @@ func whiteout(dir *os.File, name string) (marked bool, err error) {
 	if !errors.Is(err, unix.EPERM) {
 		return false, &os.PathError{Op: "mknod", Path: name, Err: err}
 	}
-	fd, err := unix.Openat(int(dir.Fd()), markPrefix+name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	fd, err := unix.Openat(int(dir.Fd()), layers.WhiteoutPrefix+name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return false, &os.PathError{Op: "open", Path: markPrefix + name, Err: err}
+		return false, &os.PathError{Op: "open", Path: layers.WhiteoutPrefix + name, Err: err}
 	}
 	return true, unix.Close(fd)
 }

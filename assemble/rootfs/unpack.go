@@ -132,7 +132,7 @@ func in(root *os.Root, p string, f func(*os.File) error) error {
 // vacate removes what is at p.
 func (h *hand) vacate(p string) error {
 	if h.marked {
-		if err := h.root.Remove(path.Join(path.Dir(p), markPrefix+path.Base(p))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := h.root.Remove(path.Join(path.Dir(p), layers.WhiteoutPrefix+path.Base(p))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

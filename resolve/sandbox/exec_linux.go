@@ -201,23 +201,35 @@ func changeUser(c *config) error {
 // dropCaps leaves this process and what it becomes at most commandCaps. What else
 // takes rights is done with the last of them.
 func dropCaps(c *config) error {
+	err := onlyCaps(func(caps capability.Capabilities) {
+		caps.Set(capability.BOUNDING, commandCaps...)
+		if c.Chroot { // it would lead out; until the command is executed it leads in
+			caps.Unset(capability.BOUNDING, capability.CAP_SYS_CHROOT)
+		}
+		if !c.OneID || c.User.UID == 0 { // else it is no root, and only changeUser would have taken them
+			caps.Set(capability.PERMITTED|capability.EFFECTIVE, commandCaps...)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	if c.Chroot {
+		return enterJail(c)
+	}
+	return nil
+}
+
+// onlyCaps takes from this process all capabilities but those that give sets.
+func onlyCaps(give func(capability.Capabilities)) error {
 	caps, err := capability.NewPid2(0)
 	if err != nil {
 		return err
 	}
-	caps.Clear(capability.CAPS | capability.BOUNDS | capability.AMBS)
-	caps.Set(capability.BOUNDING, commandCaps...)
-	if c.Chroot { // it would lead out; until the command is executed it leads in
-		caps.Unset(capability.BOUNDING, capability.CAP_SYS_CHROOT)
-	}
-	if !c.OneID || c.User.UID == 0 { // else it is no root, and only changeUser would have taken them
-		caps.Set(capability.PERMITTED|capability.EFFECTIVE, commandCaps...)
-	}
-	if err := caps.Apply(capability.CAPS | capability.BOUNDS | capability.AMBS); err != nil {
+	const all = capability.CAPS | capability.BOUNDS | capability.AMBS
+	caps.Clear(all)
+	give(caps)
+	if err := caps.Apply(all); err != nil {
 		return fmt.Errorf("giving up capabilities: %w", err)
-	}
-	if c.Chroot {
-		return enterJail(c)
 	}
 	return nil
 }

@@ -115,15 +115,11 @@ func overlayServer(args []string) error {
 	if err := shutIn(); err != nil {
 		return err
 	}
-	caps, err := capability.NewPid2(0)
+	err := onlyCaps(func(caps capability.Capabilities) {
+		caps.Set(capability.CAPS|capability.BOUNDS|capability.AMBS, fuseCaps...)
+	})
 	if err != nil {
 		return err
-	}
-	all := capability.CAPS | capability.BOUNDS | capability.AMBS
-	caps.Clear(all)
-	caps.Set(capability.CAPS|capability.BOUNDS|capability.AMBS, fuseCaps...)
-	if err := caps.Apply(all); err != nil {
-		return fmt.Errorf("giving up capabilities: %w", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err

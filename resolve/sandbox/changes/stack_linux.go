@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"inlay/layers"
 )
 
 // A Stack is the directories of layers, the topmost first.
@@ -69,7 +71,7 @@ func (n *node) opaque(dir string) bool {
 	if !n.marks {
 		return false
 	}
-	_, err := os.Lstat(path.Join(dir, markOpaque))
+	_, err := os.Lstat(path.Join(dir, layers.WhiteoutOpaque))
 	return err == nil || yes(dir, "user.fuseoverlayfs.opaque")
 }
 
@@ -78,12 +80,6 @@ func yes(p, attribute string) bool {
 	n, err := unix.Lgetxattr(p, attribute, v[:])
 	return err == nil && n == 1 && v[0] == 'y'
 }
-
-// Names of marks that are files.
-const (
-	markPrefix = ".wh."
-	markOpaque = ".wh..wh..opq"
-)
 
 // whiteout reports whether a file is the mark that there is none.
 func (n *node) whiteout() bool { return n.kind() == unix.S_IFCHR && n.Rdev == 0 }
@@ -111,7 +107,7 @@ func (n *node) children() (map[string]*node, error) {
 func (n *node) mergeAll(all map[string]*node, closed map[string]bool, dir string, names []string) (err error) {
 	var hidden []string
 	for _, name := range names {
-		if below, ok := strings.CutPrefix(name, markPrefix); ok && n.marks {
+		if below, ok := strings.CutPrefix(name, layers.WhiteoutPrefix); ok && n.marks {
 			hidden = append(hidden, below)
 			continue
 		}
