@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"html"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/errgroup"
@@ -47,6 +49,9 @@ func newIndex(dir string) *index {
 
 func (x *index) url() string { return x.server.URL + "/simple/" }
 
+// page answers as public indexes do: a page may be kept for ten minutes, and is
+// not sent again to whoever has it. Installers fetch it again for every call
+// otherwise, which none of their users sees.
 func (x *index) page(w http.ResponseWriter, r *http.Request) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -56,10 +61,14 @@ func (x *index) page(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/html")
+	var page bytes.Buffer
 	for _, wheel := range all {
 		digest := strings.TrimPrefix(wheel.Digest, "sha256:")
-		fmt.Fprintf(w, "<a href=\"/files/%s/%s#sha256=%s\">%s</a>\n", digest, html.EscapeString(wheel.File), digest, html.EscapeString(wheel.File))
+		fmt.Fprintf(&page, "<a href=\"/files/%s/%s#sha256=%s\">%s</a>\n", digest, html.EscapeString(wheel.File), digest, html.EscapeString(wheel.File))
 	}
+	w.Header().Set("Cache-Control", "max-age=600, public")
+	w.Header().Set("ETag", fmt.Sprintf("\"%x\"", sha256.Sum256(page.Bytes())))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(page.Bytes()))
 }
 
 // add downloads what the requirements need on top of the parent. It returns how
