@@ -23,6 +23,8 @@ const maxValue = 64 << 20
 const (
 	valueMark = "inlay-value "
 	valueForm = "1 "
+
+	headerSize = int64(len(valueMark+valueForm) + 2*sha256.Size + len("\n"))
 )
 
 // ErrForm says of a value that is fs.ErrNotExist that it is there, in the form of
@@ -60,7 +62,7 @@ func (v Values) Peek(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, maxValue+int64(len(header(name, nil)))))
+	b, err := readAll(f, maxValue+headerSize)
 	if err != nil {
 		return nil, fmt.Errorf("reading value %s: %w", name, err)
 	}
@@ -73,6 +75,19 @@ func (v Values) Peek(name string) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("value %s is damaged: %w", name, fs.ErrNotExist)
 	}
+}
+
+// readAll reads f up to a limit, all at once: a build reads dozens of values, and
+// most of them are small.
+func readAll(f *os.File, limit int64) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(info.Size(), limit)) + bytes.MinRead) // room that tells the end
+	_, err = b.ReadFrom(io.LimitReader(f, limit))
+	return b.Bytes(), err
 }
 
 // Put stores b, at most 64 MiB, under name, in place of what was there.
