@@ -34,17 +34,19 @@ type Field struct {
 }
 
 // Fields lists every field that a settings file may name, in the order of the
-// documentation. What it does not list is an error.
-func Fields() []Field {
+// documentation. What it does not list is an error. The list is the same each
+// time: nobody may change it.
+func Fields() []Field { return public() }
+
+var public = sync.OnceValue(func() []Field {
 	var all []Field
 	for _, f := range fields() {
 		if f.read != nil || f.Status == LeftAlone {
-			f.Flags, f.Values = slices.Clone(f.Flags), slices.Clone(f.Values)
 			all = append(all, f.Field)
 		}
 	}
 	return all
-}
+})
 
 // A field is a Field and the way its value is read.
 type field struct {
