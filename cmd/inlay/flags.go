@@ -88,9 +88,13 @@ func settingFlag(name string, f settings.Field) cli.Flag {
 	return one
 }
 
-// given returns the values that a setting's flag was given.
-func given(c *cli.Context, name string) []string {
-	if values := c.StringSlice(name); len(values) > 0 || !c.IsSet(name) {
+// given returns the values that a setting's flag was given, if it is one of those
+// that are set: asking the library for each takes a look at every flag there is.
+func given(c *cli.Context, name string, set []string) []string {
+	if !slices.Contains(set, name) {
+		return nil
+	}
+	if values := c.StringSlice(name); len(values) > 0 {
 		return values
 	}
 	return []string{c.String(name)}
@@ -164,10 +168,11 @@ func settingsFile(context string) string {
 // the settings file names is one of the context.
 func overrides(c *cli.Context) []settings.Override {
 	var all []settings.Override
+	set := c.FlagNames()
 	for _, f := range settings.Fields() {
 		for _, long := range f.Flags {
 			name := strings.TrimPrefix(long, "--")
-			values := given(c, name)
+			values := given(c, name, set)
 			if isFile(name) && !slices.Equal(values, []string{"false"}) { // --lock false
 				values = absolute(values)
 			}
