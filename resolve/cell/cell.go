@@ -205,6 +205,15 @@ func (c *cell) Inside(url string) string {
 // Outside implements python.Cell.
 func (c *cell) Outside(text string) string { return egress.Outside(text) }
 
+// Listed implements python.Cell.
+func (c *cell) Listed(files []string) map[string]python.Listed {
+	all := map[string]python.Listed{}
+	for name, l := range c.net.Listed(files) {
+		all[name] = python.Listed(l)
+	}
+	return all
+}
+
 // Refused implements python.Cell.
 func (c *cell) Refused() error { return c.net.Refused() }
 

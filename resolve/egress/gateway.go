@@ -36,9 +36,9 @@ type Gateway struct {
 	files *fetch.Store // nil keeps none
 
 	mu      sync.Mutex
-	links   map[string]string // the files that pages link to, by URL: their sha256 in hex, "" if that isn't known
-	servers map[string]bool   // of files, that the exit knows
-	sought  map[string]bool   // projects whose pages were read for their links
+	links   map[string]link // the files that pages link to, by URL
+	servers map[string]bool // of files, that the exit knows
+	sought  map[string]bool // projects whose pages were read for their links
 }
 
 // GatewayOptions describe an index.
@@ -67,7 +67,7 @@ func (x *Exit) Gateway(o GatewayOptions) (*Gateway, error) {
 
 // gateway returns a gateway to nothing yet.
 func (x *Exit) gateway(o GatewayOptions) *Gateway {
-	g := &Gateway{exit: x, links: map[string]string{}, sought: map[string]bool{}, servers: map[string]bool{}, web: x}
+	g := &Gateway{exit: x, links: map[string]link{}, sought: map[string]bool{}, servers: map[string]bool{}, web: x}
 	if o.Authorize != nil {
 		g.web = o.Authorize(x)
 	}
@@ -169,8 +169,8 @@ func (g *Gateway) linked(u *url.URL) (digest string, ok bool) {
 	defer g.mu.Unlock()
 	plain := *u
 	plain.Fragment, plain.RawFragment = "", ""
-	if digest, ok = g.links[plain.String()]; ok {
-		return digest, true
+	if l, ok := g.links[plain.String()]; ok {
+		return l.digest, true
 	}
 	for _, beside := range []string{".metadata", ".provenance"} {
 		if of, cut := strings.CutSuffix(u.EscapedPath(), beside); cut {
@@ -187,27 +187,34 @@ func (g *Gateway) linked(u *url.URL) (digest string, ok bool) {
 // archive matches the paths of files of packages.
 var archive = pattern.New(`(?i)\.(?:whl|zip|tgz|tar\.(?:gz|bz2|xz))$`)
 
-// learn notes that a page links to u, to a file of that sha256 in hex if it isn't
-// "" or a fragment says one. Where the files of packages are, the proxy leads too.
-func (g *Gateway) learn(u *url.URL, digest string) {
+// A link is what a page says of a file.
+type link struct {
+	digest string // sha256 in hex, "" if that isn't known
+	size   int64  // 0 if it isn't known, less if it can't be read
+	page   string // the last part of the page's path, which is the name of a project
+}
+
+// learn notes that a page links to u, to a file of the sha256 that l has or a
+// fragment says. Where the files of packages are, the proxy leads too.
+func (g *Gateway) learn(u *url.URL, l link) {
 	plain := *u
 	plain.Fragment, plain.RawFragment = "", ""
-	digest = strings.ToLower(cmp.Or(digest, strings.TrimPrefix(u.Fragment, "sha256=")))
+	l.digest = cmp.Or(l.digest, strings.TrimPrefix(u.Fragment, "sha256="))
 	if archive().MatchString(u.Path) { // not the page of a project
 		g.exit.learn(u)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.note(plain.String(), digest)
+	g.note(plain.String(), l)
 }
 
 // learnPlain is learn for the URL of an archive, on a server, that reads as it is
 // written.
-func (g *Gateway) learnPlain(name, server, digest string) {
+func (g *Gateway) learnPlain(name, server string, l link) {
 	g.mu.Lock()
 	known := g.servers[server]
 	g.servers[server] = true
-	g.note(name, strings.ToLower(digest))
+	g.note(name, l)
 	g.mu.Unlock()
 	if known {
 		return
@@ -218,13 +225,15 @@ func (g *Gateway) learnPlain(name, server, digest string) {
 }
 
 // note notes a link. g.mu is held.
-func (g *Gateway) note(name, digest string) {
-	if len(digest) != 2*sha256.Size || strings.Trim(digest, "0123456789abcdef") != "" {
-		digest = ""
+func (g *Gateway) note(name string, l link) {
+	l.digest = strings.ToLower(l.digest)
+	if len(l.digest) != 2*sha256.Size || strings.Trim(l.digest, "0123456789abcdef") != "" {
+		l.digest = ""
 	}
-	if len(g.links) < maxLinks || g.links[name] != "" {
-		g.links[name] = cmp.Or(digest, g.links[name])
+	if have := g.links[name]; l.digest == "" && have.digest != "" || len(g.links) >= maxLinks && have.digest == "" {
+		return
 	}
+	g.links[name] = l
 }
 
 // maxLinks is how many links are noted. The pages of what a build needs have

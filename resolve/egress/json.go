@@ -6,13 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strconv"
 )
 
 // rewriteJSON returns a page in JSON with other links (PEP 691). link is given
-// each with the sha256 of the file, "" if the page has none. All else stays as it
-// is, known or not. A page takes many MB, of which only the links matter: so
+// each with what the page says of the file. All else stays as it is, known or not. A page takes many MB, of which only the links matter: so
 // nothing is made of the others.
-func rewriteJSON(page []byte, link func(raw, digest string) string) ([]byte, error) {
+func rewriteJSON(page []byte, link func(jsonFile) string) ([]byte, error) {
 	t := &jsonText{b: page}
 	out := make([]byte, 0, len(page)+len(page)/4)
 	copied := 0
@@ -25,7 +25,7 @@ func rewriteJSON(page []byte, link func(raw, digest string) string) ([]byte, err
 			if err != nil || f.url == "" {
 				return err
 			}
-			text, err := json.Marshal(link(f.url, f.digest))
+			text, err := json.Marshal(link(f))
 			out = append(append(out, page[copied:f.from]...), text...)
 			copied = f.to
 			return err
@@ -34,9 +34,11 @@ func rewriteJSON(page []byte, link func(raw, digest string) string) ([]byte, err
 	return append(out, page[copied:]...), err
 }
 
-// A jsonFile is a file of a page: its link, which stands at [from, to).
+// A jsonFile is a file of a page: its link, which stands at [from, to), and what
+// there is beside it.
 type jsonFile struct {
 	url, digest string
+	size        int64 // 0 if there is none, -1 if it is no number of bytes
 	from, to    int
 }
 
@@ -48,6 +50,8 @@ func (t *jsonText) file() (f jsonFile, err error) {
 			f.from = t.at
 			f.url, err = t.text()
 			f.to = t.at
+		case key == "size":
+			f.size, err = t.count()
 		case key == "hashes" && t.next() == '{':
 			err = t.members(func(key string) (err error) {
 				if key != "sha256" {
@@ -167,6 +171,24 @@ func (t *jsonText) skipText() error {
 			return nil
 		}
 	}
+}
+
+// count reads a number of bytes: 0 for null, -1 for what is none.
+func (t *jsonText) count() (int64, error) {
+	t.next()
+	from := t.at
+	if err := t.skip(); err != nil {
+		return 0, err
+	}
+	raw := string(bytes.TrimSpace(t.b[from:t.at]))
+	if raw == "null" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err != nil || n < 0 {
+		return -1, nil //nolint:nilerr // a page is handed on all the same
+	}
+	return n, nil
 }
 
 // skip moves past a value, whatever it is.

@@ -12,7 +12,7 @@ import (
 
 // TestRewriteJSON holds which texts of a page are links, and that all else stays.
 func TestRewriteJSON(t *testing.T) {
-	link := func(raw, digest string) string { return "(" + raw + "|" + digest + ")" }
+	link := func(f jsonFile) string { return "(" + f.url + "|" + f.digest + ")" }
 	for _, tt := range []struct{ page, want string }{
 		{`{"files":[{"url":"a","hashes":{"sha256":"5"}}]}`, `{"files":[{"url":"(a|5)","hashes":{"sha256":"5"}}]}`},
 		{`{"files":[{"hashes":{"md5":"1","sha256":"5"},"url":"a"},{"url":"b"}]}`, `{"files":[{"hashes":{"md5":"1","sha256":"5"},"url":"(a|5)"},{"url":"(b|)"}]}`},
@@ -50,7 +50,7 @@ func FuzzRewriteJSON(f *testing.F) {
 		if json.Unmarshal(page, &want) != nil || foldsNames(page) {
 			return
 		}
-		made, err := rewriteJSON(page, func(raw, _ string) string { return raw + "!" })
+		made, err := rewriteJSON(page, func(f jsonFile) string { return f.url + "!" })
 		if err != nil {
 			return // no page, though JSON: it is passed to nobody
 		}

@@ -21,6 +21,7 @@ type Network struct {
 	Env   []string // that tells uv, pip and others of them, NAME=VALUE
 
 	set    *index.Set
+	index  []*Gateway // to those of set
 	files  string
 	serve  func(*Gateway) func(net.Listener)
 	direct *Gateway // to single files
@@ -55,7 +56,7 @@ func Open(ctx context.Context, o Options, set *index.Set, files string) (*Networ
 		if err != nil {
 			return nil, err
 		}
-		inside = append(inside, g.URL(n.open(g)))
+		n.index, inside = append(n.index, g), append(inside, g.URL(n.open(g)))
 	}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		n.Env = append(n.Env, name+"=http://"+proxyAt)
@@ -80,7 +81,7 @@ func (n *Network) File(raw string) (string, error) {
 	if with, err := url.Parse(raw); err == nil {
 		u.Fragment, u.RawFragment = with.Fragment, with.RawFragment
 	}
-	n.direct.learn(u, "")
+	n.direct.learn(u, link{})
 	return inside(n.at, u), nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 
@@ -45,10 +46,11 @@ func (g *Gateway) read(address string, resp *http.Response) ([]byte, error) {
 		return nil, fmt.Errorf("the page is longer than %d bytes", maxPage)
 	}
 	base := resp.Request.URL
+	page := path.Base(base.Path)
 	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
-		body, err = rewriteJSON(body, func(raw, digest string) string { return g.link(address, base, raw, digest) })
+		body, err = rewriteJSON(body, func(f jsonFile) string { return g.link(address, base, f.url, link{f.digest, f.size, page}) })
 	} else {
-		body = rewriteHTML(body, base, func(base *url.URL, raw string) string { return g.link(address, base, raw, "") })
+		body = rewriteHTML(body, base, func(base *url.URL, raw string) string { return g.link(address, base, raw, link{page: page}) })
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a page of the index: %w", err)
@@ -56,12 +58,11 @@ func (g *Gateway) read(address string, resp *http.Response) ([]byte, error) {
 	return body, nil
 }
 
-// link returns what a link of the page at base is inside, and learns it, with the
-// sha256 of the file in hex if the page says that beside it. What leads to no
-// server stays as it is.
-func (g *Gateway) link(address string, base *url.URL, raw, digest string) string {
-	if scheme, host, path, ok := plainArchive(raw); ok && digest != "" {
-		g.learnPlain(raw, scheme+"://"+host, digest)
+// link returns what a link of the page at base is inside, and learns it, with
+// what the page says beside it. What leads to no server stays as it is.
+func (g *Gateway) link(address string, base *url.URL, raw string, l link) string {
+	if scheme, host, path, ok := plainArchive(raw); ok && l.digest != "" {
+		g.learnPlain(raw, scheme+"://"+host, l)
 		return "http://" + address + "/" + scheme + "/" + host + "/" + path
 	}
 	u, err := base.Parse(strings.TrimSpace(raw))
@@ -69,8 +70,8 @@ func (g *Gateway) link(address string, base *url.URL, raw, digest string) string
 		return raw
 	}
 	u.User = nil
-	if !g.below(u) || u.Fragment != "" || digest != "" { // else it is a page
-		g.learn(u, digest)
+	if !g.below(u) || u.Fragment != "" || l.digest != "" { // else it is a page
+		g.learn(u, l)
 	}
 	return inside(address, u)
 }

@@ -45,10 +45,21 @@ type Cell interface {
 	Inside(url string) string
 	// Outside returns text from inside with its URLs as they are outside.
 	Outside(text string) string
+	// Listed returns what the one index that there is said of wheels of these names,
+	// as it is outside. It may lack some, and has only those of which the installer
+	// was told just that or will be when it asks again.
+	Listed(files []string) map[string]Listed
 	// Refused says what was asked for of the network, and not had; nil if nothing
 	// was.
 	Refused() error
 	Close()
+}
+
+// A Listed is what an index says of a file.
+type Listed struct {
+	URL    string
+	SHA256 string // in hex
+	Size   int64  // 0 if the index doesn't say it
 }
 
 // A bareCell isolates nothing: what runs in it runs on this machine as it is.
@@ -61,7 +72,10 @@ func (c bareCell) Env() []string            { return c.env }
 func (bareCell) Inside(url string) string   { return url }
 func (bareCell) Outside(text string) string { return text }
 func (bareCell) Refused() error             { return nil }
-func (bareCell) Close()                     {}
+func (bareCell) Listed([]string) map[string]Listed {
+	return nil
+}
+func (bareCell) Close() {}
 
 // cells open the cells of a session, one after the other.
 type cells struct {

@@ -20,6 +20,7 @@ type walls struct {
 	*script
 	needs   []python.Needs
 	closed  int
+	listed  map[string]python.Listed
 	refused error
 	fails   error
 }
@@ -35,9 +36,10 @@ func (w *walls) Env() []string { return []string{"IN=1"} }
 func (w *walls) Inside(url string) string {
 	return strings.Replace(url, "https://u:pw@", "http://inside/", 1)
 }
-func (w *walls) Outside(text string) string { return text }
-func (w *walls) Refused() error             { return w.refused }
-func (w *walls) Close()                     { w.closed++ }
+func (w *walls) Outside(text string) string               { return text }
+func (w *walls) Refused() error                           { return w.refused }
+func (w *walls) Listed([]string) map[string]python.Listed { return w.listed }
+func (w *walls) Close()                                   { w.closed++ }
 
 // A resolution runs uv in a cell with what it needs, and what requirements name
 // by a URL as it is inside; one that is known runs nothing.

@@ -101,7 +101,7 @@ func (s *session) sources(ctx context.Context, lacks *SdistError) ([]source, err
 	if err != nil || len(c.add) == 0 {
 		return found, err
 	}
-	lock, err := s.lock(ctx, c, Group{Name: "what has no wheel"})
+	lock, err := s.lock(ctx, c, Group{Name: "what has no wheel"}, false)
 	if err != nil {
 		return nil, err
 	}

@@ -338,7 +338,7 @@ func (r *Resolver) session(ctx context.Context, req Request) (_ *session, err er
 	s := &session{
 		uv: uv, cells: at.cells, dir: at.dir, remove: at.leave, cache: at.cache, offline: req.Offline, target: req.target(),
 		offered: offered{dir: filepath.Join(at.dir, "built")},
-		tags:    wheelTags(req.Inventory.Python, req.Inventory.Libc), locals: req.locals,
+		tags:    wheelTags(req.Inventory.Python, req.Inventory.Libc), locals: req.locals, store: r.Store, torch: req.torch != "",
 	}
 	if s.skeleton, err = writeSkeleton(at.dir, req.Inventory.Python, req.Inventory.Libc, at.parent); err != nil {
 		return nil, err

@@ -35,6 +35,8 @@ type session struct {
 	skeleton  *skeleton
 	index     *index.Set
 	links     links
+	torch     bool  // builds of torch come from an index of uv's own
+	store     Store // keeps what is known of files
 	offline   bool
 	target    string         // what a wheel must fit, in words
 	tags      map[string]int // and by its tags, each with its rank
@@ -60,9 +62,6 @@ type change struct {
 	from    string // that URL, as uv prints it
 }
 
-// maxLock bounds a pylock.toml. One package of a hundred wheels takes 40 KB.
-const maxLock = 64 << 20
-
 // decide says what `uv pip install` of g would change of the skeleton.
 func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, error) {
 	c, err := s.install(ctx, g, refresh)
@@ -78,7 +77,7 @@ func (s *session) decide(ctx context.Context, g Group, refresh bool) (*delta, er
 	if len(c.add) == 0 {
 		return d, nil
 	}
-	lock, err := s.lock(ctx, c, g)
+	lock, err := s.lock(ctx, c, g, refresh)
 	if err != nil {
 		return nil, err
 	}
@@ -148,44 +147,6 @@ func (s *session) install(ctx context.Context, g Group, refresh bool) (*choice, 
 		}
 	}
 	return nil, fmt.Errorf("uv %s says what it would install for %s in a way that this program doesn't understand", s.uv.Version, g.Name)
-}
-
-// lock asks uv where the files of c come from and what their hashes are. What
-// the dry run has just read of the index is in uv's cache, so the network isn't
-// asked again, and the answer is of the same pages; only the hash of a file that
-// a requirement names by its URL may not be there yet.
-func (s *session) lock(ctx context.Context, c *choice, g Group) (*lockFile, error) {
-	pins := make([]string, len(c.add))
-	direct := false
-	for i, a := range c.add {
-		pins[i] = a.pin
-		direct = direct || a.direct
-	}
-	file, err := s.write("pins.txt", pins)
-	if err != nil {
-		return nil, err
-	}
-	args := []string{"pip", "compile", "--quiet", "--no-deps", "--no-header", "--no-annotate", "--format", "pylock.toml", file}
-	args = slices.Concat(args, onceEach(s.both, ownArguments(g, "uv").Both), s.links.arguments(s))
-	if !s.offline && !direct {
-		out := &boundedBuffer{limit: maxLock}
-		exit, err := s.run(ctx, out, &logWriter{keep: relevant}, append(slices.Clone(args), "--offline")...)
-		if err != nil {
-			return nil, err
-		}
-		if exit == 0 {
-			return parseLock(out.Bytes())
-		}
-	}
-	out, log := &boundedBuffer{limit: maxLock}, &logWriter{keep: relevant}
-	exit, err := s.run(ctx, out, log, args...)
-	if err != nil {
-		return nil, err
-	}
-	if exit != 0 {
-		return nil, s.failure(log.String(), Group{Name: g.Name})
-	}
-	return parseLock(out.Bytes())
 }
 
 func (s *session) write(name string, lines []string) (string, error) {
