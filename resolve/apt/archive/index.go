@@ -97,9 +97,10 @@ func appendFields(b []byte, names, values []string) []byte {
 	return append(b, '\n')
 }
 
-// extensions are those of compressed indexes, the best first: xz needs the
-// least transfer.
-func extensions() []string { return []string{".xz", ".zst", ".gz", ".bz2", ""} }
+// extensions are those of compressed indexes, the best first. Debian's largest
+// has 9 MB as xz and 12 MB as gzip, but takes a second to decode against a fifth:
+// xz is the quicker one only where the network brings less than 4 MB a second.
+func extensions() []string { return []string{".zst", ".gz", ".xz", ".bz2", ""} }
 
 // decompress opens a file by its extension.
 func decompress(r io.Reader, extension string) (io.Reader, error) {
