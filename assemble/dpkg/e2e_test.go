@@ -157,8 +157,8 @@ func (e *chroots) reference(t *testing.T, set string) (map[string]node, []string
 	} else {
 		must(t, os.MkdirAll(kept, 0o755))
 		root := e.online(t)
-		must(t, syscall.Mount("proc", root+"/proc", "proc", 0, "")) // Java asks it where it is
-		unmount := func() { _ = syscall.Unmount(root+"/proc", syscall.MNT_DETACH) }
+		run(t, exec.Command("mount", "-t", "proc", "proc", root+"/proc")) // Java asks it where it is
+		unmount := func() { _ = exec.Command("umount", "-l", root+"/proc").Run() }
 		t.Cleanup(unmount)
 		chroot(t, root, append([]string{"apt-get", "install", "-y", "--no-install-recommends"}, strings.Fields(set)...)...)
 		debs, err := filepath.Glob(filepath.Join(root, "var/cache/apt/archives/*.deb"))

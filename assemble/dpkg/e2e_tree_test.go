@@ -19,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 // A node is what a tree has at a path.
@@ -62,7 +63,7 @@ func walk(t *testing.T, root string) map[string]node {
 					n.Body = string(out)
 				}
 				if xattr := make([]byte, 64); err == nil {
-					if k, _ := syscall.Getxattr(p, "security.capability", xattr); k > 0 {
+					if k, _ := unix.Getxattr(p, "security.capability", xattr); k > 0 {
 						n.Digest += fmt.Sprintf(" cap %x", xattr[:k])
 					}
 				}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 )
 
 // words are the entries that layers are made of by FuzzTree. Links lead to what is
@@ -104,4 +105,10 @@ func merge(t *testing.T, dirs []string, rel string, into map[string]fs.FileMode)
 			merge(t, below, p, into)
 		}
 	}
+}
+
+func isOpaque(p string) bool {
+	b := make([]byte, 8)
+	n, err := unix.Lgetxattr(p, "user.overlay.opaque", b)
+	return err == nil && string(b[:n]) == "y"
 }

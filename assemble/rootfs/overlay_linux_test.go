@@ -15,12 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func isOpaque(p string) bool {
-	b := make([]byte, 8)
-	n, err := unix.Lgetxattr(p, "user.overlay.opaque", b)
-	return err == nil && string(b[:n]) == "y"
-}
-
 // TestOverlay has the kernel lay directories over each other, and compares with
 // what the layers say.
 func TestOverlay(t *testing.T) {

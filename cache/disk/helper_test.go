@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -68,26 +67,6 @@ var roles = map[string]func(dir string) error{
 		time.Sleep(time.Hour)
 		return errors.New("nobody killed the process")
 	},
-	// full writes more into dir than fits.
-	"full": func(dir string) error {
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-			return fmt.Errorf("skip: mounting a tmpfs: %w", err)
-		}
-		f, err := disk.Create(dir)
-		if err != nil {
-			return err
-		}
-		_, err = f.Write(make([]byte, 1<<20))
-		f.Abort()
-		return describe(err, dir)
-	},
-	// readonly writes into a read-only file system.
-	"readonly": func(dir string) error {
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", syscall.MS_RDONLY, ""); err != nil {
-			return fmt.Errorf("skip: mounting a tmpfs: %w", err)
-		}
-		return describe(disk.Values{Dir: dir}.Put("a", nil), dir)
-	},
 }
 
 // describe checks that err is a *DirError of dir that says what to do, and
@@ -108,10 +87,8 @@ func start(t *testing.T, role, dir string, mounts bool) (*exec.Cmd, *bufio.Reade
 	cmd := exec.CommandContext(t.Context(), os.Args[0], dir)
 	cmd.Env = append(os.Environ(), "INLAY_DISK_TEST="+role)
 	if mounts {
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+		if cmd.SysProcAttr = mounting(); cmd.SysProcAttr == nil {
+			t.Skip("there are no mount namespaces")
 		}
 	}
 	out, err := cmd.StdoutPipe()
