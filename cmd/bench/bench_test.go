@@ -119,20 +119,34 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// The index lists a package's files with their hashes, each once, and has no
-// page for what it doesn't know.
+// The index lists a package's files with their hashes, each once, has the METADATA
+// of each beside it, and no page for what it doesn't know. What may be kept it
+// says, and doesn't send again.
 func TestIndex(t *testing.T) {
 	x := newIndex(t.TempDir())
 	defer x.server.Close()
 	w := plan.Wheel{Name: "six", File: "six-1.0-py3-none-any.whl", Digest: "sha256:00ff"}
 	x.offer(w)
 	x.offer(w)
-	if err := os.WriteFile(filepath.Join(x.store.Dir, "00ff"), []byte("wheel"), 0o600); err != nil {
+	var wheel bytes.Buffer
+	z := zip.NewWriter(&wheel)
+	for _, name := range []string{"six.dist-info/x/METADATA", "six-1.0.dist-info/METADATA"} {
+		m, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(m, "of "+name)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(x.store.Dir, "00ff"), wheel.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ path, want string }{
-		{"/simple/six/", "200 <a href=\"/files/00ff/six-1.0-py3-none-any.whl#sha256=00ff\">six-1.0-py3-none-any.whl</a>\n"},
-		{"/files/00ff/six-1.0-py3-none-any.whl", "200 wheel"},
+		{"/simple/six/", "200 <a href=\"/files/00ff/six-1.0-py3-none-any.whl#sha256=00ff\" data-core-metadata=\"true\">six-1.0-py3-none-any.whl</a>\n"},
+		{"/files/00ff/six-1.0-py3-none-any.whl", "200 " + wheel.String()},
+		{"/files/00ff/six-1.0-py3-none-any.whl.metadata", "200 of six-1.0.dist-info/METADATA"},
 		{"/simple/seven/", "404 404 page not found\n"},
 	} {
 		resp, err := http.Get(x.server.URL + tt.path) //nolint:noctx // loopback
@@ -144,6 +158,21 @@ func TestIndex(t *testing.T) {
 		if got := strconv.Itoa(resp.StatusCode) + " " + string(body); err != nil || got != tt.want {
 			t.Errorf("GET %s: %q, %v, want %q", tt.path, got, err, tt.want)
 		}
+		if kept := resp.Header.Get("Cache-Control"); resp.StatusCode == http.StatusOK && !strings.HasPrefix(kept, "max-age=") {
+			t.Errorf("GET %s: may be kept: %q", tt.path, kept)
+		}
+	}
+	page, err := http.NewRequestWithContext(t.Context(), http.MethodGet, x.server.URL+"/simple/six/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int{http.StatusOK, http.StatusNotModified} {
+		resp, err := http.DefaultClient.Do(page)
+		if err != nil || resp.StatusCode != want {
+			t.Fatalf("GET of a page: %v, %v, want %d", resp, err, want)
+		}
+		resp.Body.Close()
+		page.Header.Set("If-None-Match", resp.Header.Get("ETag"))
 	}
 }
 

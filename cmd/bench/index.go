@@ -3,15 +3,18 @@
 package main
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"html"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,9 +43,7 @@ func newIndex(dir string) *index {
 	x := &index{store: fetch.Store{Dir: dir}, wheels: map[string][]plan.Wheel{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/simple/{name}/", x.page)
-	mux.HandleFunc("/files/{digest}/{file}", func(w http.ResponseWriter, r *http.Request) {
-		http.ServeFile(w, r, filepath.Join(dir, filepath.Base(r.PathValue("digest"))))
-	})
+	mux.HandleFunc("/files/{digest}/{file}", x.file)
 	x.server = httptest.NewServer(mux)
 	return x
 }
@@ -50,8 +51,9 @@ func newIndex(dir string) *index {
 func (x *index) url() string { return x.server.URL + "/simple/" }
 
 // page answers as public indexes do: a page may be kept for ten minutes, and is
-// not sent again to whoever has it. Installers fetch it again for every call
-// otherwise, which none of their users sees.
+// not sent again to whoever has it. It says that the metadata of wheels is beside
+// them (PEP 658). Installers fetch pages, and parts of wheels, again for every
+// call otherwise, which none of their users sees.
 func (x *index) page(w http.ResponseWriter, r *http.Request) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -64,11 +66,48 @@ func (x *index) page(w http.ResponseWriter, r *http.Request) {
 	var page bytes.Buffer
 	for _, wheel := range all {
 		digest := strings.TrimPrefix(wheel.Digest, "sha256:")
-		fmt.Fprintf(&page, "<a href=\"/files/%s/%s#sha256=%s\">%s</a>\n", digest, html.EscapeString(wheel.File), digest, html.EscapeString(wheel.File))
+		fmt.Fprintf(&page, "<a href=\"/files/%s/%s#sha256=%s\" data-core-metadata=\"true\">%s</a>\n", digest, html.EscapeString(wheel.File), digest, html.EscapeString(wheel.File))
 	}
 	w.Header().Set("Cache-Control", "max-age=600, public")
 	w.Header().Set("ETag", fmt.Sprintf("\"%x\"", sha256.Sum256(page.Bytes())))
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(page.Bytes()))
+}
+
+// file answers with a wheel, or with the METADATA in it. Neither ever changes, for
+// their paths name a digest.
+func (x *index) file(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "max-age=365000000, immutable, public")
+	name := filepath.Join(x.store.Dir, filepath.Base(r.PathValue("digest")))
+	if !strings.HasSuffix(r.PathValue("file"), ".whl.metadata") {
+		http.ServeFile(w, r, name)
+		return
+	}
+	text, err := metadata(name)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusNotFound)
+		return
+	}
+	http.ServeContent(w, r, "METADATA", time.Time{}, bytes.NewReader(text))
+}
+
+// metadata returns the METADATA in a wheel.
+func metadata(name string) ([]byte, error) {
+	z, err := zip.OpenReader(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = z.Close() }()
+	for _, f := range z.File {
+		if dir, base := path.Split(f.Name); base == "METADATA" && strings.HasSuffix(dir, ".dist-info/") && strings.Count(dir, "/") == 1 {
+			r, err := f.Open()
+			if err != nil {
+				return nil, err
+			}
+			defer func() { _ = r.Close() }()
+			return io.ReadAll(io.LimitReader(r, 64<<20))
+		}
+	}
+	return nil, fmt.Errorf("%s has no METADATA", name)
 }
 
 // add downloads what the requirements need on top of the parent. It returns how
