@@ -39,7 +39,7 @@ type Field struct {
 func Fields() []Field { return public() }
 
 var public = sync.OnceValue(func() []Field {
-	var all []Field
+	all := make([]Field, 0, len(fields()))
 	for _, f := range fields() {
 		if f.read != nil || f.Status == LeftAlone {
 			all = append(all, f.Field)

@@ -57,6 +57,10 @@ type memory struct {
 	digest [sha256.Size]byte
 }
 
+// leastMemory is how many bytes of a value most files take, or more: digest, stamp
+// and a short path.
+const leastMemory = sha256.Size + 24 + 8
+
 // memories are what a value holds, and the value itself.
 type memories struct {
 	value []byte
@@ -85,7 +89,7 @@ func recall(items []item, known memories) {
 			next = next[1:]
 		}
 		if len(next) > 0 && next[0].path == it.Path && next[0].stamp == it.stamp && it.Mode.IsRegular() {
-			it.Digest = "sha256:" + hex.EncodeToString(next[0].digest[:])
+			it.Digest = spell(next[0].digest[:])
 			it.known = true
 		}
 	}
@@ -97,7 +101,7 @@ func (c *Cache) save(items []item, before memories, note func(string)) {
 	if c == nil {
 		return
 	}
-	value := []byte(magic)
+	value := append(make([]byte, 0, len(before.value)+1<<10), magic...) // mostly as large as it was
 	for i := range items {
 		it := &items[i]
 		if it.Mode.IsRegular() && it.stamp != (stamp{}) && (it.known || c.settled(it.stamp)) {
@@ -127,11 +131,22 @@ func (it *item) appendTo(b []byte) []byte {
 	b = binary.AppendVarint(b, it.stamp.size)
 	b = binary.AppendVarint(b, it.stamp.modTime)
 	b = binary.AppendVarint(b, it.stamp.chgTime)
-	digest, err := hex.AppendDecode(b, []byte(strings.TrimPrefix(it.Digest, "sha256:")))
+	var text [2 * sha256.Size]byte
+	copy(text[:], strings.TrimPrefix(it.Digest, algorithm))
+	digest, err := hex.AppendDecode(b, text[:])
 	if err != nil {
 		panic(err) // hash and recall wrote it
 	}
 	return digest
+}
+
+// algorithm begins every digest.
+const algorithm = "sha256:"
+
+// spell writes a digest as plans have it.
+func spell(digest []byte) string {
+	var text [len(algorithm) + 2*sha256.Size]byte
+	return string(hex.AppendEncode(append(text[:0], algorithm...), digest))
 }
 
 // decode reads a value, or nothing if it is damaged or of another version.
@@ -140,7 +155,7 @@ func decode(value []byte) []memory {
 	if !ok {
 		return nil
 	}
-	var files []memory
+	files := make([]memory, 0, len(rest)/leastMemory)
 	for d := (decoder{rest: rest}); len(d.rest) > 0; {
 		m := memory{path: string(d.take(d.uint()))}
 		m.stamp = stamp{dev: d.uint(), ino: d.uint(), size: d.int(), modTime: d.int(), chgTime: d.int()}

@@ -5,7 +5,6 @@ package tree
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -109,7 +108,7 @@ func (h *hasher) try(ctx context.Context, it *item) error {
 		return &ChangedError{Path: it.Path}
 	}
 	it.Size, it.Mode, it.stamp = n, normal(before.Mode()), stampOf(before)
-	it.Digest = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	it.Digest = spell(sum.Sum(nil))
 	return nil
 }
 

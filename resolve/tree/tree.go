@@ -64,12 +64,12 @@ func Snapshot(ctx context.Context, o Options) (*plan.Files, error) {
 	if o.Note == nil {
 		o.Note = func(string) {}
 	}
-	items, err := list(ctx, o)
+	before := o.Cache.load(o.Note)
+	items, err := list(ctx, o, len(before.files))
 	if err != nil {
 		return nil, err
 	}
 	slices.SortFunc(items, func(a, b item) int { return cmp.Compare(a.Path, b.Path) })
-	before := o.Cache.load(o.Note)
 	recall(items, before)
 	if err := hashAll(ctx, o, items); err != nil {
 		return nil, err
@@ -83,9 +83,10 @@ func Snapshot(ctx context.Context, o Options) (*plan.Files, error) {
 	return files, nil
 }
 
-// list walks the context. Digests are still missing.
-func list(ctx context.Context, o Options) ([]item, error) {
-	var items []item
+// list walks the context, in which there were so many files the last time. Digests
+// are still missing.
+func list(ctx context.Context, o Options, files int) ([]item, error) {
+	items := make([]item, 0, files+files/8) // and some directories
 	for e, err := range o.entries() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
