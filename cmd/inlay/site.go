@@ -138,6 +138,7 @@ func (s *site) resolver(dir *cache.Dir, show progress.Display, set *index.Set, e
 		LookPath: lookPath,
 		Runner:   python.Exec{},
 		Env:      env,
+		Store:    values(dir, cache.Resolutions),
 		Dir:      tools,
 		Index:    set,
 		Files:    s.wheels,

@@ -53,6 +53,8 @@ type FindOptions struct {
 	// Env is the user's environment as KEY=VALUE. uv and pip see the part of it
 	// that says how to reach the network and, for pip, its own settings.
 	Env []string
+	// Store remembers what programs say of their versions; nil doesn't.
+	Store Store
 	// Dir keeps a uv that had to be fetched.
 	Dir string
 	// Index has the package indexes to fetch it from, before pip is asked, which
@@ -142,21 +144,14 @@ func (o FindOptions) onPath(ctx context.Context) (UV, string) {
 	if err != nil {
 		return UV{}, absent("uv", err)
 	}
-	out := &logWriter{}
-	exit, err := o.Runner.Run(ctx, Command{
-		Path: program, Args: []string{"--version"}, Env: pick(o.Env, uvEnv()), Stdout: out, Stderr: &logWriter{},
-	})
-	if err != nil || exit != 0 {
+	version := o.versionOf(ctx, program)
+	if version == "" {
 		return UV{}, program + " doesn't tell its version"
 	}
-	m := versionLine().FindStringSubmatch(out.String())
-	if m == nil {
-		return UV{}, program + " doesn't tell its version"
+	if !tested(version) {
+		return UV{}, fmt.Sprintf("%s is uv %s, which was not tested: %s to %s were", program, version, oldestUV, pinnedUV)
 	}
-	if !tested(m[1]) {
-		return UV{}, fmt.Sprintf("%s is uv %s, which was not tested: %s to %s were", program, m[1], oldestUV, pinnedUV)
-	}
-	return UV{Path: program, Version: m[1]}, ""
+	return UV{Path: program, Version: version}, ""
 }
 
 var versionLine = pattern.New(`^uv (\d+\.\d+\.\d+)(?:\s|$)`)

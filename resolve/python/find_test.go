@@ -69,6 +69,51 @@ func TestFindUVOnPath(t *testing.T) {
 	}
 }
 
+// counting is a Runner that counts.
+type counting struct{ runs int }
+
+func (c *counting) Run(ctx context.Context, x python.Command) (int, error) {
+	c.runs++
+	_, err := io.WriteString(x.Stdout, "uv 0.13.9\n")
+	return 0, err
+}
+
+// A uv isn't run for its version while it is the same file, which scripts and
+// links to programs of other names don't tell.
+func TestFindUVRemembers(t *testing.T) {
+	for _, tt := range []struct {
+		name, file, content string
+		want                int // runs, of two and one more when it was changed
+	}{
+		{"a program", "uv", "\x7fELF", 2},
+		{"a script", "uv", "#!/bin/sh", 3},
+		{"a link to a manager of versions", "manager", "\x7fELF", 3},
+	} {
+		dir, run := t.TempDir(), &counting{}
+		file := filepath.Join(dir, "to", tt.file)
+		if err := os.Mkdir(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(file, filepath.Join(dir, "uv")); err != nil {
+			t.Fatal(err)
+		}
+		o := python.FindOptions{LookPath: in(dir), Runner: run, Store: &memory{}, Dir: t.TempDir(), Files: offline()}
+		for _, content := range []string{tt.content, tt.content, tt.content + "changed"} {
+			if old, err := os.ReadFile(file); err != nil || string(old) != content {
+				if err := os.WriteFile(file, []byte(content), 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if uv, err := python.FindUV(t.Context(), o); err != nil || uv.Version != "0.13.9" {
+				t.Errorf("%s: FindUV = %+v, %v", tt.name, uv, err)
+			}
+		}
+		if run.runs != tt.want {
+			t.Errorf("%s is run %d times for its version, want %d", tt.name, run.runs, tt.want)
+		}
+	}
+}
+
 // Without any uv the error says all that was tried and what to do.
 func TestFindUVNone(t *testing.T) {
 	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
