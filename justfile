@@ -58,7 +58,7 @@ e2e *args: parents build
     python3 -m pip download -q --no-deps -d bin/e2e/pip pip==26.3
     python3 -m pip install -q --upgrade --target bin/e2e/uv uv
     INLAY_E2E="$PWD/bin/e2e" INLAY_TEST_UV="$PWD/bin/e2e/uv/bin/uv" INLAY_TEST_PIP="$PWD/bin/e2e/pip/pip-26.3-py3-none-any.whl" \
-        go test -p 4 -count=1 -timeout 60m -v -run '^Test(E2E|UV|Pip)' {{ args }} ./cmd/inlay ./assemble/dpkg ./resolve/apt ./resolve/python
+        go test -p 4 -count=1 -timeout 60m -v -run '^Test(E2E|UV|Pip)' {{ args }} ./cmd/inlay ./assemble/dpkg ./resolve/apt ./resolve/cell ./resolve/python
 
 # Compare the trees of all sets of Debian packages with apt-get's: a few are in CI, all take a quarter of an hour.
 apt-trees: build
