@@ -31,8 +31,16 @@ settings:
 `, map[string]string{"show.py": "import six\nprint(six.__name__)\n"})
 	out := filepath.Join(t.TempDir(), "image")
 	cold := e.inlay(t, "build", "--no-cache", "-o", "oci:"+out, dir) // not what an older program left there
-	if again := e.inlay(t, "build", "--no-cache", "-o", "oci:"+out, dir); again.stdout != cold.stdout {
-		t.Errorf("made twice, the image is %s and %s", cold.stdout, again.stdout)
+	for _, tt := range []struct{ cache, umask, env string }{
+		{e.cache, "022", "GOMAXPROCS=8"},
+		{e.cache, "077", "TZ=Pacific/Apia"},
+		{t.TempDir(), "002", "GOMAXPROCS=1"}, // where nothing was ever unpacked
+	} {
+		script := `umask "$1" && shift && exec "$@"`
+		again := must(t, []string{"INLAY_CACHE_DIR=" + tt.cache, tt.env}, "sh", "-c", script, "sh", tt.umask, e.program, "build", "--no-cache", "-o", "oci:"+out, dir)
+		if again.stdout != cold.stdout {
+			t.Errorf("with %s and the umask %s the image is %s, not %s", tt.env, tt.umask, again.stdout, cold.stdout)
+		}
 	}
 	warm := e.inlay(t, "build", "--offline", "-o", "oci:"+out, dir)
 	if warm.stdout != cold.stdout || !strings.Contains(warm.stderr, "3 layers: 0 made, 3 reused") {
