@@ -10,8 +10,9 @@ import (
 )
 
 // rewriteJSON returns a page in JSON with other links (PEP 691). link is given
-// each with what the page says of the file. All else stays as it is, known or not. A page takes many MB, of which only the links matter: so
-// nothing is made of the others.
+// each with what the page says of the file. All else stays as it is, known or not.
+// A page takes many MB, of which only the links matter: so nothing is made of the
+// others.
 func rewriteJSON(page []byte, link func(jsonFile) string) ([]byte, error) {
 	t := &jsonText{b: page}
 	out := make([]byte, 0, len(page)+len(page)/4)
