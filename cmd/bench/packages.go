@@ -155,22 +155,27 @@ func (b *bench) compareBootstrap(ctx context.Context, p *packages) error {
 			}
 			f.add(s.name, "inlay", u)
 		}
-		for _, form := range []string{"tar", "tar.gz"} {
-			u, err := b.mmdebstrap(ctx, p, form)
-			if err != nil {
-				b.note("mmdebstrap is left out: %v", err)
-				break
-			}
-			for _, s := range stages {
-				f.add(s.name, "mmdebstrap, "+form, u)
-			}
-		}
+		b.compareRoots(ctx, p, &f)
 	}
 	fmt.Fprintf(p.report, "\n### a root of %s: essential packages and apt\n\n%s. ", suite, often(b.runs))
 	fmt.Fprintln(p.report, "inlay makes an image with compressed layers, mmdebstrap a tar, or one compressed as a layer is; the latter keeps nothing between builds, so its figures are the same for all.")
 	fmt.Fprintln(p.report)
 	f.write(p.report)
 	return nil
+}
+
+// compareRoots adds what mmdebstrap takes, for each form of what it makes.
+func (b *bench) compareRoots(ctx context.Context, p *packages, f *figures) {
+	for _, form := range []string{"tar", "tar.gz"} {
+		u, err := b.mmdebstrap(ctx, p, form)
+		if err != nil {
+			b.note("mmdebstrap is left out: %v", err)
+			return
+		}
+		for _, s := range stages {
+			f.add(s.name, "mmdebstrap, "+form, u)
+		}
+	}
 }
 
 // mmdebstrap makes a tar of the same packages, in the form of its extension.
