@@ -75,7 +75,6 @@ type job struct {
 	locked     resolve.Lock        // what the lock file said
 	resolved   *resolve.Result     // nil until then, and of a plan from a file
 	plan       plan.Plan           // what to build, once it is decided
-	id         string              // of the plan, see planID
 	planned    time.Time           // when that was
 	foreseen   []assemble.Forecast // which of its layers the cache has, once that is known
 	made       *assemble.Result

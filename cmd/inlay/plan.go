@@ -101,7 +101,7 @@ func (j *job) explain(c *cli.Context) error {
 	}
 	printPlan(&j.said, r, forecast)
 	printCode(&j.said, r.Plan)
-	e, err := j.earlier(c, forecast)
+	e, err := j.earlier(c, r.Plan, forecast)
 	if err != nil {
 		return err
 	}
