@@ -166,8 +166,12 @@ func (b *bench) compareBootstrap(ctx context.Context, p *packages) error {
 
 // compareRoots adds what mmdebstrap takes, for each form of what it makes.
 func (b *bench) compareRoots(ctx context.Context, p *packages, f *figures) {
+	command, err := p.mmdebstrap(ctx)
 	for _, form := range []string{"tar", "tar.gz"} {
-		u, err := b.mmdebstrap(ctx, p, form)
+		var u usage
+		if err == nil {
+			u, err = p.measure(ctx, b, command(filepath.Join(p.work, "root."+form)))
+		}
 		if err != nil {
 			b.note("mmdebstrap is left out: %v", err)
 			return
@@ -178,26 +182,27 @@ func (b *bench) compareRoots(ctx context.Context, p *packages, f *figures) {
 	}
 }
 
-// mmdebstrap makes a tar of the same packages, in the form of its extension.
-func (b *bench) mmdebstrap(ctx context.Context, p *packages, form string) (usage, error) {
+// mmdebstrap prepares to make a tar of the same packages. Its command makes one in
+// the form of its extension.
+func (p *packages) mmdebstrap(ctx context.Context) (command func(out string, args ...string) *exec.Cmd, err error) {
 	if os.Geteuid() != 0 {
-		return usage{}, errors.New("it is measured as root")
+		return nil, errors.New("it is measured as root")
 	}
 	if _, err := exec.LookPath("mmdebstrap"); err != nil {
-		return usage{}, err
+		return nil, err
 	}
 	sources := filepath.Join(p.work, "debian.sources")
 	if err := os.WriteFile(sources, []byte(p.sources()), 0o644); err != nil { //nolint:gosec // for everybody
-		return usage{}, err
+		return nil, err
 	}
-	command := func(args ...string) *exec.Cmd {
-		args = append(args, "--variant=apt", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", suite, filepath.Join(p.work, "root."+form), sources)
+	command = func(out string, args ...string) *exec.Cmd {
+		args = append(args, "--variant=apt", "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", suite, out, sources)
 		return loopback(exec.CommandContext(ctx, "mmdebstrap", args...)) //nolint:gosec // our own
 	}
-	if out, err := command("--simulate").CombinedOutput(); err != nil { // the indexes come to this machine
-		return usage{}, fmt.Errorf("%w\n%s", err, tail(out))
+	if out, err := command(filepath.Join(p.work, "root.tar"), "--simulate").CombinedOutput(); err != nil { // the indexes come to this machine
+		return nil, fmt.Errorf("%w\n%s", err, tail(out))
 	}
-	return p.measure(ctx, b, command())
+	return command, nil
 }
 
 // loopback keeps proxies out of the way to the mirror.
