@@ -3,18 +3,15 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"html"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -26,6 +23,7 @@ import (
 
 	"inlay/cache/fetch"
 	"inlay/resolve/plan"
+	"inlay/resolve/python"
 )
 
 // An index is a package index on loopback (PEP 503) that holds the wheels of
@@ -92,22 +90,12 @@ func (x *index) file(w http.ResponseWriter, r *http.Request) {
 
 // metadata returns the METADATA in a wheel.
 func metadata(name string) ([]byte, error) {
-	z, err := zip.OpenReader(name)
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = z.Close() }()
-	for _, f := range z.File {
-		if dir, base := path.Split(f.Name); base == "METADATA" && strings.HasSuffix(dir, ".dist-info/") && strings.Count(dir, "/") == 1 {
-			r, err := f.Open()
-			if err != nil {
-				return nil, err
-			}
-			defer func() { _ = r.Close() }()
-			return io.ReadAll(io.LimitReader(r, 64<<20))
-		}
-	}
-	return nil, fmt.Errorf("%s has no METADATA", name)
+	defer func() { _ = f.Close() }()
+	return python.ReadMetadata(f)
 }
 
 // add downloads what the requirements need on top of the parent. It returns how

@@ -78,6 +78,7 @@ cache/registry -> layers/pattern
 cache/registry -> layers/sleep
 cmd/bench -> cache/fetch
 cmd/bench -> resolve/plan
+cmd/bench -> resolve/python
 cmd/inlay -> assemble
 cmd/inlay -> assemble/artifact
 cmd/inlay -> assemble/deb
@@ -225,6 +226,10 @@ resolve/python -> resolve/python/pack
 resolve/python -> resolve/python/reqfile
 resolve/python/arguments -> layers/pattern
 resolve/python/pack -> layers/pattern
+resolve/python/pythontest -> cache/fetch
+resolve/python/pythontest -> resolve/parent
+resolve/python/pythontest -> resolve/plan
+resolve/python/pythontest -> resolve/python
 resolve/python/reqfile -> layers/pattern
 resolve/recipe -> resolve/apt/setup
 resolve/recipe -> resolve/dockerfile

@@ -3,8 +3,6 @@
 package cell_test
 
 import (
-	"archive/zip"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -12,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -21,12 +18,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"inlay/cache/disk"
-	"inlay/cache/fetch"
 	"inlay/layers"
 	"inlay/resolve/index"
-	"inlay/resolve/parent"
-	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -67,7 +62,7 @@ func newWheels(t *testing.T, html bool, names ...string) *index.Set {
 	t.Helper()
 	files := map[string][]byte{}
 	for _, name := range names {
-		files[name] = wheel(t, name)
+		_, files[name] = pythontest.Wheel(name)
 	}
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		project, page := strings.CutPrefix(r.URL.Path, "/simple/")
@@ -103,43 +98,11 @@ func newWheels(t *testing.T, html bool, names ...string) *index.Set {
 	return set
 }
 
-func wheel(t *testing.T, name string) []byte {
-	t.Helper()
-	parts := strings.Split(name, "-")
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	for member, text := range map[string]string{
-		"METADATA": "Metadata-Version: 2.1\nName: " + parts[0] + "\nVersion: " + parts[1] + "\n",
-		"WHEEL":    "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n", "RECORD": "",
-	} {
-		w, err := z.Create(parts[0] + "-" + parts[1] + ".dist-info/" + member)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = w.Write([]byte(text))
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return buf.Bytes()
-}
-
 // TestUVListed compares what a real uv says of where files are with what is known
 // of that without asking it: with an empty cache, with one requirement bumped
 // where uv has the pages, and with what no page of this session lists.
 func TestUVListed(t *testing.T) {
-	program, err := exec.LookPath("uv")
-	if named := os.Getenv("INLAY_TEST_UV"); named != "" {
-		program, err = named, nil
-	}
-	if err != nil {
-		t.Skip("there is no uv to test with: install one, or name it in INLAY_TEST_UV")
-	}
-	find := python.FindOptions{LookPath: func(string) (string, error) { return program, nil }, Runner: python.Exec{}, Files: &fetch.Store{Offline: true}}
-	uv, err := python.FindUV(t.Context(), find)
-	if err != nil {
-		t.Skipf("the uv that is here was not tested with: %v", err)
-	}
+	uv := pythontest.UV(t)
 	box := isolation(t)
 	for _, html := range []bool{false, true} {
 		set := newWheels(t, html, "alpha-1.0-py3-none-any.whl", "alpha-1.1-py3-none-any.whl", "beta-1.0-py3-none-any.whl", "local-1.0+cpu-py3-none-any.whl")
@@ -174,13 +137,8 @@ func resolve(t *testing.T, r *python.Resolver, set *index.Set, lines string) str
 	if err != nil {
 		t.Fatal(err)
 	}
-	const dist = "/usr/local/lib/python3.11/dist-packages"
-	inv := &parent.Inventory{Name: "debian:12", Digest: "sha256:d1", Libc: parent.Libc{Family: "glibc", Major: 2, Minor: 36}, Python: &parent.Python{
-		Interpreter: "/usr/bin/python3.11", Version: "3.11.2", Arch: "x86_64", Prefix: "/usr", BasePrefix: "/usr", Stdlib: "/usr/lib/python3.11", Kind: "debian",
-		Scheme: plan.Scheme{Purelib: dist, Platlib: dist, Scripts: "/usr/local/bin", Data: "/usr/local", Headers: "/usr/include", Interpreter: "/usr/bin/python3.11", Version: "3.11"},
-	}}
 	empty := func(context.Context) (*layers.View, error) { return layers.Stack() }
-	got, err := r.Resolve(t.Context(), python.Request{Inventory: inv, View: empty, Groups: []python.Group{g}, Index: set})
+	got, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: empty, Groups: []python.Group{g}, Index: set})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"inlay/resolve/parent"
 	"inlay/resolve/python"
 	"inlay/resolve/python/arguments"
+	"inlay/resolve/python/pythontest"
 )
 
 // An arguing is an argument, and what it makes of requirements in a parent that
@@ -41,7 +42,7 @@ func argue(t *testing.T, r *python.Resolver, installer string, tt arguing) {
 	t.Helper()
 	files := packages()
 	for _, name := range []string{"early-1.0-py3-none-any.whl", "early-2.0rc1-py3-none-any.whl"} {
-		file, content := wheelFile(name)
+		file, content := pythontest.Wheel(name)
 		files[file] = content
 	}
 	given := []arguments.Given{{Name: tt.name, Values: tt.values, Null: tt.values == nil}}
@@ -51,7 +52,7 @@ func argue(t *testing.T, r *python.Resolver, installer string, tt arguing) {
 	}
 	dists := []parent.Dist{dist("beta", "1.0")}
 	got, err := r.Resolve(t.Context(), python.Request{
-		Inventory: debian(dists...), View: view(t, metadata(dists...)), Installer: installer, Groups: group(t, tt.lines...),
+		Inventory: pythontest.Debian(dists...), View: view(t, metadata(dists...)), Installer: installer, Groups: group(t, tt.lines...),
 		Index: at(t, newIndex(t, files).url()), Arguments: python.Arguments{Flags: set.Flags, Both: set.Both, Env: set.Env},
 	})
 	if err != nil {
@@ -110,7 +111,7 @@ func TestFileOptions(t *testing.T) {
 		argue(t, tt.resolver, tt.installer, arguing{"pre", nil, []string{"--pre --only-binary=:all:", "--no-binary other", "early"}, "early-2.0rc1"})
 		argue(t, tt.resolver, tt.installer, arguing{"timeout", []string{"30"}, []string{"early", "--pre"}, "early-2.0rc1"})
 		_, err := tt.resolver.Resolve(t.Context(), python.Request{
-			Inventory: debian(), View: view(t, metadata()), Installer: tt.installer, Groups: group(t, "alpha", "--require-hashes"),
+			Inventory: pythontest.Debian(), View: view(t, metadata()), Installer: tt.installer, Groups: group(t, "alpha", "--require-hashes"),
 			Index: at(t, newIndex(t, packages()).url()),
 		})
 		if err == nil || !strings.Contains(err.Error(), "hash") {

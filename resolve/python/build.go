@@ -388,7 +388,7 @@ func (r *Resolver) take(ctx context.Context, req Request, s source, out string) 
 		return w, err
 	}
 	defer func() { _ = in.Close() }()
-	metadata, err := readMetadata(in)
+	metadata, err := ReadMetadata(in)
 	if err == nil && !describes(metadata, w) {
 		err = fmt.Errorf("%s says that it is of another distribution", w.File)
 	}

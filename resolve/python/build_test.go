@@ -19,6 +19,7 @@ import (
 	"inlay/cache/fetch"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // A maker makes wheels as a build would, running nothing. It notes for what.
@@ -43,7 +44,7 @@ func (m *maker) Build(_ context.Context, b python.Build, out string) (string, er
 	if name == "" {
 		name = b.Package.Name + "-" + b.Package.Version + "-py3-none-any.whl"
 	}
-	_, wheel := wheelFile(b.Package.Name+"-"+b.Package.Version+"-py3-none-any.whl", "beta")
+	_, wheel := pythontest.Wheel(b.Package.Name+"-"+b.Package.Version+"-py3-none-any.whl", "beta")
 	return "an index", os.WriteFile(filepath.Join(out, name), wheel, 0o644)
 }
 
@@ -61,7 +62,7 @@ func TestBuild(t *testing.T) {
 		ix := newIndex(t, packages())
 		m := &maker{}
 		r.Builder, r.Files = m, &fetch.Store{Dir: t.TempDir()}
-		req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "static", "dynamic"), Index: at(t, ix.url()), Installer: installer}
+		req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "static", "dynamic"), Index: at(t, ix.url()), Installer: installer}
 		got, err := r.Resolve(t.Context(), req)
 		if err != nil {
 			t.Fatal(err)
@@ -85,7 +86,7 @@ func TestBuild(t *testing.T) {
 		if err != nil || len(m.made) != 2 || cmp.Diff(got.Wheels, again.Wheels) != "" {
 			t.Errorf("once more: %+v, %v, built were %q, want the same as before and nothing built", again, err, m.made)
 		}
-		req.Refresh, req.Inventory = false, debian()
+		req.Refresh, req.Inventory = false, pythontest.Debian()
 		req.Inventory.Digest = "sha256:d2"
 		if _, err := r.Resolve(t.Context(), req); err != nil || len(m.made) != 4 || !strings.HasSuffix(m.made[3], "sha256:d2") {
 			t.Errorf("over another parent: %v, built were %q, want two more", err, m.made)
@@ -104,7 +105,7 @@ func TestBuildHashes(t *testing.T) {
 		r.Builder, r.Files = &maker{}, &fetch.Store{Dir: t.TempDir()}
 		resolve := func(sum string) error {
 			_, err := r.Resolve(t.Context(), python.Request{
-				Inventory: debian(), View: view(t, nil), Index: at(t, ix.url()), Installer: installer,
+				Inventory: pythontest.Debian(), View: view(t, nil), Index: at(t, ix.url()), Installer: installer,
 				Groups: group(t, "dynamic==1.0 --hash=sha256:"+sum, "beta==1.5 --hash=sha256:"+sumOf(ix.files["beta-1.5-py3-none-any.whl"])),
 			})
 			return err
@@ -140,7 +141,7 @@ func TestBuildErrors(t *testing.T) {
 		} {
 			r.Builder = tt.m
 			_, err := r.Resolve(t.Context(), python.Request{
-				Inventory: debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()), Installer: installer, NoBuild: tt.noBuild,
+				Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()), Installer: installer, NoBuild: tt.noBuild,
 			})
 			if err == nil || !errors.As(err, tt.as) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%s: %v, want a %T with %q", tt.name, err, tt.as, tt.want)
@@ -155,7 +156,7 @@ func TestBuildIsRemembered(t *testing.T) {
 	r := ask(t)
 	ix := newIndex(t, packages())
 	r.Builder, r.Files = &maker{}, &fetch.Store{Dir: t.TempDir()}
-	req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()), NoBuild: true}
+	req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()), NoBuild: true}
 	var lacks *python.SdistError
 	if _, err := r.Resolve(t.Context(), req); !errors.As(err, &lacks) {
 		t.Fatalf("Resolve = %v, want a *SdistError", err)
@@ -184,7 +185,7 @@ func TestBuildLocked(t *testing.T) {
 	r.Builder, r.Files = m, &fetch.Store{Dir: t.TempDir()}
 	sources := plan.Source{File: "dynamic-1.0.tar.gz", URL: ix.URL + "/files/dynamic-1.0.tar.gz", Digest: "sha256:" + sumOf(ix.files["dynamic-1.0.tar.gz"])}
 	req := python.Request{
-		Inventory: debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()),
+		Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()),
 		Locked: &python.Resolution{Wheels: []plan.Wheel{{Name: "dynamic", Version: "1.0", File: "dynamic-1.0-py3-none-any.whl", Digest: "sha256:" + sumA, Source: sources}}},
 	}
 	got, err := r.Resolve(t.Context(), req)
@@ -219,7 +220,7 @@ func TestBuildURL(t *testing.T) {
 		r.Builder, r.Files = m, &fetch.Store{Dir: t.TempDir()}
 		at1 := ix.URL + "/files/dynamic-1.0.tar.gz#sha256=" + sumOf(ix.files["dynamic-1.0.tar.gz"])
 		req := python.Request{
-			Inventory: debian(), View: view(t, nil), Index: at(t, ix.url()), Installer: installer,
+			Inventory: pythontest.Debian(), View: view(t, nil), Index: at(t, ix.url()), Installer: installer,
 			Groups: append(group(t, at1, `static @ `+ix.URL+`/files/static-1.0.tar.gz ; python_version > "3" --hash=sha256:`+sumOf(ix.files["static-1.0.tar.gz"])), group(t, "beta<1.5")...),
 		}
 		for try := range 2 {
@@ -255,7 +256,7 @@ func TestBuildAtOnce(t *testing.T) {
 	var g errgroup.Group
 	for range 2 {
 		g.Go(func() error {
-			_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url())})
+			_, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url())})
 			return err
 		})
 	}
@@ -271,7 +272,7 @@ func TestBuildNoBinary(t *testing.T) {
 		ix := newIndex(t, packages())
 		m := &maker{}
 		r.Builder, r.Files = m, &fetch.Store{Dir: t.TempDir()}
-		req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()), Installer: installer}
+		req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "dynamic"), Index: at(t, ix.url()), Installer: installer}
 		req.Arguments.Both = []string{"--no-binary=dynamic"}
 		_, err := r.Resolve(t.Context(), req)
 		var lacks *python.SdistError

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // walls are an Isolation whose cells are of paper.
@@ -56,7 +57,7 @@ func TestCell(t *testing.T) {
 	r := resolver(t, bare)
 	r.Isolation = w
 	req := python.Request{
-		Inventory: debian(), View: view(t, nil), Groups: group(t, "idna @ "+file), Index: at(t, "https://example.com/simple"),
+		Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "idna @ "+file), Index: at(t, "https://example.com/simple"),
 	}
 	if _, err := r.Resolve(t.Context(), req); err != nil {
 		t.Fatal(err)
@@ -88,7 +89,7 @@ func TestCellRefused(t *testing.T) {
 	r := resolver(t, &script{})
 	r.Isolation = &walls{script: run, refused: refused}
 	_, err := r.Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"), Index: at(t, "https://example.com/simple"),
+		Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "idna"), Index: at(t, "https://example.com/simple"),
 	})
 	var down *python.IndexError
 	if !errors.Is(err, refused) || !errors.As(err, &down) || !strings.Contains(err.Error(), "files.example.com was asked for") {
@@ -113,7 +114,7 @@ func TestCellPip(t *testing.T) {
 	run := &script{}
 	w := &walls{script: run}
 	r.Isolation = w
-	_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"), Installer: "pip"})
+	_, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "idna"), Installer: "pip"})
 	if len(w.needs) != 1 {
 		t.Fatalf("Resolve opened %d cells: %v", len(w.needs), err)
 	}
@@ -128,7 +129,7 @@ func TestCellPip(t *testing.T) {
 	}
 	program(t, dir, "python3", "echo no module named json >&2; exit 1")
 	var broken *python.BrokenPythonError
-	_, err = r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"), Installer: "pip"})
+	_, err = r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "idna"), Installer: "pip"})
 	if !errors.As(err, &broken) || broken.Says != "no module named json" || !strings.Contains(broken.Hint(), "--installer uv") {
 		t.Errorf("with a Python that is broken: %v", err)
 	}

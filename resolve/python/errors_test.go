@@ -13,6 +13,7 @@ import (
 
 	"inlay/resolve/parent"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -234,7 +235,7 @@ func TestFailures(t *testing.T) {
 				}
 			}}
 			_, err := resolver(t, run).Resolve(t.Context(), python.Request{
-				Inventory: debian(), View: view(t, nil), Groups: group(t, "numpy", "", "idna # x", "foo bar"), Offline: tt.offline,
+				Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "numpy", "", "idna # x", "foo bar"), Offline: tt.offline,
 			})
 			if err == nil || !errors.As(err, tt.as) {
 				t.Fatalf("Resolve: %v, want a %T", err, tt.as)
@@ -265,11 +266,11 @@ func TestIndexErrorIsTemporary(t *testing.T) {
 
 // What can't be asked is refused before anything is run.
 func TestRefusedRequests(t *testing.T) {
-	musl := debian()
+	musl := pythontest.Debian()
 	musl.Libc = parent.Libc{}
-	sparc := debian()
+	sparc := pythontest.Debian()
 	sparc.Python.Arch = "sparc64"
-	two := debian()
+	two := pythontest.Debian()
 	two.Python.Version = "2.7.18"
 	tests := []struct {
 		name string
@@ -291,7 +292,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"no Python", func(r *python.Request) { r.Inventory = &parent.Inventory{PythonProblem: "no python on PATH"} }, "no python on PATH"},
 	}
 	for _, tt := range tests {
-		req := python.Request{Inventory: debian(), Groups: group(t, "numpy")}
+		req := python.Request{Inventory: pythontest.Debian(), Groups: group(t, "numpy")}
 		tt.edit(&req)
 		_, err := resolver(t, nil).Resolve(t.Context(), req)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

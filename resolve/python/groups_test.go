@@ -18,6 +18,7 @@ import (
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -44,7 +45,7 @@ func groupPackages() map[string][]byte {
 		"picky-1.0-py3-none-any.whl": {"alpha", "beta<1"},
 		"ext-1.0-py3-none-any.whl":   {"beta==1.0; extra == \"more\"\nProvides-Extra: more"},
 	} {
-		file, content := wheelFile(name, requires...)
+		file, content := pythontest.Wheel(name, requires...)
 		files[file] = content
 	}
 	return files
@@ -201,7 +202,7 @@ func TestUVGroups(t *testing.T) {
 				w := &twin{t: t}
 				r.Runner = w
 				got, err := r.Resolve(t.Context(), python.Request{
-					Inventory: debian(tt.dists...), View: view(t, metadata(tt.dists...)), Groups: lists(t, tt.groups...), Index: at(t, ix.url()),
+					Inventory: pythontest.Debian(tt.dists...), View: view(t, metadata(tt.dists...)), Groups: lists(t, tt.groups...), Index: at(t, ix.url()),
 				})
 				if err != nil {
 					t.Fatal(err)
@@ -223,7 +224,7 @@ func TestUVBreaksParent(t *testing.T) {
 		files[distPackages[1:]+name+"-1.dist-info/METADATA"] += "Requires-Dist: " + requires + "\n"
 	}
 	got, err := ask(t).Resolve(t.Context(), python.Request{
-		Inventory: debian(dists...), View: view(t, files), Groups: group(t, "beta>=1"), Index: at(t, newIndex(t, packages()).url()),
+		Inventory: pythontest.Debian(dists...), View: view(t, files), Groups: group(t, "beta>=1"), Index: at(t, newIndex(t, packages()).url()),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -236,7 +237,7 @@ func TestUVBreaksParent(t *testing.T) {
 // The next group sees what the one before leaves: its METADATA, and nothing of
 // what it replaced. The order of groups is part of the question.
 func TestGroups(t *testing.T) {
-	_, wheel := wheelFile("six-1.0-py3-none-any.whl", "idna")
+	_, wheel := pythontest.Wheel("six-1.0-py3-none-any.whl", "idna")
 	ix := newIndex(t, map[string][]byte{"six-1.0-py3-none-any.whl": wheel})
 	lock := strings.ReplaceAll(lockOf("six-1.0-py3-none-any.whl"), "https://example.com", ix.URL+"/files")
 	var seen []string
@@ -254,7 +255,7 @@ func TestGroups(t *testing.T) {
 			seen = append(seen, "")
 		},
 	}
-	inv := debian(dist("idna", "3.4"))
+	inv := pythontest.Debian(dist("idna", "3.4"))
 	r := resolver(t, run)
 	req := python.Request{Inventory: inv, View: view(t, metadata(inv.Python.Dists...)), Groups: lists(t, "six", "idna>9")}
 	got, err := r.Resolve(t.Context(), req)
@@ -290,7 +291,7 @@ func TestLocked(t *testing.T) {
 	opened := 0
 	open := view(t, metadata(old))
 	req := python.Request{
-		Inventory: debian(old), Groups: group(t, "numpy"), Offline: true,
+		Inventory: pythontest.Debian(old), Groups: group(t, "numpy"), Offline: true,
 		View:   func(ctx context.Context) (*layers.View, error) { opened++; return open(ctx) },
 		Locked: &python.Resolution{Wheels: []plan.Wheel{numpyWheel()}, Remove: []parent.Dist{old}, Broken: []string{"x"}},
 	}

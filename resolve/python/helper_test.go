@@ -22,7 +22,6 @@ import (
 	"inlay/layers"
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
-	"inlay/resolve/plan"
 	"inlay/resolve/python"
 	"inlay/resolve/python/reqfile"
 )
@@ -31,24 +30,6 @@ const (
 	sumA = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	sumB = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 )
-
-// debian is a parent with Debian's own Python 3.11.
-func debian(dists ...parent.Dist) *parent.Inventory {
-	return &parent.Inventory{
-		Name: "debian:12", Digest: "sha256:d1",
-		Libc: parent.Libc{Family: "glibc", Major: 2, Minor: 36},
-		Python: &parent.Python{
-			Interpreter: "/usr/bin/python3.11", Version: "3.11.2", Arch: "x86_64",
-			Prefix: "/usr", BasePrefix: "/usr", Stdlib: "/usr/lib/python3.11",
-			Scheme: plan.Scheme{
-				Purelib: "/usr/local/lib/python3.11/dist-packages", Platlib: "/usr/local/lib/python3.11/dist-packages",
-				Scripts: "/usr/local/bin", Data: "/usr/local", Headers: "/usr/include/python3.11",
-				Interpreter: "/usr/bin/python3.11", Version: "3.11",
-			},
-			Kind: "debian", Dists: dists,
-		},
-	}
-}
 
 const distPackages = "/usr/local/lib/python3.11/dist-packages/"
 

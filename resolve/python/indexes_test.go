@@ -11,6 +11,7 @@ import (
 
 	"inlay/resolve/index"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // Indexes that requirements name are asked too, and uv gets their credentials
@@ -27,7 +28,7 @@ func TestIndexesOfRequirements(t *testing.T) {
 		}
 	}
 	r, set := resolver(t, run), at(t, "", "https://c.example/simple")
-	if _, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, lines...), Index: set}); err != nil {
+	if _, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, lines...), Index: set}); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{
@@ -63,7 +64,7 @@ func TestIndexesOfGroups(t *testing.T) {
 		}
 	}
 	groups := append(group(t, "idna", "--extra-index-url https://a.example/simple"), group(t, "six", "--extra-index-url https://b.example/simple")...)
-	req := python.Request{Inventory: debian(), View: view(t, nil), Groups: groups, Index: at(t, "", "https://c.example/simple")}
+	req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: groups, Index: at(t, "", "https://c.example/simple")}
 	if _, err := resolver(t, run).Resolve(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func TestRealms(t *testing.T) {
 	}
 	r := resolver(t, run)
 	for _, url := range []string{"https://a.example", "https://u:one@a.example", "https://v:one@a.example", "https://u:two@a.example", "https://a.example"} {
-		if _, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"), Index: at(t, url)}); err != nil {
+		if _, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "idna"), Index: at(t, url)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -116,7 +117,7 @@ func TestDenied(t *testing.T) {
 	for _, tt := range tests {
 		run := &script{install: said{exit: 1, stderr: tt.says}}
 		_, err := resolver(t, run).Resolve(t.Context(), python.Request{
-			Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"), Index: at(t, "", "corp=https://u:s3cret@a.example/simple"),
+			Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "idna"), Index: at(t, "", "corp=https://u:s3cret@a.example/simple"),
 		})
 		var denied *index.DeniedError
 		if !errors.As(err, &denied) || denied.Index != tt.index || denied.Sent != tt.sent || denied.Hint() == "" {

@@ -15,6 +15,7 @@ import (
 
 	"inlay/cache/fetch"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -29,14 +30,14 @@ func TestLinks(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		file, wheel := wheelFile("beta-1.5-py3-none-any.whl")
+		file, wheel := pythontest.Wheel("beta-1.5-py3-none-any.whl")
 		put(file, wheel)
 		put("dynamic-1.0.tar.gz", packages()["dynamic-1.0.tar.gz"])
 		asked := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { t.Errorf("an index is asked for %s", r.URL) }))
 		defer asked.Close()
 		resolve := func(lines ...string) ([]string, error) {
 			got, err := r.Resolve(t.Context(), python.Request{
-				Inventory: debian(), View: view(t, nil), Groups: group(t, lines...), Index: at(t, asked.URL+"/simple"), Installer: installer,
+				Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, lines...), Index: at(t, asked.URL+"/simple"), Installer: installer,
 				Arguments: python.Arguments{Options: []reqfile.Option{{Name: "find-links", Value: dir}, {Name: "no-index"}}},
 			})
 			if err != nil {
@@ -56,7 +57,7 @@ func TestLinks(t *testing.T) {
 		if again, err := resolve("beta>=1", "dynamic"); err != nil || fmt.Sprint(again) != fmt.Sprint(got) || len(m.made) != 1 {
 			t.Errorf("once more: %s, %v, built were %q", again, err, m.made)
 		}
-		newer, content := wheelFile("beta-2.0-py3-none-any.whl")
+		newer, content := pythontest.Wheel("beta-2.0-py3-none-any.whl")
 		put(newer, content)
 		if got, err := resolve("beta>=1", "dynamic"); err != nil || !strings.Contains(fmt.Sprint(got), newer) {
 			t.Errorf("with a newer file: %s, %v, want that", got, err)
@@ -75,7 +76,7 @@ func TestLinks(t *testing.T) {
 func TestLinksPage(t *testing.T) {
 	builds(t, func(t *testing.T, r *python.Resolver, installer string) {
 		ix := newIndex(t, packages())
-		file, wheel := wheelFile("extra-3.0-py3-none-any.whl")
+		file, wheel := pythontest.Wheel("extra-3.0-py3-none-any.whl")
 		page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/wheels.html" {
 				_, _ = w.Write(wheel)
@@ -86,7 +87,7 @@ func TestLinksPage(t *testing.T) {
 		}))
 		defer page.Close()
 		got, err := r.Resolve(t.Context(), python.Request{
-			Inventory: debian(), View: view(t, nil), Groups: group(t, "-f "+page.URL+"/wheels.html", "extra", "beta"), Index: at(t, ix.url()), Installer: installer,
+			Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "-f "+page.URL+"/wheels.html", "extra", "beta"), Index: at(t, ix.url()), Installer: installer,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -33,7 +34,7 @@ func localGroup(t *testing.T, dir string, lines ...string) python.Group {
 // putWheel writes a wheel into dir, and returns what a plan says of it.
 func putWheel(t *testing.T, dir, name string, requires ...string) plan.Wheel {
 	t.Helper()
-	file, content := wheelFile(name, requires...)
+	file, content := pythontest.Wheel(name, requires...)
 	path := filepath.Join(dir, file)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -82,7 +83,7 @@ func TestUVLocalWheel(t *testing.T) {
 			for _, lines := range tt.groups {
 				groups = append(groups, localGroup(t, dir, lines...))
 			}
-			got, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: groups, Index: at(t, ix.url())})
+			got, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: groups, Index: at(t, ix.url())})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +113,7 @@ func TestLocalWheelChanges(t *testing.T) {
 	first := putWheel(t, dir, "six-1.0-py3-none-any.whl")
 	run := &script{install: said{stderr: dryRun(" + six==1.0 (from " + first.URL + ")")}}
 	r := resolver(t, run)
-	req := python.Request{Inventory: debian(), View: view(t, nil), Groups: []python.Group{localGroup(t, dir, "./six-1.0-py3-none-any.whl")}}
+	req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: []python.Group{localGroup(t, dir, "./six-1.0-py3-none-any.whl")}}
 	resolve := func(want plan.Wheel, calls int) {
 		t.Helper()
 		run.calls = nil
@@ -151,7 +152,7 @@ func TestLocalWheelRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err := resolver(t, &script{}).Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: []python.Group{g}})
+		_, err := resolver(t, &script{}).Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: []python.Group{g}})
 		var hint interface {
 			error
 			Hint() string

@@ -13,6 +13,7 @@ import (
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // lockOf is a pylock.toml of the release 1.0 of six with these files.
@@ -36,11 +37,11 @@ func lockOf(files ...string) string {
 // Where uv doesn't say which file it chose, the order of the wheel
 // specifications decides, as it does for uv.
 func TestRanking(t *testing.T) {
-	glibc, musl, threaded, arm := debian(), debian(), debian(), debian()
+	glibc, musl, threaded, arm := pythontest.Debian(), pythontest.Debian(), pythontest.Debian(), pythontest.Debian()
 	musl.Libc = parent.Libc{Family: "musl", Major: 1, Minor: 2}
 	threaded.Python.Version, threaded.Python.FreeThreaded = "3.14.0", true
 	arm.Python.Arch = "aarch64"
-	debug := debian()
+	debug := pythontest.Debian()
 	debug.Python.Debug = true
 	tests := []struct {
 		name  string
@@ -95,7 +96,7 @@ func TestOrder(t *testing.T) {
 		compile: said{stdout: "[[packages]]\nname = \"zope.interface\"\nversion = \"7.0\"\nwheels = [{ url = \"https://example.com/zope.interface-7.0%2Blocal-py3-none-any.whl\", hashes = { sha256 = \"" + sumA + "\" } }]\n" +
 			"[[packages]]\nname = \"numpy\"\nversion = \"1.0\"\nwheels = [{ url = \"https://example.com/numpy-1.0-py3-none-any.whl\", size = 5, hashes = { sha256 = \"" + sumB + "\" } }]\n"},
 	}
-	got, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "zope.interface", "numpy")})
+	got, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "zope.interface", "numpy")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestDirectURL(t *testing.T) {
 			compile: said{stdout: "[[packages]]\nname = \"six\"\nversion = \"1.0\"\narchive = { url = \"" + url + "\", hashes = { sha256 = \"" + sumA + "\" } }\n"},
 		}
 		r, ix := resolver(t, run), at(t, "")
-		got, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, line), Index: ix})
+		got, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, line), Index: ix})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +169,7 @@ func TestLockRefuses(t *testing.T) {
 			log = "DEBUG Selecting: six==1.0 [compatible] (" + tt.chose + ")\n" + log
 		}
 		run := &script{install: said{stderr: log}, compile: said{stdout: tt.lock}}
-		_, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, tt.line)})
+		_, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, tt.line)})
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Resolve: %v, want %q", tt.name, err, tt.want)
 		}
@@ -182,7 +183,7 @@ func TestUnknownDryRun(t *testing.T) {
 		"Would install 1 package\n * six 1.0\n", " + six==1.0\n", dryRun(" + six==1.0") + strings.Repeat(strings.Repeat("x", 60_000)+"\n", 150),
 	} {
 		run := &script{install: said{stderr: says}, compile: said{stdout: lockOf("six-1.0-py3-none-any.whl")}}
-		got, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "six")})
+		got, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "six")})
 		if err == nil || !strings.Contains(err.Error(), "doesn't understand") {
 			t.Errorf("Resolve where uv says %.80q = %+v, %v, want an error", says, got, err)
 		}
@@ -196,7 +197,7 @@ func TestReplacedByItself(t *testing.T) {
 		install: said{stderr: "Would uninstall 1 package\nWould install 1 package\n ~ six==1.0\n"},
 		compile: said{stdout: lockOf("six-1.0-py3-none-any.whl")},
 	}
-	got, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: debian(old), View: view(t, metadata(old)), Groups: group(t, "six")})
+	got, err := resolver(t, run).Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(old), View: view(t, metadata(old)), Groups: group(t, "six")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestReplacedByItself(t *testing.T) {
 func TestHashes(t *testing.T) {
 	run := &script{install: said{stderr: dryRun(" + six==1.0")}, compile: said{stdout: lockOf("six-1.0-py3-none-any.whl")}}
 	_, err := resolver(t, run).Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil),
+		Inventory: pythontest.Debian(), View: view(t, nil),
 		Groups: group(t, "six==1.0 --hash=sha256:"+sumB+" --hash=sha256:"+strings.ToUpper(sumA), "idna --hash=sha256:"+sumB),
 	})
 	if err != nil {

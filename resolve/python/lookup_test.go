@@ -14,6 +14,7 @@ import (
 	"inlay/resolve/index"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // sixChosen is what uv says of the choice of a wheel of six.
@@ -79,7 +80,7 @@ func TestLookUpStored(t *testing.T) {
 		}
 		before := run.lookUps()
 		req := python.Request{
-			Inventory: debian(), View: view(t, nil), Index: step.index,
+			Inventory: pythontest.Debian(), View: view(t, nil), Index: step.index,
 			Groups: group(t, "six"+strings.Repeat(" ", i)+">=0."+strings.Repeat("1", i+1)), // a question that has no answer yet
 		}
 		if step.edit != nil {
@@ -110,7 +111,7 @@ func TestLookUpToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, line := range []string{"six", "six>=0.1"} {
-		_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, line), Index: at(t, "https://example.com/simple")})
+		_, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, line), Index: at(t, "https://example.com/simple")})
 		if err != nil || run.lookUps() != i+1 {
 			t.Errorf("Resolve of %s: %v, and uv was asked %d times in all", line, err, run.lookUps())
 		}
@@ -132,7 +133,7 @@ func TestLookUpListed(t *testing.T) {
 	w := &walls{script: run, listed: map[string]python.Listed{sixFile: {URL: "https://example.com/" + sixFile, SHA256: sumB}}}
 	r := resolver(t, &script{})
 	r.Isolation = w
-	req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "six", "idna"), Index: at(t, "https://example.com/simple")}
+	req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "six", "idna"), Index: at(t, "https://example.com/simple")}
 	got, err := r.Resolve(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)

@@ -108,10 +108,11 @@ func (r *Resolver) inside(ctx context.Context, file fetch.File) ([]byte, error) 
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	return readMetadata(f)
+	return ReadMetadata(f)
 }
 
-func readMetadata(f *os.File) ([]byte, error) {
+// ReadMetadata returns the METADATA in a wheel, which may be open at any place.
+func ReadMetadata(f *os.File) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ import (
 
 	"inlay/resolve/parent"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // These tests ask a real pip about an index that they serve themselves on the
@@ -85,7 +86,7 @@ func TestPipSeesTheParent(t *testing.T) {
 	ix := newIndex(t, packages())
 	for _, tt := range inParents() {
 		got, err := r.Resolve(t.Context(), python.Request{
-			Inventory: debian(tt.dists...), View: view(t, tt.files()), Installer: "pip", Groups: group(t, tt.lines...), Index: at(t, ix.url()),
+			Inventory: pythontest.Debian(tt.dists...), View: view(t, tt.files()), Installer: "pip", Groups: group(t, tt.lines...), Index: at(t, ix.url()),
 		})
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
@@ -112,7 +113,7 @@ func TestPipSeesAptsPackages(t *testing.T) {
 		"usr/lib/python3/dist-packages/x.txt": "",
 	}
 	got, err := r.Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, files), Installer: "pip", Groups: group(t, "alpha==1.0", "native>=1", "conflict"), Index: at(t, ix.url()),
+		Inventory: pythontest.Debian(), View: view(t, files), Installer: "pip", Groups: group(t, "alpha==1.0", "native>=1", "conflict"), Index: at(t, ix.url()),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +152,7 @@ func TestPipFails(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := r.Resolve(t.Context(), python.Request{
-			Inventory: debian(), View: view(t, nil), Installer: "pip", Groups: group(t, tt.lines...), Index: at(t, tt.index),
+			Inventory: pythontest.Debian(), View: view(t, nil), Installer: "pip", Groups: group(t, tt.lines...), Index: at(t, tt.index),
 		})
 		if err == nil || !errors.As(err, tt.as) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Resolve: %v, want a %T with %q", tt.name, err, tt.as, tt.want)
@@ -169,7 +170,7 @@ func TestPipWarns(t *testing.T) {
 	groups := group(t, "yanked==1.0", "beta[typo]")
 	groups[0].Constraints = group(t, "beta<1.5")[0].Lines
 	got, err := r.Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil), Installer: "pip", Groups: groups, Index: at(t, newIndex(t, packages()).url()),
+		Inventory: pythontest.Debian(), View: view(t, nil), Installer: "pip", Groups: groups, Index: at(t, newIndex(t, packages()).url()),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +193,7 @@ func TestPipOffline(t *testing.T) {
 	r := askPip(t)
 	r.UV = func(context.Context) (python.UV, error) { return python.UV{}, errors.New("uv was asked") }
 	ix := newIndex(t, packages())
-	req := python.Request{Inventory: debian(), View: view(t, nil), Installer: "pip", Groups: group(t, "beta"), Index: at(t, ix.url())}
+	req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Installer: "pip", Groups: group(t, "beta"), Index: at(t, ix.url())}
 	if _, err := r.Resolve(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func TestPipCancelled(t *testing.T) {
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { cancel(); <-ctx.Done() }))
 	t.Cleanup(slow.Close)
 	_, err := r.Resolve(ctx, python.Request{
-		Inventory: debian(), View: view(t, nil), Installer: "pip", Groups: group(t, "beta"), Index: at(t, slow.URL),
+		Inventory: pythontest.Debian(), View: view(t, nil), Installer: "pip", Groups: group(t, "beta"), Index: at(t, slow.URL),
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Resolve: %v, want %v", err, context.Canceled)
@@ -320,7 +321,7 @@ func TestPipGroups(t *testing.T) {
 	for _, tt := range groupings(url) {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := r.Resolve(t.Context(), python.Request{
-				Inventory: debian(tt.dists...), View: view(t, metadata(tt.dists...)), Installer: "pip", Groups: lists(t, tt.groups...), Index: at(t, ix.url()),
+				Inventory: pythontest.Debian(tt.dists...), View: view(t, metadata(tt.dists...)), Installer: "pip", Groups: lists(t, tt.groups...), Index: at(t, ix.url()),
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -336,7 +337,7 @@ func TestPipLocalWheel(t *testing.T) {
 	dir := t.TempDir()
 	own := putWheel(t, dir, "own-1.0-py3-none-any.whl", "beta")
 	got, err := askPip(t).Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil), Installer: "pip", Index: at(t, ix.url()),
+		Inventory: pythontest.Debian(), View: view(t, nil), Installer: "pip", Index: at(t, ix.url()),
 		Groups: []python.Group{localGroup(t, dir, "./own-1.0-py3-none-any.whl"), localGroup(t, dir, "own")},
 	})
 	if err != nil {
@@ -352,7 +353,7 @@ func TestPipLocalWheel(t *testing.T) {
 
 // The inventory is as it was: what pip sees beyond it is not for others.
 func TestPipLeavesTheInventory(t *testing.T) {
-	inv := debian(parent.Dist{Name: "idna", Version: "3.4", Path: distPackages + "idna-3.4.dist-info"})
+	inv := pythontest.Debian(parent.Dist{Name: "idna", Version: "3.4", Path: distPackages + "idna-3.4.dist-info"})
 	run := &script{}
 	r := resolver(t, run)
 	r.Pip = func(context.Context) (python.Pip, error) { return python.Pip{}, errors.New("no pip") }

@@ -22,6 +22,7 @@ import (
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
@@ -70,7 +71,7 @@ func numpyWheel() plan.Wheel {
 func TestResolveUpgrade(t *testing.T) {
 	old := dist("numpy", "1.23.0")
 	run := &script{install: said{stderr: upgradeLog}, compile: said{stdout: upgradeLock}}
-	inv := debian(dist("idna", "3.4"), old)
+	inv := pythontest.Debian(dist("idna", "3.4"), old)
 	inv.Python.ExternallyManaged = true
 	r := resolver(t, run)
 	var tasks []string
@@ -106,7 +107,7 @@ func TestResolveUpgrade(t *testing.T) {
 // question.
 func TestResolveSatisfied(t *testing.T) {
 	run := &script{install: said{stderr: "Checked 1 package in 0.72ms\nWould make no changes\n"}}
-	inv := debian(dist("idna", "3.4"))
+	inv := pythontest.Debian(dist("idna", "3.4"))
 	got, err := resolver(t, run).Resolve(t.Context(), python.Request{
 		Inventory: inv, View: view(t, metadata(inv.Python.Dists...)), Groups: group(t, "idna"),
 	})
@@ -134,7 +135,7 @@ func TestResolveNothing(t *testing.T) {
 func TestSkeleton(t *testing.T) {
 	egg := parent.Dist{Name: "old", Version: "1", Path: distPackages + "old-1.egg-info"}
 	link := parent.Dist{Name: "own", Version: "2", Path: distPackages + "own.egg-link"}
-	inv := debian(dist("idna", "3.4"), egg, link)
+	inv := pythontest.Debian(dist("idna", "3.4"), egg, link)
 	files := metadata(inv.Python.Dists[0])
 	files[strings.TrimPrefix(link.Path, "/")] = "/src/own\n."
 	files["src/own/own.egg-info/PKG-INFO"] = "Name: own\nVersion: 2\n"
@@ -180,17 +181,17 @@ func TestSkeleton(t *testing.T) {
 // The stand-in answers uv's question with all that any tested uv wants, and
 // refuses to do anything else.
 func TestProbe(t *testing.T) {
-	musl := debian()
+	musl := pythontest.Debian()
 	musl.Libc = parent.Libc{Family: "musl", Major: 1, Minor: 2}
 	musl.Python.Version, musl.Python.Arch, musl.Python.FreeThreaded = "3.14.0rc1", "armv7l", true
-	venv := debian()
+	venv := pythontest.Debian()
 	venv.Python.Prefix, venv.Python.Scheme.Platlib = "/opt/venv", "/usr/local/lib64/python3.11/dist-packages"
 	tests := []struct {
 		name string
 		inv  *parent.Inventory
 		want string
 	}{
-		{"debian", debian(), "testdata/debian.json"},
+		{"debian", pythontest.Debian(), "testdata/debian.json"},
 		{"musl, 32 bits, free-threaded", musl, "testdata/musl.json"},
 		{"venv, purelib is not platlib", venv, "testdata/venv.json"},
 	}
@@ -261,7 +262,7 @@ func TestEnvironment(t *testing.T) {
 		"RUST_LOG=trace", "FORCE_COLOR=1", "VIRTUAL_ENV=/v", "PYTHONPATH=/p", "AWS_SECRET_ACCESS_KEY=x", "PIP_INDEX_URL=https://example.com",
 	}
 	_, err := r.Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil), Groups: group(t, "idna"),
+		Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "idna"),
 		Index: at(t, "https://example.com/simple", "https://a.example.com", "https://b.example.com"),
 	})
 	if err != nil {
@@ -286,7 +287,7 @@ func TestResolveStored(t *testing.T) {
 	run := &script{install: said{stderr: upgradeLog}, compile: said{stdout: upgradeLock}}
 	r := resolver(t, run)
 	request := func(edit func(*python.Request)) python.Request {
-		inv := debian(old, dist("idna", "3.4"))
+		inv := pythontest.Debian(old, dist("idna", "3.4"))
 		req := python.Request{Inventory: inv, View: view(t, metadata(inv.Python.Dists...)), Groups: group(t, "numpy>=1.24", "idna")}
 		edit(&req)
 		return req
@@ -343,7 +344,7 @@ func TestResolveStored(t *testing.T) {
 func TestResolveStoredForAnotherParent(t *testing.T) {
 	old := dist("numpy", "1.23.0")
 	r := resolver(t, &script{install: said{stderr: upgradeLog}, compile: said{stdout: upgradeLock}})
-	req := python.Request{Inventory: debian(old), View: view(t, metadata(old)), Groups: group(t, "numpy")}
+	req := python.Request{Inventory: pythontest.Debian(old), View: view(t, metadata(old)), Groups: group(t, "numpy")}
 	req.Inventory.Python.ExternallyManaged = true
 	first, err := r.Resolve(t.Context(), req)
 	if err != nil {
@@ -371,7 +372,7 @@ func TestResolveStoredForAnotherParent(t *testing.T) {
 // A damaged answer is no answer.
 func TestResolveDamagedStore(t *testing.T) {
 	r := resolver(t, &script{install: said{stderr: upgradeLog}, compile: said{stdout: upgradeLock}})
-	req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "numpy")}
+	req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "numpy")}
 	want, err := r.Resolve(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
@@ -397,7 +398,7 @@ func TestResolveCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r := resolver(t, python.Exec{})
 	r.UV = func(context.Context) (python.UV, error) { cancel(); return python.UV{Path: sleep}, nil }
-	_, err := r.Resolve(ctx, python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "numpy")})
+	_, err := r.Resolve(ctx, python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "numpy")})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Resolve: %v, want %v", err, context.Canceled)
 	}

@@ -15,6 +15,7 @@ import (
 	"inlay/cache/fetch"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -86,7 +87,7 @@ func TestProject(t *testing.T) {
 		write("pyproject.toml", "[project]\nname = 'mine'\n")
 		resolve := func(locked *python.Resolution) (*python.Resolution, error) {
 			return r.Resolve(t.Context(), python.Request{
-				Inventory: debian(), View: view(t, nil), Groups: lines(t, dir, "-e ./lib[x]"), Index: at(t, ix.url()), Installer: installer, Locked: locked,
+				Inventory: pythontest.Debian(), View: view(t, nil), Groups: lines(t, dir, "-e ./lib[x]"), Index: at(t, ix.url()), Installer: installer, Locked: locked,
 			})
 		}
 		got, err := resolve(nil)
@@ -134,7 +135,7 @@ func TestProjectArchive(t *testing.T) {
 			"./dynamic-1.0.tar.gz": false, "./dynamic-1.0.tar.gz --hash=sha256:" + sumOf([]byte("sources")): false, "./dynamic-1.0.tar.gz --hash=sha256:" + sumA: true,
 		} {
 			got, err := r.Resolve(t.Context(), python.Request{
-				Inventory: debian(), View: view(t, nil), Groups: lines(t, dir, line), Index: at(t, ix.url()), Installer: installer,
+				Inventory: pythontest.Debian(), View: view(t, nil), Groups: lines(t, dir, line), Index: at(t, ix.url()), Installer: installer,
 			})
 			var mismatch *python.HashError
 			if fails != errors.As(err, &mismatch) || !fails && err != nil {
@@ -157,7 +158,7 @@ func TestRepository(t *testing.T) {
 		ix := newIndex(t, packages())
 		m, p := &versioned{}, &projects{branches: map[string]string{"main": commitA}}
 		r.Builder, r.Files, r.Repositories = m, &fetch.Store{Dir: t.TempDir()}, p
-		req := python.Request{Inventory: debian(), View: view(t, nil), Index: at(t, ix.url()), Installer: installer}
+		req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Index: at(t, ix.url()), Installer: installer}
 		resolve := func(line string) (plan.Wheel, error) {
 			req.Groups = lines(t, t.TempDir(), line)
 			got, err := r.Resolve(t.Context(), req)

@@ -18,6 +18,7 @@ import (
 
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // staging is one of a file of that content.
@@ -32,7 +33,7 @@ func staging(t *testing.T, name string, content []byte) python.Staging {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	inv := debian()
+	inv := pythontest.Debian()
 	return python.Staging{Inventory: inv, Scheme: inv.Python.Scheme, Wheel: plan.Wheel{Name: "demo", Version: "1.0", File: name}, File: f}
 }
 
@@ -120,7 +121,7 @@ func TestStageFails(t *testing.T) {
 
 // TestUVStages lets a real uv install a wheel that is compressed with zstd.
 func TestUVStages(t *testing.T) {
-	uv := realUV(t)
+	uv := pythontest.UV(t)
 	r := resolver(t, python.Exec{})
 	r.UV = func(context.Context) (python.UV, error) { return uv, nil }
 	tree, remove, err := r.Stage(t.Context(), staging(t, demoWheel, zstdWheel(t)))

@@ -18,6 +18,7 @@ import (
 	"inlay/resolve/index"
 	"inlay/resolve/parent"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 	"inlay/resolve/python/reqfile"
 )
 
@@ -76,7 +77,7 @@ func (u *torchUV) lock(c python.Command) error {
 
 // cuda is a parent with CUDA.
 func cuda(version string, dists ...parent.Dist) *parent.Inventory {
-	inv := debian(dists...)
+	inv := pythontest.Debian(dists...)
 	inv.Config.Config.Env = []string{"PATH=/usr/bin", "CUDA_VERSION=" + version}
 	return inv
 }
@@ -85,7 +86,7 @@ func cuda(version string, dists ...parent.Dist) *parent.Inventory {
 // user says otherwise. Requirements without torch are none of this.
 func TestTorch(t *testing.T) {
 	withCUDA := []string{"torch==2.9.0", "nvidia-cuda-runtime-cu12==12.8.90", "sympy==1.0"}
-	arm := debian()
+	arm := pythontest.Debian()
 	arm.Python.Arch = "aarch64"
 	tests := []struct {
 		name   string
@@ -96,22 +97,22 @@ func TestTorch(t *testing.T) {
 		asked  []string
 		want   string
 	}{
-		{"no CUDA", debian(), "", withCUDA, []string{"torch"}, []string{"", "cpu"}, "torch 2.9.0: CPU"},
-		{"by way of another", debian(), "", withCUDA, []string{"lightning"}, []string{"", "cpu"}, "torch 2.9.0: CPU"},
-		{"no torch", debian(), "", []string{"sympy==1.0"}, []string{"sympy"}, []string{""}, ""},
+		{"no CUDA", pythontest.Debian(), "", withCUDA, []string{"torch"}, []string{"", "cpu"}, "torch 2.9.0: CPU"},
+		{"by way of another", pythontest.Debian(), "", withCUDA, []string{"lightning"}, []string{"", "cpu"}, "torch 2.9.0: CPU"},
+		{"no torch", pythontest.Debian(), "", []string{"sympy==1.0"}, []string{"sympy"}, []string{""}, ""},
 		{"no CUDA, another machine", arm, "", []string{"torch==2.9.0"}, []string{"torch"}, []string{""}, "torch 2.9.0: CPU"},
 		{"the same CUDA", cuda("12.8.1"), "", withCUDA, []string{"torch"}, []string{""}, "torch 2.9.0: CUDA 12.8"},
 		{"an older CUDA", cuda("12.5.0"), "", withCUDA, []string{"torch"}, []string{"", "cu124"}, "torch 2.9.0: CUDA 12.4"},
 		{"CUDA, another machine", cuda("13.0.0"), "", []string{"torch==2.9.0"}, []string{"torch"}, []string{"", "cu130"}, "torch 2.9.0: CUDA 13.0"},
 		{"the parent's is replaced", cuda("12.9.0", dist("torch", "2.0.0+cu126")), "", withCUDA, []string{"torch>=2.9"}, []string{"", "cu126"}, "torch 2.9.0: CUDA 12.6"},
-		{"the parent's stays", debian(dist("torch", "2.9.0+cpu")), "", []string{"torchvision==0.24.0"}, []string{"torchvision"}, []string{"", "cpu"}, ""},
-		{"the parent's stays and is unknown", debian(dist("torch", "2.9.0")), "", []string{"torchvision==0.24.0"}, []string{"torchvision"}, []string{""}, ""},
-		{"none chosen", debian(), "none", withCUDA, []string{"torch"}, []string{""}, "torch 2.9.0: CUDA 12.8"},
-		{"auto is the parent's", debian(), "auto", withCUDA, []string{"torch"}, []string{"", "cpu"}, "torch 2.9.0: CPU"},
-		{"CUDA chosen", debian(), "cu126", withCUDA, []string{"torch"}, []string{"cu126"}, "torch 2.9.0: CUDA 12.6"},
-		{"ROCm chosen", debian(), "rocm6.4", withCUDA, []string{"torch"}, []string{"rocm6.4"}, "torch 2.9.0: ROCm 6.4"},
-		{"a local version", debian(), "", []string{"torch==2.9.0+cu128", "nvidia-cuda-runtime-cu12==12.8.90"}, []string{"torch==2.9.0+cu128"}, []string{""}, "torch 2.9.0: CUDA 12.8"},
-		{"a package of CUDA's", debian(), "", withCUDA, []string{"torch", "nvidia-cuda-runtime-cu12==12.8.90"}, []string{""}, "torch 2.9.0: CUDA 12.8"},
+		{"the parent's stays", pythontest.Debian(dist("torch", "2.9.0+cpu")), "", []string{"torchvision==0.24.0"}, []string{"torchvision"}, []string{"", "cpu"}, ""},
+		{"the parent's stays and is unknown", pythontest.Debian(dist("torch", "2.9.0")), "", []string{"torchvision==0.24.0"}, []string{"torchvision"}, []string{""}, ""},
+		{"none chosen", pythontest.Debian(), "none", withCUDA, []string{"torch"}, []string{""}, "torch 2.9.0: CUDA 12.8"},
+		{"auto is the parent's", pythontest.Debian(), "auto", withCUDA, []string{"torch"}, []string{"", "cpu"}, "torch 2.9.0: CPU"},
+		{"CUDA chosen", pythontest.Debian(), "cu126", withCUDA, []string{"torch"}, []string{"cu126"}, "torch 2.9.0: CUDA 12.6"},
+		{"ROCm chosen", pythontest.Debian(), "rocm6.4", withCUDA, []string{"torch"}, []string{"rocm6.4"}, "torch 2.9.0: ROCm 6.4"},
+		{"a local version", pythontest.Debian(), "", []string{"torch==2.9.0+cu128", "nvidia-cuda-runtime-cu12==12.8.90"}, []string{"torch==2.9.0+cu128"}, []string{""}, "torch 2.9.0: CUDA 12.8"},
+		{"a package of CUDA's", pythontest.Debian(), "", withCUDA, []string{"torch", "nvidia-cuda-runtime-cu12==12.8.90"}, []string{""}, "torch 2.9.0: CUDA 12.8"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -149,7 +150,7 @@ func TestTorchIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 		uv := &torchUV{index: []string{"torch==2.9.0", "nvidia-cuda-runtime==13.0.48"}}
-		_, err = resolver(t, uv).Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "torch"), Index: set})
+		_, err = resolver(t, uv).Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "torch"), Index: set})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +163,7 @@ func TestTorchIndex(t *testing.T) {
 // Where the build can't be had the error says so and names both ways out.
 func TestTorchUnreachable(t *testing.T) {
 	uv := &torchUV{index: []string{"torch==2.9.0", "nvidia-cuda-runtime-cu12==12.8.90"}, down: true}
-	_, err := resolver(t, uv).Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "torch")})
+	_, err := resolver(t, uv).Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "torch")})
 	var bad *python.TorchError
 	if !errors.As(err, &bad) || !errors.As(err, new(*python.IndexError)) {
 		t.Fatalf("Resolve: %v, want a *TorchError because of an *IndexError", err)
@@ -185,7 +186,7 @@ func TestTorchPreview(t *testing.T) {
 		run := &script{install: said{stderr: "Would make no changes\n"}, look: func(c python.Command) { args = c.Args }}
 		r := resolver(t, run)
 		r.UV = func(context.Context) (python.UV, error) { return python.UV{Path: "uv", Version: version}, nil }
-		req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "torch"), Arguments: python.Arguments{Torch: "cpu"}}
+		req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "torch"), Arguments: python.Arguments{Torch: "cpu"}}
 		if _, err := r.Resolve(t.Context(), req); err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +199,7 @@ func TestTorchPreview(t *testing.T) {
 // Parts of CUDA that come without torch are named.
 func TestCUDAWithoutTorch(t *testing.T) {
 	uv := &torchUV{index: []string{"xgboost==3.0.0", "nvidia-nccl-cu12==2.28.3"}}
-	got, err := resolver(t, uv).Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "xgboost")})
+	got, err := resolver(t, uv).Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "xgboost")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +215,7 @@ func TestArguments(t *testing.T) {
 	var env []string
 	uv.look = func(c python.Command) { env = c.Env }
 	r := resolver(t, uv)
-	req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "six"), Arguments: python.Arguments{
+	req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "six"), Arguments: python.Arguments{
 		Flags: []string{"--no-deps"}, Both: []string{"--index-strategy=unsafe-best-match"}, Env: []string{"UV_HTTP_TIMEOUT=5"},
 		Constraints: group(t, "six<2")[0].Lines, Overrides: group(t, "idna<3")[0].Lines,
 	}}

@@ -14,6 +14,7 @@ import (
 
 	"inlay/resolve/index"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // TestUVIndexFaults lets an index fail a real uv: what may pass is tried again,
@@ -73,7 +74,7 @@ func TestUVIndexFaults(t *testing.T) {
 		if tt.as == nil {
 			r.Env = append(r.Env, "UV_HTTP_RETRIES=3") // what uv does when nobody says otherwise
 		}
-		_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "beta"), Index: at(t, srv.URL+"/simple")})
+		_, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "beta"), Index: at(t, srv.URL+"/simple")})
 		srv.Close()
 		var hint interface{ Hint() string }
 		switch {

@@ -15,8 +15,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"strings"
@@ -29,30 +27,11 @@ import (
 	"inlay/resolve/parent"
 	"inlay/resolve/plan"
 	"inlay/resolve/python"
+	"inlay/resolve/python/pythontest"
 )
 
 // These tests ask a real uv, which INLAY_TEST_UV names or the PATH has, about an
 // index that they serve themselves on the loopback interface.
-
-func realUV(t *testing.T) python.UV {
-	t.Helper()
-	uv, err := python.FindUV(t.Context(), python.FindOptions{
-		LookPath: func(name string) (string, error) {
-			if named := os.Getenv("INLAY_TEST_UV"); named != "" && name == "uv" {
-				return named, nil
-			}
-			return exec.LookPath(name)
-		},
-		Runner: python.Exec{},
-		Env:    []string{"PATH=" + os.Getenv("PATH")},
-		Dir:    t.TempDir(),
-		Files:  offline(),
-	})
-	if err != nil {
-		t.Skipf("there is no uv to test with: install one, or name it in INLAY_TEST_UV (%v)", err)
-	}
-	return uv
-}
 
 // A site serves files as package indexes do (PEP 503, PEP 691, PEP 658).
 type site struct {
@@ -135,34 +114,6 @@ func (ix *site) page(w http.ResponseWriter, r *http.Request, project string) {
 	}
 }
 
-// wheelFile makes a wheel whose name says what it is, with these requirements.
-func wheelFile(name string, requires ...string) (string, []byte) {
-	parts := strings.Split(strings.TrimSuffix(name, ".whl"), "-")
-	info := parts[0] + "-" + parts[1] + ".dist-info/"
-	var metadata strings.Builder
-	fmt.Fprintf(&metadata, "Metadata-Version: 2.1\nName: %s\nVersion: %s\n", parts[0], parts[1])
-	for _, r := range requires {
-		fmt.Fprintf(&metadata, "Requires-Dist: %s\n", r)
-	}
-	members := map[string]string{
-		parts[0] + ".py":  "",
-		info + "METADATA": metadata.String(),
-		info + "WHEEL":    "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: " + strings.Join(parts[len(parts)-3:], "-") + "\n",
-		info + "RECORD":   parts[0] + ".py,,\n" + info + "METADATA,,\n" + info + "WHEEL,,\n" + info + "RECORD,,\n",
-	}
-	var buf bytes.Buffer
-	z := zip.NewWriter(&buf)
-	for _, m := range slices.Sorted(maps.Keys(members)) {
-		w, err := z.Create(m)
-		if err != nil {
-			panic(err) // a buffer takes everything
-		}
-		_, _ = w.Write([]byte(members[m]))
-	}
-	_ = z.Close()
-	return name, buf.Bytes()
-}
-
 // member returns the member of a wheel whose name ends so.
 func member(wheel []byte, suffix string) []byte {
 	z, err := zip.NewReader(bytes.NewReader(wheel), int64(len(wheel)))
@@ -216,7 +167,7 @@ func packages() map[string][]byte {
 		"conflict-1.0-py3-none-any.whl":                                         {"beta<1"},
 		"yanked-1.0-py3-none-any.whl":                                           nil,
 	} {
-		file, content := wheelFile(name, requires...)
+		file, content := pythontest.Wheel(name, requires...)
 		files[file] = content
 	}
 	static, content := sdistFile("static", "Metadata-Version: 2.2\nName: static\nVersion: 1.0\n", "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n")
@@ -229,7 +180,7 @@ func packages() map[string][]byte {
 // ask returns a resolver that asks the real uv.
 func ask(t *testing.T) *python.Resolver {
 	t.Helper()
-	uv := realUV(t)
+	uv := pythontest.UV(t)
 	r := resolver(t, python.Exec{})
 	r.UV = func(context.Context) (python.UV, error) { return uv, nil }
 	r.Env = append(r.Env, "UV_HTTP_RETRIES=0")
@@ -253,21 +204,21 @@ type choosing struct {
 
 // choices are those on which uv and pip agree; server has the files.
 func choices(server string) []choosing {
-	musl, arm, arm32, threaded := debian(), debian(), debian(), debian()
+	musl, arm, arm32, threaded := pythontest.Debian(), pythontest.Debian(), pythontest.Debian(), pythontest.Debian()
 	musl.Libc = parent.Libc{Family: "musl", Major: 1, Minor: 2}
 	arm.Python.Arch, arm32.Python.Arch = "aarch64", "armv7l"
 	threaded.Python.Version, threaded.Python.FreeThreaded = "3.14.0", true
 	return []choosing{
-		{"markers and the newest", debian(), []string{"alpha"}, []string{"alpha-2.0-py3-none-any.whl", "beta-1.5-py3-none-any.whl", "native-1.0-cp311-cp311-manylinux_2_35_x86_64.whl"}},
-		{"a pin", debian(), []string{"Alpha==1.0", "beta<1.5"}, []string{"alpha-1.0-py3-none-any.whl", "beta-1.0-py3-none-any.whl"}},
-		{"a marker that doesn't hold", debian(), []string{`alpha; python_version < "3"`, "beta"}, []string{"beta-1.5-py3-none-any.whl"}},
-		{"a local version", debian(), []string{"local"}, []string{"local-1.0+cpu.1-py3-none-any.whl"}},
+		{"markers and the newest", pythontest.Debian(), []string{"alpha"}, []string{"alpha-2.0-py3-none-any.whl", "beta-1.5-py3-none-any.whl", "native-1.0-cp311-cp311-manylinux_2_35_x86_64.whl"}},
+		{"a pin", pythontest.Debian(), []string{"Alpha==1.0", "beta<1.5"}, []string{"alpha-1.0-py3-none-any.whl", "beta-1.0-py3-none-any.whl"}},
+		{"a marker that doesn't hold", pythontest.Debian(), []string{`alpha; python_version < "3"`, "beta"}, []string{"beta-1.5-py3-none-any.whl"}},
+		{"a local version", pythontest.Debian(), []string{"local"}, []string{"local-1.0+cpu.1-py3-none-any.whl"}},
 		{"musl", musl, []string{"native"}, []string{"native-1.0-cp311-cp311-musllinux_1_1_x86_64.whl"}},
 		{"aarch64", arm, []string{"native"}, []string{"native-1.0-cp311-cp311-manylinux_2_17_aarch64.whl"}},
 		{"32 bits", arm32, []string{"native"}, []string{"native-1.0-cp311-cp311-linux_armv7l.whl"}},
 		{"free-threaded", threaded, []string{"native"}, []string{"native-1.0-cp314-cp314t-manylinux_2_17_x86_64.whl"}},
-		{"a URL", debian(), []string{"beta @ " + server + "/files/beta-1.0-py3-none-any.whl", "alpha==1.0"}, []string{"alpha-1.0-py3-none-any.whl", "beta-1.0-py3-none-any.whl"}},
-		{"two URLs, one holds", debian(), []string{
+		{"a URL", pythontest.Debian(), []string{"beta @ " + server + "/files/beta-1.0-py3-none-any.whl", "alpha==1.0"}, []string{"alpha-1.0-py3-none-any.whl", "beta-1.0-py3-none-any.whl"}},
+		{"two URLs, one holds", pythontest.Debian(), []string{
 			"beta @ " + server + "/files/beta-1.0-py3-none-any.whl ; sys_platform == 'win32'",
 			"beta @ " + server + "/files/beta-1.5-py3-none-any.whl ; sys_platform == 'linux'",
 		}, []string{"beta-1.5-py3-none-any.whl"}},
@@ -315,7 +266,7 @@ func TestUVChooses(t *testing.T) {
 // What uv warns of is passed on.
 func TestUVWarns(t *testing.T) {
 	got, err := ask(t).Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil), Groups: group(t, "yanked==1.0", "beta[typo]"), Index: at(t, newIndex(t, packages()).url()),
+		Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "yanked==1.0", "beta[typo]"), Index: at(t, newIndex(t, packages()).url()),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +282,7 @@ func TestUVWithoutCache(t *testing.T) {
 	ix := newIndex(t, packages())
 	ix.fresh = true
 	got, err := ask(t).Resolve(t.Context(), python.Request{
-		Inventory: debian(), View: view(t, nil), Groups: group(t, "beta"), Index: at(t, ix.url()),
+		Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "beta"), Index: at(t, ix.url()),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -376,7 +327,7 @@ func TestUVSeesTheParent(t *testing.T) {
 	ix := newIndex(t, packages())
 	for _, tt := range inParents() {
 		got, err := r.Resolve(t.Context(), python.Request{
-			Inventory: debian(tt.dists...), View: view(t, tt.files()), Groups: group(t, tt.lines...), Index: at(t, ix.url()),
+			Inventory: pythontest.Debian(tt.dists...), View: view(t, tt.files()), Groups: group(t, tt.lines...), Index: at(t, ix.url()),
 		})
 		if err != nil {
 			t.Errorf("%s: %v", tt.name, err)
@@ -419,7 +370,7 @@ func TestUVFails(t *testing.T) {
 		{"a URL that is gone", []string{"beta @ " + closed.URL + "/beta-1.0-py3-none-any.whl"}, ix.url(), new(*python.IndexError), "asking the package index"},
 	}
 	for _, tt := range tests {
-		_, err := r.Resolve(t.Context(), python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, tt.lines...), Index: at(t, tt.index)})
+		_, err := r.Resolve(t.Context(), python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, tt.lines...), Index: at(t, tt.index)})
 		if err == nil || !errors.As(err, tt.as) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Resolve: %v, want a %T with %q", tt.name, err, tt.as, tt.want)
 			continue
@@ -436,7 +387,7 @@ func TestUVOffline(t *testing.T) {
 	r := ask(t)
 	ix := newIndex(t, packages())
 	resolve := func(edit func(*python.Request)) (*python.Resolution, error) {
-		req := python.Request{Inventory: debian(), View: view(t, nil), Groups: group(t, "beta"), Index: at(t, ix.url())}
+		req := python.Request{Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, "beta"), Index: at(t, ix.url())}
 		edit(&req)
 		return r.Resolve(t.Context(), req)
 	}
@@ -451,7 +402,7 @@ func TestUVOffline(t *testing.T) {
 		}
 	}
 	check("at first", "beta-1.5-py3-none-any.whl", func(*python.Request) {})
-	ix.add(wheelFile("beta-2.0-py3-none-any.whl"))
+	ix.add(pythontest.Wheel("beta-2.0-py3-none-any.whl"))
 	check("with a new version", "beta-1.5-py3-none-any.whl", func(*python.Request) {})
 	check("refreshed", "beta-2.0-py3-none-any.whl", func(req *python.Request) { req.Refresh = true })
 	ix.Close()
@@ -473,7 +424,7 @@ func TestUVAtOnce(t *testing.T) {
 	for i := range 8 {
 		g.Go(func() error {
 			got, err := r.Resolve(t.Context(), python.Request{
-				Inventory: debian(), View: view(t, nil), Groups: group(t, lines[i%len(lines)]), Index: at(t, ix.url()), Refresh: i%2 == 0,
+				Inventory: pythontest.Debian(), View: view(t, nil), Groups: group(t, lines[i%len(lines)]), Index: at(t, ix.url()), Refresh: i%2 == 0,
 			})
 			if err == nil && len(got.Wheels) == 0 {
 				err = errors.New("there are no wheels")
@@ -488,7 +439,7 @@ func TestUVAtOnce(t *testing.T) {
 
 // A uv says which index is its own, where nobody names another.
 func TestUVOwnIndex(t *testing.T) {
-	uv := realUV(t)
+	uv := pythontest.UV(t)
 	set, err := python.WithOwnIndex(t.Context(), python.Exec{}, uv, nil)
 	if err != nil || !strings.HasPrefix(set.Default(), "https://") {
 		t.Errorf("WithOwnIndex = %q, %v, want a URL", set.Default(), err)
