@@ -27,13 +27,13 @@ func UV(t *testing.T) python.UV {
 	t.Helper()
 	uv, err := python.FindUV(t.Context(), python.FindOptions{
 		LookPath: func(name string) (string, error) {
-			if named := os.Getenv("INLAY_TEST_UV"); named != "" && name == "uv" {
+			if named := os.Getenv("INLAY_TEST_UV"); named != "" && name == "uv" { //nolint:forbidigo // of a test
 				return named, nil
 			}
 			return exec.LookPath(name)
 		},
 		Runner: python.Exec{},
-		Env:    []string{"PATH=" + os.Getenv("PATH")},
+		Env:    []string{"PATH=" + os.Getenv("PATH")}, //nolint:forbidigo // of a test
 		Dir:    t.TempDir(),
 		Files:  &fetch.Store{Offline: true},
 	})
