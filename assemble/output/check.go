@@ -11,8 +11,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
-
-	"inlay/cache/registry"
 )
 
 // A State says what a push would do with a blob.
@@ -95,7 +93,7 @@ func (c *connection) has(ctx context.Context, repo name.Repository, h v1.Hash) (
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	return false, unreachable(registry.Explain(err, ref.Context(), ref.Name()))
+	return false, down(err, ref)
 }
 
 // exists asks about the layer itself and not about its wrapping.

@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"inlay/cache/registry"
 )
@@ -137,22 +135,13 @@ func (c *connection) digest(ctx context.Context, ref name.Reference) (v1.Hash, e
 	if err := ctx.Err(); err != nil {
 		return v1.Hash{}, err
 	}
-	return v1.Hash{}, unreachable(registry.Explain(err, ref.Context(), ref.Name()))
+	return v1.Hash{}, down(err, ref)
 }
 
-// unreachable returns err if it says that a registry is not there or does not
-// work: nothing else that is asked of it will succeed. An answer that makes no
-// sense is no reason to give up.
-func unreachable(err error) error {
-	var te *transport.Error
-	if errors.As(err, &te) {
-		if te.StatusCode >= http.StatusInternalServerError || te.StatusCode == http.StatusTooManyRequests {
-			return err
-		}
-		return nil
-	}
-	var ue *url.Error
-	if errors.As(err, &ue) {
+// down returns err, explained, if it says that a registry is not there or does
+// not work: nothing else that is asked of it will succeed.
+func down(err error, ref name.Reference) error {
+	if err = registry.Explain(err, ref.Context(), ref.Name()); registry.Down(err) {
 		return err
 	}
 	return nil

@@ -111,7 +111,7 @@ func (j *job) registry() (target, error) {
 	if len(tags) == 0 {
 		return target{}, &usageError{"nothing says where to push the image", "give `--tag REGISTRY/REPOSITORY:TAG`, or `target_repository` and `registry` in the settings"}
 	}
-	im := j.site.images.Images
+	im := j.site.images
 	out := output.Registry{Tags: tags, Keychain: im.Keychain, Transport: im.Transport, UserAgent: im.UserAgent, Progress: output.Progress(j.show.Start)}
 	return target{out, "", pushed}, nil
 }

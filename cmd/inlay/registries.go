@@ -69,7 +69,7 @@ func (s *site) newTag(text string) (name.Tag, error) {
 	if err != nil {
 		return name.Tag{}, err
 	}
-	for _, host := range s.images.Images.Insecure {
+	for _, host := range s.images.Insecure {
 		if tag.RegistryStr() == host {
 			return name.NewTag(text, name.Insecure)
 		}

@@ -96,7 +96,7 @@ func (j *job) openBuilt(ctx context.Context, reference, digest string) (v1.Image
 	if err != nil {
 		return nil, err
 	}
-	img, err := j.site.images.Open(ctx, ref, j.plan.Platform)
+	img, err := j.site.images.Anew().Open(ctx, ref, j.plan.Platform) // it may be gone
 	if err != nil {
 		return nil, err
 	}

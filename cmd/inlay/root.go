@@ -25,11 +25,11 @@ import (
 
 // An opener opens images by name, and makes those of Debian packages alone.
 type opener struct {
-	source.Remembered
+	source.Images
 	job *job
 }
 
-// Open does what source.Remembered does, and more.
+// Open does what source.Images does, and more.
 func (o opener) Open(ctx context.Context, ref source.Reference, platform string) (*source.Image, error) {
 	key, index := ref.String()+" "+platform, ref.String()
 	img, err := o.open(ctx, o.job.opened.pinned(ref, key, index), platform)
@@ -43,7 +43,7 @@ func (o opener) Open(ctx context.Context, ref source.Reference, platform string)
 
 func (o opener) open(ctx context.Context, ref source.Reference, platform string) (*source.Image, error) {
 	if ref.Transport != source.Apt {
-		return o.Remembered.Open(ctx, ref, platform)
+		return o.Images.Open(ctx, ref, platform)
 	}
 	suite, packages := ref.Root()
 	b, err := o.job.known(ref.Digest)

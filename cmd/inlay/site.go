@@ -55,7 +55,7 @@ type site struct {
 	parent  atomic.Pointer[v1.Image] // that was opened last: it may have logins, too
 	records *record.Store
 	builds  *record.Builds
-	images  source.Remembered
+	images  source.Images
 	python  *python.Resolver
 	find    python.FindOptions // of uv and pip
 	// installer is the program that resolved requirements, nil if none had to.
@@ -87,7 +87,8 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 		release()
 		return nil, err
 	}
-	images.Platform = "linux/" + runtime.GOARCH
+	images.Platform, images.Offline = "linux/"+runtime.GOARCH, offline
+	images.Store = values(dir, cache.Inventories)
 	logins := &login.Set{Files: hostLogins}
 	s := &site{
 		logins:  logins,
@@ -99,11 +100,7 @@ func open(c *cli.Context, show progress.Display, set *index.Set, env []string) (
 		debs:    &fetch.Store{Dir: dir.Path(cache.Debs), Transport: logins.Transport(nil), Offline: offline, Progress: downloads(show)},
 		records: &record.Store{Values: values(dir, cache.Records)},
 		builds:  &record.Builds{Values: values(dir, cache.Records)},
-		images: source.Remembered{
-			Images:  images,
-			Store:   values(dir, cache.Inventories),
-			Offline: offline,
-		},
+		images:  images,
 	}
 	if s.outside, err = outside(c); err != nil {
 		release()

@@ -26,6 +26,9 @@ func (im Images) fromRegistry(ctx context.Context, f finder) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	if im.Offline {
+		return im.offline(ctx, f, repo)
+	}
 	mirrors, err := im.mirrored(repo)
 	if err != nil {
 		return nil, err
@@ -65,20 +68,110 @@ func (im Images) registry(ctx context.Context, ref Reference, repo name.Reposito
 	if err != nil {
 		return nil, nil, err
 	}
-	get := func(ctx context.Context, r name.Reference) (*node, error) {
-		d, err := puller.Get(ctx, r)
-		if err != nil {
-			return nil, registry.Explain(err, repo, r.Name())
+	c := &connection{im: im, ref: ref, repo: repo, puller: puller}
+	var n *node
+	if ref.Digest == "" {
+		n, err = c.tagged(ctx)
+		return c.open, n, err
+	}
+	h, err := v1.NewHash(ref.Digest)
+	if err == nil {
+		n, err = c.open(ctx, h)
+	}
+	return c.open, n, err
+}
+
+// A connection opens manifests of one repository for the reference that names
+// them.
+type connection struct {
+	im     Images
+	ref    Reference
+	repo   name.Repository
+	puller *remote.Puller
+}
+
+// open returns the manifest or index of a digest.
+func (c *connection) open(ctx context.Context, h v1.Hash) (*node, error) {
+	if n := c.im.knownNode(ctx, c.ref, c.repo, h); n != nil {
+		return n, nil
+	}
+	return c.get(ctx, c.repo.Digest(h.String()))
+}
+
+// tagged returns the manifest or index that the reference's tag stands for. Where
+// it stood for one before, the registry is asked first whether it still does:
+// some count an answer to that less than a manifest.
+func (c *connection) tagged(ctx context.Context) (*node, error) {
+	tag := c.repo.Tag(c.ref.Tag)
+	before, err := c.im.stoodFor(c.ref)
+	if err != nil {
+		return nil, err
+	}
+	if before != (v1.Hash{}) {
+		d, err := c.puller.Head(ctx, tag)
+		switch {
+		case err == nil:
+			if n := c.im.knownNode(ctx, c.ref, c.repo, d.Digest); n != nil {
+				return n, c.moved(before, d.Digest)
+			}
+		case ctx.Err() != nil, registry.Down(err):
+			return nil, registry.Explain(err, c.repo, tag.Name())
 		}
-		return remoteNode(ref, r, d)
 	}
-	open := func(ctx context.Context, h v1.Hash) (*node, error) { return get(ctx, repo.Digest(h.String())) }
-	var r name.Reference = repo.Tag(ref.Tag)
-	if ref.Digest != "" {
-		r = repo.Digest(ref.Digest)
+	n, err := c.get(ctx, tag)
+	if err != nil {
+		return nil, err
 	}
-	n, err := get(ctx, r)
-	return open, n, err
+	return n, c.moved(before, n.Digest)
+}
+
+// moved remembers what the tag stands for now.
+func (c *connection) moved(before, now v1.Hash) error {
+	if before == now {
+		return nil
+	}
+	return c.im.standsFor(c.ref, now)
+}
+
+// get asks for a manifest or an index, and remembers it.
+func (c *connection) get(ctx context.Context, r name.Reference) (*node, error) {
+	d, err := c.puller.Get(ctx, r)
+	if err != nil {
+		return nil, registry.Explain(err, c.repo, r.Name())
+	}
+	mt, err := kind(d.Manifest)
+	if err != nil {
+		// A page of a login or of a proxy, most likely.
+		return nil, &registry.NetworkError{Registry: c.repo.RegistryStr(), Err: err}
+	}
+	if mt != "" {
+		d.MediaType = mt
+	}
+	if err := checkKind(c.ref, d.MediaType); err != nil {
+		return nil, err
+	}
+	n := &node{d.Descriptor, d.Manifest, func() (v1.Image, error) { return c.image(d, r) }}
+	if d.MediaType.IsImage() {
+		return n, nil // it is remembered with its configuration
+	}
+	return n, c.im.remember(d.Digest, known{MediaType: d.MediaType, Manifest: d.Manifest})
+}
+
+// image returns the image of a manifest, and remembers it.
+func (c *connection) image(d *remote.Descriptor, asked name.Reference) (v1.Image, error) {
+	img, err := d.Image()
+	if err != nil {
+		return nil, err
+	}
+	r := &remoteImage{img, asked}
+	if err := checkImage(c.ref, r); err != nil {
+		return nil, err
+	}
+	config, err := r.RawConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	return r, c.im.remember(d.Digest, known{d.MediaType, d.Manifest, config})
 }
 
 func (im Images) repository(text string) (name.Repository, error) {
@@ -90,29 +183,6 @@ func (im Images) repository(text string) (name.Repository, error) {
 		return name.NewRepository(text, name.Insecure)
 	}
 	return repo, nil
-}
-
-func remoteNode(ref Reference, asked name.Reference, d *remote.Descriptor) (*node, error) {
-	mt, err := kind(d.Manifest)
-	if err != nil {
-		// A page of a login or of a proxy, most likely.
-		return nil, &registry.NetworkError{Registry: asked.Context().RegistryStr(), Err: err}
-	}
-	if mt != "" {
-		d.MediaType = mt
-	}
-	if err := checkKind(ref, d.MediaType); err != nil {
-		return nil, err
-	}
-	image := func() (v1.Image, error) {
-		img, err := d.Image()
-		if err != nil {
-			return nil, err
-		}
-		r := &remoteImage{img, asked}
-		return r, checkImage(ref, r)
-	}
-	return &node{d.Descriptor, d.Manifest, image}, nil
 }
 
 // A remoteImage has layers that begin again when their connection breaks, and

@@ -44,6 +44,18 @@ type Images struct {
 	// Wait passes before a failed request is repeated for the first time; 0
 	// means half a second.
 	Wait time.Duration
+	// Store keeps what registries said of digests, which is not asked for again,
+	// and of tags, to answer without a network; nil keeps nothing.
+	Store Store
+	// Offline answers for registries from Store alone. The layers of such an
+	// image can't be read.
+	Offline bool
+}
+
+// Anew returns what opens images where they are, whatever is known of them.
+func (im Images) Anew() Images {
+	im.Store = nil
+	return im
 }
 
 // An Image is an image of one platform. Its layers are read where they are
@@ -67,7 +79,8 @@ type Image struct {
 //
 // Where ref names nothing usable, the error is a *ReferenceError; where it is
 // not for the platform, a *PlatformError; registries give the errors of package
-// registry, as do their layers later. What lies on disk and isn't what its
+// registry, as do their layers later; without a network they give an
+// *OfflineError. What lies on disk and isn't what its
 // digest says gives a *layers.DigestError.
 func (im Images) Open(ctx context.Context, ref Reference, platform string) (*Image, error) {
 	img, err := im.open(ctx, ref, platform)
