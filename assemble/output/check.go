@@ -35,7 +35,7 @@ type Blob struct {
 // are in their order. Of several repositories, the one that lacks most decides.
 // Where a registry doesn't let one look, blobs count as missing.
 func (r Registry) Check(ctx context.Context, blobs []Blob) ([]State, error) {
-	c, err := r.connect()
+	c, err := r.connection()
 	if err != nil {
 		return nil, err
 	}

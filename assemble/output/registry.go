@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -37,6 +38,15 @@ type Registry struct {
 	// Jobs is how many blobs are sent at once; 0 means 6.
 	Jobs     int
 	Progress Progress
+
+	kept func() (*connection, error) // shared connections
+}
+
+// Keep returns r with connections that all its methods share, so that a registry
+// is asked once to let one in.
+func (r Registry) Keep() Registry {
+	r.kept = sync.OnceValues(r.connect)
+	return r
 }
 
 // Begin starts a delivery. An image whose tags all name it already is not sent.
@@ -47,7 +57,7 @@ func (r Registry) Begin() (Delivery, error) {
 	if len(r.Tags) == 0 {
 		return nil, errors.New("no tag says where to push the image")
 	}
-	c, err := r.connect()
+	c, err := r.connection()
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +102,13 @@ type connection struct {
 	pusher *remote.Pusher
 }
 
+func (r Registry) connection() (*connection, error) {
+	if r.kept != nil {
+		return r.kept()
+	}
+	return r.connect()
+}
+
 func (r Registry) connect() (*connection, error) {
 	c := &connection{Registry: r, log: &mountLog{base: r.Transport}}
 	if c.log.base == nil {
@@ -112,7 +129,7 @@ func (r Registry) connect() (*connection, error) {
 // Reach fails if a registry isn't there or does not work, so that this is known
 // before anything is made.
 func (r Registry) Reach(ctx context.Context) error {
-	c, err := r.connect()
+	c, err := r.connection()
 	if err != nil {
 		return err
 	}

@@ -113,7 +113,7 @@ func (j *job) registry() (target, error) {
 	}
 	im := j.site.images
 	out := output.Registry{Tags: tags, Keychain: im.Keychain, Transport: im.Transport, UserAgent: im.UserAgent, Progress: output.Progress(j.show.Start)}
-	return target{out, "", pushed}, nil
+	return target{out.Keep(), "", pushed}, nil
 }
 
 func (j *job) layout(dir, tag string) target {
