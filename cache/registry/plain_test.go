@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // TestPlain holds that TLS is tried once with a host that speaks plain HTTP, and
-// every time with one that speaks TLS.
+// every time with one that speaks TLS, also at the same time.
 func TestPlain(t *testing.T) {
 	var opened atomic.Int32
 	plain := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -28,7 +29,7 @@ func TestPlain(t *testing.T) {
 	defer plain.Close()
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
-	client := &http.Client{Transport: registry.Plain(secure.Client().Transport)}
+	client := &http.Client{Transport: registry.Plain(secure.Client().Transport, nil)}
 	get := func(url string) error {
 		resp, err := client.Get(url)
 		if err != nil {
@@ -36,14 +37,18 @@ func TestPlain(t *testing.T) {
 		}
 		return resp.Body.Close()
 	}
-	for range 2 {
-		if err := get(strings.Replace(plain.URL, "http:", "https:", 1)); !errors.Is(err, http.ErrSchemeMismatch) {
-			t.Errorf("over TLS: %v, want %v", err, http.ErrSchemeMismatch)
-		}
-		if err := get(secure.URL); err != nil {
-			t.Error(err)
-		}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := get(strings.Replace(plain.URL, "http:", "https:", 1)); !errors.Is(err, http.ErrSchemeMismatch) {
+				t.Errorf("over TLS: %v, want %v", err, http.ErrSchemeMismatch)
+			}
+			if err := get(secure.URL); err != nil {
+				t.Error(err)
+			}
+		})
 	}
+	all.Wait()
 	if n := opened.Load(); n != 1 {
 		t.Errorf("%d connections for TLS, want 1", n)
 	}

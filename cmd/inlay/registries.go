@@ -45,7 +45,7 @@ func registries(c *cli.Context, show progress.Display) (source.Images, error) {
 		}
 		im.Mirrors = append(im.Mirrors, m)
 	}
-	im.Transport = registry.Plain(registry.Unverified(im.Insecure))
+	im.Transport = registry.Plain(registry.Unverified(im.Insecure), im.Insecure)
 	return im, nil
 }
 
