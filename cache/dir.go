@@ -108,24 +108,38 @@ func (d *Dir) mark() error {
 
 // Use must be called before a build uses the cache, and the release it returns
 // after. In between, Trim and Verify, of this process too, remove nothing; Use
-// in turn waits for them. It also removes what killed builds left behind. The
-// error is a *BusyError if ctx ends first.
+// in turn waits for them. After a build that was killed, which left its mark, it
+// also removes what such builds left else. The error is a *BusyError if ctx ends
+// first.
 func (d *Dir) Use(ctx context.Context) (release func(), err error) {
-	release, err = d.lock(ctx, true)
+	unlock, err := d.lock(ctx, true)
 	if err != nil {
 		return nil, err
 	}
-	dirs := []string{d.root}
-	for _, k := range Kinds() {
-		dirs = append(dirs, d.dirs(k)...)
+	leave, killed, err := disk.Enter(d.root)
+	if err != nil {
+		return unlock, nil //nolint:nilerr // a tidy cache is no condition for a build
 	}
-	for _, dir := range dirs {
-		_, _ = disk.Sweep(dir) // a tidy cache is no condition for a build
+	if killed {
+		d.sweepAll(ctx)
+	}
+	return func() {
+		leave()
+		unlock()
+	}, nil
+}
+
+// sweepAll removes what killed processes left anywhere. It takes as long as the
+// cache has files.
+func (d *Dir) sweepAll(ctx context.Context) {
+	for _, k := range Kinds() {
+		for _, dir := range d.dirs(k) {
+			_, _ = disk.Sweep(dir)
+		}
 	}
 	for _, k := range []Kind{UV, Trees} {
 		_, _ = d.sweep(ctx, k)
 	}
-	return release, nil
 }
 
 // Scratch returns the directory for what lives as long as a build, to be made

@@ -42,7 +42,8 @@ func build(root string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.Use(context.Background()); err != nil {
+	release, err := d.Use(context.Background())
+	if err != nil {
 		return err
 	}
 	p, err := d.Begin()
@@ -53,7 +54,7 @@ func build(root string) error {
 		return err
 	}
 	dir, remove, err := disk.Scratch(context.Background(), d.Scratch())
-	held = []any{p, remove}
+	held = []any{release, p, remove}
 	if err == nil {
 		err = os.WriteFile(dir+"/half", []byte("half"), 0o644)
 	}
@@ -96,7 +97,7 @@ func TestKilledBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	release()
-	half := []string{"layers/blobs/sha256/.tmp-", "uv/tmp/.lock", "uv/tmp/scratch/half"}
+	half := []string{".tmp-", "layers/blobs/sha256/.tmp-", "uv/tmp/.lock", "uv/tmp/scratch/half"}
 	wantTree(t, root, half...)
 	wantBusy(t, d, root)
 	kill()
@@ -107,9 +108,10 @@ func TestKilledBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantTree(t, root)
+	wantTree(t, root, ".tmp-")
 	put(t, d, cache.Key{1}, "hello")
 	release()
+	wantTree(t, root, "layers/blobs/sha256/ba0fc", "layers/keys/01000")
 	if _, err := d.Trim(t.Context(), cache.TrimOptions{}); err != nil {
 		t.Errorf("Trim when no build runs = %v", err)
 	}

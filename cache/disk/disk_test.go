@@ -351,6 +351,35 @@ func TestSweepTakesWhatTheKilledLeft(t *testing.T) {
 	wantNames(t, dir)
 }
 
+// Who enters learns of the killed, once, and of nobody who left.
+func TestEnter(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	enter := func(want bool) (leave func()) {
+		leave, killed, err := disk.Enter(dir)
+		if killed != want || err != nil {
+			t.Errorf("Enter says %t of killed ones, %v; want %t", killed, err, want)
+		}
+		return leave
+	}
+	first := enter(false)
+	enter(false)() // beside a living one
+	first()
+	enter(false)()
+	wantNames(t, dir)
+	cmd, out := start(t, "write", dir, false)
+	if line, err := out.ReadString('\n'); line != "ready\n" {
+		t.Fatalf("the writer said %q, %v", line, err)
+	}
+	enter(false)()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	enter(true)()
+	enter(false)()
+}
+
 // Writers and sweepers at once: every file that was committed is there, whole.
 func TestSweepBesideWriters(t *testing.T) {
 	t.Parallel()

@@ -87,7 +87,8 @@ func Sweep(dir string) (freed int64, err error) {
 	}
 	for _, e := range entries {
 		if isLeftover(e.Name()) && e.Type().IsRegular() {
-			freed += sweep(filepath.Join(dir, e.Name()))
+			n, _ := sweep(filepath.Join(dir, e.Name()))
+			freed += n
 		}
 	}
 	return freed, nil
@@ -102,7 +103,7 @@ func SweepShared(dir string) {
 	}
 	for _, e := range entries {
 		if created().MatchString(e.Name()) && e.Type().IsRegular() {
-			sweep(filepath.Join(dir, e.Name()))
+			_, _ = sweep(filepath.Join(dir, e.Name()))
 		}
 	}
 }
@@ -115,19 +116,41 @@ func isLeftover(name string) bool {
 	return strings.HasPrefix(name, tempPrefix) || strings.HasPrefix(name, LockPrefix)
 }
 
+// Enter marks this process as one that works in dir until leave is called. It
+// also removes such marks of others that were killed, and reports whether there
+// was one: what they left may be anywhere, and it takes a while to look.
+func Enter(dir string) (leave func(), killed bool, err error) {
+	mine, err := Create(dir)
+	if err != nil {
+		return nil, false, err
+	}
+	entries, err := readDir(dir)
+	if err != nil {
+		mine.Abort()
+		return nil, false, err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), tempPrefix) && e.Name() != filepath.Base(mine.Name()) {
+			_, swept := sweep(filepath.Join(dir, e.Name()))
+			killed = killed || swept
+		}
+	}
+	return mine.Abort, killed, nil
+}
+
 // sweep removes the file at path unless somebody holds its lock. Where it
 // can't tell, it leaves the file.
-func sweep(path string) (freed int64) {
+func sweep(path string) (freed int64, swept bool) {
 	l := flock.New(path, flock.SetFlag(os.O_RDWR))
 	defer func() { _ = l.Close() }()
 	if locked, err := l.TryLock(); err != nil || !locked || !inPlace(l) {
-		return 0
+		return 0, false
 	}
 	info, err := l.Stat()
 	if err != nil || os.Remove(path) != nil {
-		return 0
+		return 0, false
 	}
-	return info.Size()
+	return info.Size(), true
 }
 
 func readDir(dir string) ([]fs.DirEntry, error) {
