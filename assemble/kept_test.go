@@ -85,7 +85,7 @@ func TestPackagesReadParentOnce(t *testing.T) {
 	build := func(cache string, s plan.Step) v1.Hash {
 		o := options(t, cache)
 		o.Images = parents{img: parent}
-		o.Tools.Debs = deb.NewStore(filepath.Join(cache, "unpacked"))
+		o.Tools.Debs = deb.NewStore(filepath.Join(cache, "unpacked"), 2)
 		o.Tools.Deb = func(_ context.Context, d plan.Deb) (*os.File, error) { return os.Open(filepath.Join(dir, d.File)) }
 		r, err := assemble.Build(t.Context(), demo(s), o)
 		if err != nil {

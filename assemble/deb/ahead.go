@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"runtime"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -39,10 +38,10 @@ type decoded struct {
 // maxAhead is how many blocks are decoded at a time.
 const maxAhead = 4
 
-func newAhead(ctx context.Context, m member, blocks []block, room *semaphore.Weighted) *ahead {
+func newAhead(ctx context.Context, m member, blocks []block, s *Store) *ahead {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &ahead{
-		ctx: ctx, cancel: cancel, m: m, left: blocks, room: room, window: xzWindow(m, blocks), most: min(runtime.GOMAXPROCS(0), maxAhead) - 1,
+		ctx: ctx, cancel: cancel, m: m, left: blocks, room: s.room, window: xzWindow(m, blocks), most: min(s.processors, maxAhead) - 1,
 	}
 	a.each = a.window
 	for _, b := range blocks {

@@ -25,7 +25,7 @@ import (
 // unpack opens a package in a store of its own.
 func unpack(t *testing.T, b []byte) (*deb.Package, error) {
 	t.Helper()
-	return from(t, deb.NewStore(t.TempDir()), b)
+	return from(t, deb.NewStore(t.TempDir(), 2), b)
 }
 
 func from(t *testing.T, s *deb.Store, b []byte) (*deb.Package, error) {
@@ -64,7 +64,7 @@ func TestCompressions(t *testing.T) {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
 			d := sample()
 			d.Compression, d.Block = c.suffix, c.block
-			store := deb.NewStore(t.TempDir())
+			store := deb.NewStore(t.TempDir(), 2)
 			for _, when := range []string{"first", "again"} {
 				p, err := from(t, store, d.Bytes())
 				if err != nil {
@@ -106,7 +106,7 @@ func TestCompressions(t *testing.T) {
 
 // TestStoreNeedsNoDeb opens a package that was unpacked before without its .deb.
 func TestStoreNeedsNoDeb(t *testing.T) {
-	store := deb.NewStore(t.TempDir())
+	store := deb.NewStore(t.TempDir(), 2)
 	b := sample().Bytes()
 	if _, err := from(t, store, b); err != nil {
 		t.Fatal(err)
@@ -127,7 +127,7 @@ func TestDamagedStore(t *testing.T) {
 	sum := sha256.Sum256(b)
 	file := filepath.Join(dir, hex.EncodeToString(sum[:]))
 	for _, at := range []int64{-1, -60, 100} {
-		if _, err := from(t, deb.NewStore(dir), b); err != nil {
+		if _, err := from(t, deb.NewStore(dir, 2), b); err != nil {
 			t.Fatal(err)
 		}
 		stored, err := os.ReadFile(file)
@@ -138,7 +138,7 @@ func TestDamagedStore(t *testing.T) {
 		if err := os.WriteFile(file, stored, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p, err := from(t, deb.NewStore(dir), b)
+		p, err := from(t, deb.NewStore(dir, 2), b)
 		if err != nil {
 			t.Fatalf("opening it with byte %d changed: %v", at, err)
 		}
@@ -207,7 +207,7 @@ func TestCancel(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := deb.NewStore(dir).Package(ctx, "x", "00", func(context.Context) (*os.File, error) { return os.Open(name) })
+	_, err := deb.NewStore(dir, 2).Package(ctx, "x", "00", func(context.Context) (*os.File, error) { return os.Open(name) })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Package with a cancelled context = %v, want context.Canceled", err)
 	}
@@ -252,7 +252,7 @@ func TestCheck(t *testing.T) {
 	dir := t.TempDir()
 	raw := debtest.Deb{Name: "a", Files: []debtest.File{{Name: "./file", Body: strings.Repeat("content ", 1000)}}}.Bytes()
 	hex := fmt.Sprintf("%x", sha256.Sum256(raw))
-	_, err := deb.NewStore(dir).Package(t.Context(), "a", hex, func(context.Context) (*os.File, error) {
+	_, err := deb.NewStore(dir, 2).Package(t.Context(), "a", hex, func(context.Context) (*os.File, error) {
 		name := filepath.Join(t.TempDir(), "a.deb")
 		if err := os.WriteFile(name, raw, 0o644); err != nil {
 			return nil, err

@@ -63,7 +63,7 @@ func TestLittleRoom(t *testing.T) {
 		raw[i] = d.Bytes()
 	}
 	for _, most := range []int64{1, 14 << 20, 24 << 20, 1 << 30} {
-		s := NewStore(t.TempDir())
+		s := NewStore(t.TempDir(), 2)
 		s.room, s.most = semaphore.NewWeighted(most), most
 		dir := t.TempDir()
 		g, ctx := errgroup.WithContext(t.Context())
@@ -109,7 +109,7 @@ func TestSameSegment(t *testing.T) {
 	if err := os.WriteFile(raw, d.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := NewStore(filepath.Join(dir, "store"))
+	s := NewStore(filepath.Join(dir, "store"), 2)
 	p, err := s.Package(t.Context(), "x", "00", func(context.Context) (*os.File, error) { return os.Open(raw) })
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -31,8 +30,9 @@ type Store struct {
 
 	busy map[string]*waitingLock // by the sha256 of packages
 
-	room *semaphore.Weighted // bytes that decoders may take
-	most int64               // of them
+	processors int
+	room       *semaphore.Weighted // bytes that decoders may take
+	most       int64               // of them
 }
 
 // Bounds of the memory that decoders take: of all at a time, at least and for
@@ -43,10 +43,11 @@ const (
 	decoderSize = 6 << 20
 )
 
-// NewStore returns the store in the directory dir, which need not exist.
-func NewStore(dir string) *Store {
-	most := max(leastRoom, roomForEach*int64(runtime.GOMAXPROCS(0)))
-	return &Store{dir: dir, busy: map[string]*waitingLock{}, room: semaphore.NewWeighted(most), most: most}
+// NewStore returns the store in the directory dir, which need not exist. It
+// unpacks with as many processors, from 1.
+func NewStore(dir string, processors int) *Store {
+	most := max(leastRoom, roomForEach*int64(processors))
+	return &Store{dir: dir, busy: map[string]*waitingLock{}, processors: processors, room: semaphore.NewWeighted(most), most: most}
 }
 
 // Package returns the package whose .deb has the sha256 hex, from the store if
@@ -170,7 +171,7 @@ func (s *Store) add(ctx context.Context, a *archive, hex string) error {
 func (s *Store) decompress(ctx context.Context, m member) (io.ReadCloser, error) {
 	if filepath.Ext(m.name) == ".xz" {
 		if blocks := xzBlocks(m); areApart(blocks) {
-			return newAhead(ctx, m, blocks, s.room), nil
+			return newAhead(ctx, m, blocks, s), nil
 		}
 	}
 	return decompress(ctx, m)

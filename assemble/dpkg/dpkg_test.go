@@ -65,7 +65,7 @@ func parentImage(t *testing.T, more ...debtest.File) *layers.View {
 // made turns packages of debtest into some to install.
 func made(t *testing.T, debs ...debtest.Deb) []dpkg.Package {
 	t.Helper()
-	store := deb.NewStore(t.TempDir())
+	store := deb.NewStore(t.TempDir(), 2)
 	var out []dpkg.Package
 	for _, d := range debs {
 		b := d.Bytes()

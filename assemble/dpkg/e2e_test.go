@@ -305,7 +305,7 @@ func (e *chroots) view(t *testing.T) *layers.View {
 // packages unpacks .debs. Those that nobody asked for are marked.
 func packages(t *testing.T, dir string, debs, asked []string) []dpkg.Package {
 	t.Helper()
-	store := deb.NewStore(dir)
+	store := deb.NewStore(dir, 2)
 	var out []dpkg.Package
 	for _, file := range debs {
 		p, err := store.Package(t.Context(), filepath.Base(file), digestOf(t, file), func(context.Context) (*os.File, error) { return os.Open(file) })

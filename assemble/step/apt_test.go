@@ -92,7 +92,7 @@ func TestAptDamage(t *testing.T) {
 	if err := os.WriteFile(kept, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	tools.Debs = deb.NewStore(dir)
+	tools.Debs = deb.NewStore(dir, 2)
 	if _, err := step.Write(t.Context(), io.Discard, s, tools); err == nil || !strings.Contains(err.Error(), "reading the unpacked package many: it is damaged: build again") {
 		t.Errorf("Write with a package that is damaged = %v", err)
 	}
@@ -226,7 +226,7 @@ func aptStep(t *testing.T, dir string, d debtest.Deb) (plan.Step, step.Tools) {
 	ix, raw := aptParent(t), d.Bytes()
 	sum := sha256.Sum256(raw)
 	tools := step.Tools{
-		Debs:   deb.NewStore(dir),
+		Debs:   deb.NewStore(dir, 2),
 		Parent: func(context.Context) (*layers.View, error) { return layers.Stack(ix) },
 		Deb: func(context.Context, plan.Deb) (*os.File, error) {
 			name := filepath.Join(t.TempDir(), "x.deb")

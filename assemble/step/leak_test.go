@@ -86,7 +86,7 @@ func TestLeakInPackage(t *testing.T) {
 		t.Fatal(err)
 	}
 	tools := step.Tools{
-		Debs:    deb.NewStore(t.TempDir()),
+		Debs:    deb.NewStore(t.TempDir(), 2),
 		Parent:  func(context.Context) (*layers.View, error) { return layers.Stack(ix) },
 		Deb:     func(context.Context, plan.Deb) (*os.File, error) { return os.Open(file) },
 		Secrets: leak.New([]leak.Secret{{User: "ann", Value: password, Of: "corp"}}),

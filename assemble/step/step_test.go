@@ -316,7 +316,7 @@ func TestApt(t *testing.T) {
 	}}.Bytes()
 	opened := 0
 	tools := step.Tools{
-		Debs:   deb.NewStore(t.TempDir()),
+		Debs:   deb.NewStore(t.TempDir(), 2),
 		Parent: func(context.Context) (*layers.View, error) { return layers.Stack(ix) },
 		Deb: func(_ context.Context, d plan.Deb) (*os.File, error) {
 			opened++

@@ -35,6 +35,7 @@ func main() {
 // process runs the command line of this process until it ends or is
 // interrupted.
 func process(stderr io.Writer) int {
+	beginOnOne()
 	boundHeap()
 	syscall.Umask(syscall.Umask(0o777) &^ 0o700) // what it makes is its own to read and write
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -286,7 +286,7 @@ func (j *job) tools(p plan.Plan) step.Tools {
 			return f, refused(j.index, w.URL, err)
 		},
 		Deb:  j.deb,
-		Debs: deb.NewStore(j.site.cache.Path(cache.Unpacked)),
+		Debs: deb.NewStore(j.site.cache.Path(cache.Unpacked), processors()),
 		Install: func(ctx context.Context, f *os.File, w plan.Wheel) (fs.FS, func(), error) {
 			inv, err := j.inventory(ctx, p)
 			if err != nil {
