@@ -2,8 +2,9 @@
 
 // Package disk keeps immutable files in a directory that several processes
 // share. A file appears under its name whole and synced, or not at all, even if
-// its writer is killed; what a killed writer leaves behind is told from what a
-// living one is writing by a lock that the kernel drops with the process.
+// its writer is killed; whether a small value is whole a checksum tells instead.
+// What a killed writer leaves behind is told from what a living one is writing by
+// a lock that the kernel drops with the process.
 package disk
 
 import (
@@ -108,11 +109,26 @@ func (p *Pending) wrap(err error) error {
 // comes before the name, so neither a killed process nor a power cut leaves a
 // name with half the content.
 func (p *Pending) Commit(name string) (path string, err error) {
+	if err := p.Sync(); err != nil {
+		return "", dirError(p.dir, err)
+	}
+	if path, err = p.show(name); err != nil {
+		return "", err
+	}
+	if err := syncDir(p.dir); err != nil {
+		return "", dirError(p.dir, err)
+	}
+	return path, nil
+}
+
+// show is Commit without waiting for the disk: after a power cut the name may be
+// missing, or of a file cut short.
+func (p *Pending) show(name string) (path string, err error) {
 	if !filepath.IsLocal(name) || name == "." || filepath.Base(name) != name || isLeftover(name) {
 		return "", fmt.Errorf("%q can't be the name of a file in %s", name, p.dir)
 	}
 	path = filepath.Join(p.dir, name)
-	if err := errors.Join(p.Sync(), p.Close()); err != nil {
+	if err := p.Close(); err != nil {
 		return "", dirError(p.dir, err)
 	}
 	if err := os.Rename(p.Name(), path); err != nil {
@@ -120,9 +136,6 @@ func (p *Pending) Commit(name string) (path string, err error) {
 	}
 	p.done = true
 	_ = p.held.Close() // the name it locked is gone
-	if err := syncDir(p.dir); err != nil {
-		return "", dirError(p.dir, err)
-	}
 	return path, nil
 }
 
