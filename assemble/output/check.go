@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
+
+	"inlay/cache/registry"
 )
 
 // A State says what a push would do with a blob.
@@ -93,7 +95,7 @@ func (c *connection) has(ctx context.Context, repo name.Repository, h v1.Hash) (
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	return false, down(err, ref)
+	return false, unreachable(registry.Explain(err, ref.Context(), ref.Name()))
 }
 
 // exists asks about the layer itself and not about its wrapping.

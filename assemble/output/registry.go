@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"inlay/cache/registry"
 )
@@ -42,8 +44,8 @@ type Registry struct {
 	kept func() (*connection, error) // shared connections
 }
 
-// Keep returns r with connections that all its methods share, so that a registry
-// is asked once to let one in.
+// Keep returns r, whose fields are to stay as they are, with connections that all
+// its methods share, so that a registry is asked once to let one in.
 func (r Registry) Keep() Registry {
 	r.kept = sync.OnceValues(r.connect)
 	return r
@@ -152,13 +154,22 @@ func (c *connection) digest(ctx context.Context, ref name.Reference) (v1.Hash, e
 	if err := ctx.Err(); err != nil {
 		return v1.Hash{}, err
 	}
-	return v1.Hash{}, down(err, ref)
+	return v1.Hash{}, unreachable(registry.Explain(err, ref.Context(), ref.Name()))
 }
 
-// down returns err, explained, if it says that a registry is not there or does
-// not work: nothing else that is asked of it will succeed.
-func down(err error, ref name.Reference) error {
-	if err = registry.Explain(err, ref.Context(), ref.Name()); registry.Down(err) {
+// unreachable returns err if it says that a registry is not there or does not
+// work: nothing else that is asked of it will succeed. An answer that makes no
+// sense is no reason to give up.
+func unreachable(err error) error {
+	var te *transport.Error
+	if errors.As(err, &te) {
+		if te.StatusCode >= http.StatusInternalServerError || te.StatusCode == http.StatusTooManyRequests {
+			return err
+		}
+		return nil
+	}
+	var ue *url.Error
+	if errors.As(err, &ue) {
 		return err
 	}
 	return nil

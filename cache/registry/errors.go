@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -99,17 +98,6 @@ func (e *NetworkError) Hint() string {
 	default:
 		return fmt.Sprintf("check the name %s, the network, and the proxy variables", e.Registry)
 	}
-}
-
-// Down reports whether err says that a registry is not there or does not work. An
-// answer that makes no sense is no reason to think so.
-func Down(err error) bool {
-	var te *transport.Error
-	if errors.As(err, &te) {
-		return te.StatusCode >= http.StatusInternalServerError || te.StatusCode == http.StatusTooManyRequests
-	}
-	var ue *url.Error
-	return errors.As(err, &ue)
 }
 
 // lied reports whether err tells of bytes that don't have the digest or the size

@@ -59,8 +59,12 @@ func TestForeignLayers(t *testing.T) {
 	}), img)
 	dir := putLayout(t, img)
 	check(t, os.Remove(filepath.Join(dir, "blobs", "sha256", digest.Hex)))
-	for _, text := range []string{ref, "oci:" + dir} {
-		opened, err := open(t, text, "")
+	known := images
+	known.Store = store{}
+	for _, text := range []string{ref, ref, "oci:" + dir} { // the second time it is known
+		parsed, err := source.Parse(text)
+		check(t, err)
+		opened, err := known.Open(t.Context(), parsed, "")
 		check(t, err)
 		m, err := opened.Manifest()
 		check(t, err)

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"sync"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -36,114 +34,135 @@ func (e *OfflineError) Error() string {
 // Hint says what to do about it.
 func (e *OfflineError) Hint() string { return "run the same command once without `--offline`" }
 
-// Known is what a registry said of a digest. As a digest stands for the same for
-// ever, nobody has to be asked again.
-type known struct {
+// A said is what a repository said of a digest. As a digest stands for the same for
+// ever, it is not asked again.
+type said struct {
 	MediaType types.MediaType `json:"mediaType"`
 	Manifest  []byte          `json:"manifest"`         // or index
 	Config    []byte          `json:"config,omitempty"` // of an image
 }
 
-func knownName(h v1.Hash) string { return "said-" + h.Algorithm + "-" + h.Hex }
-
-// recall returns what is known of h, if anything is.
-func (im Images) recall(h v1.Hash) (k known, ok bool) {
-	if im.Store == nil {
-		return k, false
-	}
-	b, err := im.Store.Get(knownName(h))
-	return k, err == nil && json.Unmarshal(b, &k) == nil
+// saidName names what a repository said of a digest: another that doesn't have it
+// must be able to say so.
+func saidName(repo name.Repository, h v1.Hash) string {
+	return fmt.Sprintf("said-1-%x", sha256.Sum256([]byte(repo.Name()+"@"+h.String())))
 }
 
-func (im Images) remember(h v1.Hash, k known) error {
+// tagName names what a tag last stood for.
+func tagName(ref Reference) string {
+	return fmt.Sprintf("tag-1-%x", sha256.Sum256([]byte(ref.String())))
+}
+
+// recall returns what repo said of h, if anything is known.
+func (im Images) recall(repo name.Repository, h v1.Hash) (s said, ok bool) {
+	if im.Store == nil {
+		return s, false
+	}
+	b, err := im.Store.Get(saidName(repo, h))
+	return s, err == nil && json.Unmarshal(b, &s) == nil
+}
+
+func (im Images) remember(repo name.Repository, h v1.Hash, s said) error {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return im.put(saidName(repo, h), b)
+}
+
+func (im Images) put(name string, b []byte) error {
 	if im.Store == nil {
 		return nil
 	}
-	b, err := json.Marshal(k)
-	if err == nil {
-		err = im.Store.Put(knownName(h), b)
-	}
-	if err != nil {
-		return fmt.Errorf("remembering %s: %w", h, err)
+	if err := im.Store.Put(name, b); err != nil {
+		return fmt.Errorf("remembering what a registry said: %w", err)
 	}
 	return nil
 }
 
-func tagName(ref Reference) string {
-	return fmt.Sprintf("tag-%x", sha256.Sum256([]byte(ref.String())))
-}
-
-// stoodFor returns what ref's tag was last seen to stand for: the zero Hash if
-// nobody asked yet.
-func (im Images) stoodFor(ref Reference) (h v1.Hash, err error) {
+// stoodFor returns what ref's tag last stood for, and whether that is known.
+func (im Images) stoodFor(ref Reference) (h v1.Hash, ok bool) {
 	if im.Store == nil {
-		return h, nil
+		return h, false
 	}
 	b, err := im.Store.Get(tagName(ref))
-	if errors.Is(err, fs.ErrNotExist) {
-		return h, nil
+	if err == nil {
+		h, err = v1.NewHash(string(b))
 	}
-	if err != nil {
-		return h, fmt.Errorf("recalling %s: %w", ref, err)
-	}
-	if h, err = v1.NewHash(string(b)); err != nil {
-		return v1.Hash{}, nil //nolint:nilerr // an older version's, perhaps: it is asked for anew
-	}
-	return h, nil
+	return h, err == nil
 }
 
-func (im Images) standsFor(ref Reference, h v1.Hash) error {
-	if im.Store == nil {
-		return nil
-	}
-	if err := im.Store.Put(tagName(ref), []byte(h.String())); err != nil {
-		return fmt.Errorf("remembering %s: %w", ref, err)
-	}
-	return nil
-}
-
-// offline opens the image that f looks for from what is known.
-func (im Images) offline(ctx context.Context, f finder, repo name.Repository) (*Image, error) {
-	f.open = func(_ context.Context, h v1.Hash) (*node, error) {
-		if n := im.knownNode(ctx, f.ref, repo, h); n != nil {
-			return n, nil
-		}
-		return nil, &OfflineError{f.ref.String()}
-	}
-	h, err := im.stoodFor(f.ref)
+// offline opens the image that f looks for from what one of the repositories
+// said.
+func (im Images) offline(ctx context.Context, f finder, repos []name.Repository) (*Image, error) {
+	h, known := im.stoodFor(f.ref)
 	if f.ref.Digest != "" {
-		h, err = v1.NewHash(f.ref.Digest)
+		var err error
+		if h, err = v1.NewHash(f.ref.Digest); err != nil {
+			return nil, err
+		}
+		known = true
 	}
-	if err != nil {
-		return nil, err
+	for _, repo := range repos {
+		if !known {
+			break
+		}
+		c := &connection{im: im, ref: f.ref, repo: repo}
+		f.open = c.open
+		n, err := c.open(ctx, h)
+		if err == nil {
+			return f.choose(ctx, n)
+		}
 	}
-	n, err := f.open(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	return f.choose(ctx, n)
+	return nil, &OfflineError{f.ref.String()}
 }
 
-// knownNode returns what is known of h, nil for nothing.
-func (im Images) knownNode(ctx context.Context, ref Reference, repo name.Repository, h v1.Hash) *node {
-	k, ok := im.recall(h)
+// known returns what the repository said of h, nil for nothing.
+func (c *connection) known(ctx context.Context, h v1.Hash) *node {
+	s, ok := c.im.recall(c.repo, h)
 	if !ok {
 		return nil
 	}
-	image := func() (v1.Image, error) {
-		open := sync.OnceValues(func() (*Image, error) { return im.Anew().Open(ctx, ref.Pinned(h.String()), "") })
-		img, err := partial.CompressedToImage(knownCore{k, open})
-		return &knownImage{img, repo.Digest(h.String()), open}, err
-	}
-	return &node{v1.Descriptor{MediaType: k.MediaType, Digest: h, Size: int64(len(k.Manifest))}, k.Manifest, image}
+	image := func() (v1.Image, error) { return c.knownImage(ctx, h, s) }
+	return &node{v1.Descriptor{MediaType: s.MediaType, Digest: h, Size: int64(len(s.Manifest))}, s.Manifest, image}
 }
 
-// A knownImage is one whose manifest and configuration are known. Its registry
-// is asked for it when somebody reads a layer.
+func (c *connection) knownImage(ctx context.Context, h v1.Hash, s said) (v1.Image, error) {
+	core := &knownCore{said: s, ref: c.repo.Digest(h.String())}
+	core.open = func(d v1.Descriptor) (v1.Layer, error) { return c.layer(ctx, h, d) }
+	img, err := partial.CompressedToImage(core)
+	if err != nil {
+		return nil, err
+	}
+	i := &knownImage{img, core}
+	return i, checkImage(c.ref, i)
+}
+
+// layer opens a layer of the image of a digest where it is. What may not be
+// distributed is where the manifest says, which ggcr reads of a whole image only.
+func (c *connection) layer(ctx context.Context, image v1.Hash, d v1.Descriptor) (v1.Layer, error) {
+	if c.im.Offline {
+		return nil, &OfflineError{c.ref.String()}
+	}
+	if d.MediaType.IsDistributable() && d.Data == nil {
+		return c.puller.Layer(ctx, c.repo.Digest(d.Digest.String()))
+	}
+	r, err := c.puller.Get(ctx, c.repo.Digest(image.String()))
+	if err != nil {
+		return nil, err
+	}
+	img, err := r.Image()
+	if err != nil {
+		return nil, err
+	}
+	return img.LayerByDigest(d.Digest)
+}
+
+// A knownImage is one whose manifest and configuration are known. Its layers are
+// asked for when they are read.
 type knownImage struct {
 	v1.Image
-	ref  name.Digest
-	open func() (*Image, error)
+	core *knownCore
 }
 
 // Layers returns mountable layers.
@@ -156,37 +175,47 @@ func (i *knownImage) Layers() ([]v1.Layer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(c.RootFS.DiffIDs) != len(m.Layers) {
+		return nil, errors.New("the configuration has other layers than the manifest")
+	}
 	all := make([]v1.Layer, len(m.Layers))
-	for n, d := range m.Layers { // as many as the configuration has: it was checked
-		all[n] = &remote.MountableLayer{Layer: &laterLayer{d, c.RootFS.DiffIDs[n], i.open}, Reference: i.ref}
+	for n, d := range m.Layers {
+		l := &remoteLayer{&laterLayer{d, c.RootFS.DiffIDs[n], i.core.open}, i.core.ref}
+		all[n] = &remote.MountableLayer{Layer: l, Reference: i.core.ref}
 	}
 	return all, nil
 }
 
-// knownCore is what ggcr makes an image of.
+// A knownCore is what ggcr makes an image of.
 type knownCore struct {
-	known
-	open func() (*Image, error)
+	said
+	ref  name.Digest
+	open func(v1.Descriptor) (v1.Layer, error)
 }
 
-func (c knownCore) MediaType() (types.MediaType, error) { return c.known.MediaType, nil }
-func (c knownCore) RawManifest() ([]byte, error)        { return c.Manifest, nil }
-func (c knownCore) RawConfigFile() ([]byte, error)      { return c.Config, nil }
+func (c *knownCore) MediaType() (types.MediaType, error) { return c.said.MediaType, nil }
+func (c *knownCore) RawManifest() ([]byte, error)        { return c.Manifest, nil }
+func (c *knownCore) RawConfigFile() ([]byte, error)      { return c.Config, nil }
 
-// LayerByDigest returns the layer from where the image is.
-func (c knownCore) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
-	img, err := c.open()
+// LayerByDigest returns the layer, which is asked for when it is read.
+func (c *knownCore) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
+	m, err := partial.Manifest(c)
 	if err != nil {
 		return nil, err
 	}
-	return img.LayerByDigest(h)
+	for _, d := range m.Layers {
+		if d.Digest == h {
+			return &remoteLayer{&laterLayer{d: d, open: c.open}, c.ref}, nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no layer %s", c.ref, h)
 }
 
 // A laterLayer is known by its descriptor until it is read.
 type laterLayer struct {
 	d      v1.Descriptor
 	diffID v1.Hash
-	open   func() (*Image, error)
+	open   func(v1.Descriptor) (v1.Layer, error)
 }
 
 func (l *laterLayer) Digest() (v1.Hash, error)             { return l.d.Digest, nil }
@@ -197,45 +226,22 @@ func (l *laterLayer) Descriptor() (*v1.Descriptor, error)  { return &l.d, nil }
 func (l *laterLayer) Compressed() (io.ReadCloser, error)   { return l.read(v1.Layer.Compressed) }
 func (l *laterLayer) Uncompressed() (io.ReadCloser, error) { return l.read(v1.Layer.Uncompressed) }
 
-// Exists asks the registry whether it has the layer.
-func (l *laterLayer) Exists() (bool, error) {
-	there, err := l.layer()
-	if err != nil {
-		return false, err
-	}
-	return partial.Exists(there)
-}
-
 func (l *laterLayer) read(as func(v1.Layer) (io.ReadCloser, error)) (io.ReadCloser, error) {
-	there, err := l.layer()
+	there, err := l.open(l.d)
 	if err != nil {
 		return nil, err
 	}
 	return as(there)
 }
 
-// layer returns the layer from where the image is.
-func (l *laterLayer) layer() (v1.Layer, error) {
-	img, err := l.open()
+// Exists asks the registry whether it has the layer.
+func (l *laterLayer) Exists() (bool, error) {
+	there, err := l.open(l.d)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
-	all, err := img.Layers()
-	if err != nil {
-		return nil, err
+	if m, ok := there.(*remote.MountableLayer); ok {
+		there = m.Layer
 	}
-	for _, there := range all {
-		if h, err := there.Digest(); err == nil && h == l.d.Digest {
-			return bareLayer(there), nil
-		}
-	}
-	return nil, fmt.Errorf("%s has no layer %s", img.Reference, l.d.Digest)
-}
-
-// bareLayer returns the layer itself and not its wrapping.
-func bareLayer(l v1.Layer) v1.Layer {
-	if m, ok := l.(*remote.MountableLayer); ok {
-		return m.Layer
-	}
-	return l
+	return partial.Exists(there)
 }

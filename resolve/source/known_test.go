@@ -41,7 +41,8 @@ type witness struct {
 	host  string
 	mu    sync.Mutex
 	asked []string
-	heads int // the status that HEAD gives, 0 for what is so
+	heads int // the status that HEAD of a manifest gives, 0 for what is so
+	gets  int // that GET gives
 }
 
 func newWitness(t *testing.T) *witness {
@@ -51,9 +52,12 @@ func newWitness(t *testing.T) *witness {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			w.mu.Lock()
 			w.asked = append(w.asked, r.Method+" "+strings.TrimPrefix(r.URL.Path, "/v2/"))
-			status := w.heads
+			status := w.gets
+			if r.Method == http.MethodHead {
+				status = w.heads
+			}
 			w.mu.Unlock()
-			if r.Method == http.MethodHead && status != 0 {
+			if strings.Contains(r.URL.Path, "/manifests/") && status != 0 {
 				rw.WriteHeader(status)
 				return
 			}
@@ -120,8 +124,8 @@ func TestKnownImage(t *testing.T) {
 		w.asked = nil
 		sameLayers(t, first, img)
 		check(t, validate.Image(img))
-		if len(w.asked) == 0 {
-			t.Error("its layers were read without the registry")
+		if asked := strings.Join(w.asked, ", "); !strings.Contains(asked, "/blobs/") || strings.Contains(asked, "/manifests/") {
+			t.Errorf("reading its layers asked %s, want blobs and no manifest", asked)
 		}
 	}
 }
@@ -194,14 +198,79 @@ func TestKnownRegistryDown(t *testing.T) {
 	im.Store = store{}
 	w.opens(t, im, "")
 	for _, status := range []int{http.StatusInternalServerError, http.StatusTooManyRequests} {
-		w.heads = status
-		ref, err := source.Parse(w.host + "/app:1")
-		check(t, err)
-		_, err = im.Open(t.Context(), ref, "linux/arm64")
+		w.heads, w.gets = status, status
+		_, err := tryOpen(t, im, w.host+"/app:1")
 		var ne *registry.NetworkError
 		if !errors.As(err, &ne) {
-			t.Errorf("HEAD %d: Open = %v, want a *NetworkError", status, err)
+			t.Errorf("HEAD and GET %d: Open = %v, want a *NetworkError", status, err)
 		}
+	}
+}
+
+func tryOpen(t *testing.T, im source.Images, text string) (*source.Image, error) {
+	t.Helper()
+	ref, err := source.Parse(text)
+	check(t, err)
+	return im.Open(t.Context(), ref, "linux/arm64")
+}
+
+// A tag that no longer has an image for the platform leaves known what it had.
+func TestKnownTagLosesPlatform(t *testing.T) {
+	w := newWitness(t)
+	w.put(t, makeIndex(t, "linux/arm64"))
+	im := images
+	im.Store = store{}
+	first, _ := w.opens(t, im, "")
+	w.put(t, makeIndex(t, "linux/amd64"))
+	var pe *source.PlatformError
+	if _, err := tryOpen(t, im, w.host+"/app:1"); !errors.As(err, &pe) {
+		t.Errorf("Open = %v, want a *PlatformError", err)
+	}
+	im.Offline = true
+	if img, _ := w.opens(t, im, ""); img.Reference != first.Reference {
+		t.Errorf("offline it is %s, want %s", img.Reference, first.Reference)
+	}
+}
+
+// What one repository said of a digest is not what another would say.
+func TestKnownElsewhere(t *testing.T) {
+	w := newWitness(t)
+	w.put(t, makeIndex(t, "linux/arm64"))
+	im := images
+	im.Store = store{}
+	first, _ := w.opens(t, im, "")
+	_, digest, _ := strings.Cut(first.Reference, "@")
+	var nf *registry.NotFoundError
+	if _, err := tryOpen(t, im, w.host+"/other@"+digest); !errors.As(err, &nf) {
+		t.Errorf("Open = %v, want a *NotFoundError", err)
+	}
+	im.Offline = true
+	var offline *source.OfflineError
+	if _, err := tryOpen(t, im, w.host+"/other@"+digest); !errors.As(err, &offline) {
+		t.Errorf("offline Open = %v, want an *OfflineError", err)
+	}
+}
+
+// The layers of a known image are mounted from where it is: a mirror that has it,
+// or else the registry itself.
+func TestKnownMirror(t *testing.T) {
+	w, lacks, has := newWitness(t), newWitness(t), newWitness(t)
+	w.put(t, makeIndex(t, "linux/arm64"))
+	has.put(t, makeIndex(t, "linux/arm64"))
+	for want, mirror := range map[*witness]*witness{w: lacks, has: has} {
+		im := images
+		im.Store, im.Note = store{}, func(string) {}
+		im.Mirrors = []source.Mirror{{Registry: w.host, Prefix: mirror.host}}
+		first, _ := w.opens(t, im, "")
+		again, _ := w.opens(t, im, first.Reference)
+		for _, img := range []*source.Image{first, again} {
+			ls, err := img.Layers()
+			check(t, err)
+			if m, ok := ls[0].(*remote.MountableLayer); !ok || m.Reference.Context().RegistryStr() != want.host {
+				t.Errorf("a layer is to be mounted from %s, want %s", m.Reference.Context(), want.host)
+			}
+		}
+		sameLayers(t, first, again)
 	}
 }
 

@@ -4,8 +4,10 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -26,12 +28,12 @@ func (im Images) fromRegistry(ctx context.Context, f finder) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if im.Offline {
-		return im.offline(ctx, f, repo)
-	}
 	mirrors, err := im.mirrored(repo)
 	if err != nil {
 		return nil, err
+	}
+	if im.Offline {
+		return im.offline(ctx, f, append(mirrors, repo))
 	}
 	for _, m := range mirrors {
 		img, err := im.fromRepository(ctx, f, m)
@@ -45,40 +47,23 @@ func (im Images) fromRegistry(ctx context.Context, f finder) (*Image, error) {
 	return im.fromRepository(ctx, f, repo)
 }
 
-// fromRepository opens the image that f looks for as repo has it.
+// fromRepository opens the image that f looks for as repo has it. What a tag
+// stands for is remembered once that has an image to open.
 func (im Images) fromRepository(ctx context.Context, f finder, repo name.Repository) (*Image, error) {
-	var n *node
-	var err error
-	if f.open, n, err = im.registry(ctx, f.ref, repo); err != nil {
+	c, err := im.connect(f.ref, repo)
+	if err != nil {
 		return nil, err
 	}
-	return f.choose(ctx, n)
-}
-
-// registry returns what opens manifests of repo, and ref's own.
-func (im Images) registry(ctx context.Context, ref Reference, repo name.Repository) (opener, *node, error) {
-	options := registry.Options(registry.Transport(im.Transport, im.Wait), im.Keychain)
-	// Callers bound how many layers they read at once. A lower bound of
-	// ggcr's own could hold up one layer for another for ever.
-	options = append(options, remote.WithJobs(manyLayers))
-	if im.UserAgent != "" {
-		options = append(options, remote.WithUserAgent(im.UserAgent))
-	}
-	puller, err := remote.NewPuller(options...)
+	f.open = c.open
+	n, err := c.named(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	c := &connection{im: im, ref: ref, repo: repo, puller: puller}
-	var n *node
-	if ref.Digest == "" {
-		n, err = c.tagged(ctx)
-		return c.open, n, err
+	img, err := f.choose(ctx, n)
+	if err != nil || f.ref.Digest != "" || n.Digest == c.before {
+		return img, err
 	}
-	h, err := v1.NewHash(ref.Digest)
-	if err == nil {
-		n, err = c.open(ctx, h)
-	}
-	return c.open, n, err
+	return img, im.put(tagName(f.ref), []byte(n.Digest.String()))
 }
 
 // A connection opens manifests of one repository for the reference that names
@@ -88,49 +73,58 @@ type connection struct {
 	ref    Reference
 	repo   name.Repository
 	puller *remote.Puller
+	before v1.Hash // what the reference's tag last stood for, if that is known
+}
+
+func (im Images) connect(ref Reference, repo name.Repository) (*connection, error) {
+	options := registry.Options(registry.Transport(im.Transport, im.Wait), im.Keychain)
+	// Callers bound how many layers they read at once. A lower bound of
+	// ggcr's own could hold up one layer for another for ever.
+	options = append(options, remote.WithJobs(manyLayers))
+	if im.UserAgent != "" {
+		options = append(options, remote.WithUserAgent(im.UserAgent))
+	}
+	puller, err := remote.NewPuller(options...)
+	return &connection{im: im, ref: ref, repo: repo, puller: puller}, err
+}
+
+// named returns what the reference names. Where its tag stood for something
+// before, the registry is asked first for the digest alone: some count that less
+// than a manifest. One that doesn't answer to that is asked for the manifest.
+func (c *connection) named(ctx context.Context) (*node, error) {
+	if c.ref.Digest != "" {
+		h, err := v1.NewHash(c.ref.Digest)
+		if err != nil {
+			return nil, err
+		}
+		return c.open(ctx, h)
+	}
+	tag := c.repo.Tag(c.ref.Tag)
+	var known bool
+	if c.before, known = c.im.stoodFor(c.ref); known {
+		d, err := c.puller.Head(ctx, tag)
+		var broken *url.Error
+		switch {
+		case errors.As(err, &broken): // so would the next request
+			return nil, registry.Explain(err, c.repo, tag.Name())
+		case err == nil:
+			if n := c.known(ctx, d.Digest); n != nil {
+				return n, nil
+			}
+		}
+	}
+	return c.get(ctx, tag)
 }
 
 // open returns the manifest or index of a digest.
 func (c *connection) open(ctx context.Context, h v1.Hash) (*node, error) {
-	if n := c.im.knownNode(ctx, c.ref, c.repo, h); n != nil {
+	if n := c.known(ctx, h); n != nil {
 		return n, nil
 	}
+	if c.im.Offline {
+		return nil, &OfflineError{c.ref.String()}
+	}
 	return c.get(ctx, c.repo.Digest(h.String()))
-}
-
-// tagged returns the manifest or index that the reference's tag stands for. Where
-// it stood for one before, the registry is asked first whether it still does:
-// some count an answer to that less than a manifest.
-func (c *connection) tagged(ctx context.Context) (*node, error) {
-	tag := c.repo.Tag(c.ref.Tag)
-	before, err := c.im.stoodFor(c.ref)
-	if err != nil {
-		return nil, err
-	}
-	if before != (v1.Hash{}) {
-		d, err := c.puller.Head(ctx, tag)
-		switch {
-		case err == nil:
-			if n := c.im.knownNode(ctx, c.ref, c.repo, d.Digest); n != nil {
-				return n, c.moved(before, d.Digest)
-			}
-		case ctx.Err() != nil, registry.Down(err):
-			return nil, registry.Explain(err, c.repo, tag.Name())
-		}
-	}
-	n, err := c.get(ctx, tag)
-	if err != nil {
-		return nil, err
-	}
-	return n, c.moved(before, n.Digest)
-}
-
-// moved remembers what the tag stands for now.
-func (c *connection) moved(before, now v1.Hash) error {
-	if before == now {
-		return nil
-	}
-	return c.im.standsFor(c.ref, now)
 }
 
 // get asks for a manifest or an index, and remembers it.
@@ -154,7 +148,7 @@ func (c *connection) get(ctx context.Context, r name.Reference) (*node, error) {
 	if d.MediaType.IsImage() {
 		return n, nil // it is remembered with its configuration
 	}
-	return n, c.im.remember(d.Digest, known{MediaType: d.MediaType, Manifest: d.Manifest})
+	return n, c.im.remember(c.repo, d.Digest, said{MediaType: d.MediaType, Manifest: d.Manifest})
 }
 
 // image returns the image of a manifest, and remembers it.
@@ -171,7 +165,7 @@ func (c *connection) image(d *remote.Descriptor, asked name.Reference) (v1.Image
 	if err != nil {
 		return nil, err
 	}
-	return r, c.im.remember(d.Digest, known{d.MediaType, d.Manifest, config})
+	return r, c.im.remember(c.repo, d.Digest, said{d.MediaType, d.Manifest, config})
 }
 
 func (im Images) repository(text string) (name.Repository, error) {
@@ -230,6 +224,9 @@ func (l *remoteLayer) Exists() (bool, error) {
 }
 
 func (l *remoteLayer) explain(err error) error {
+	if offline := (*OfflineError)(nil); errors.As(err, &offline) {
+		return err
+	}
 	d, unknown := l.Descriptor()
 	if unknown == nil && !d.MediaType.IsDistributable() {
 		return foreign(*d, bare(err))

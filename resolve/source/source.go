@@ -44,7 +44,7 @@ type Images struct {
 	// Wait passes before a failed request is repeated for the first time; 0
 	// means half a second.
 	Wait time.Duration
-	// Store keeps what registries said of digests, which is not asked for again,
+	// Store keeps what repositories said of digests, which they aren't asked again,
 	// and of tags, to answer without a network; nil keeps nothing.
 	Store Store
 	// Offline answers for registries from Store alone. The layers of such an
@@ -100,7 +100,8 @@ func namesImage(err error) bool {
 	var platform *PlatformError
 	var access *registry.AccessError
 	var notFound *registry.NotFoundError
-	return errors.As(err, &reference) || errors.As(err, &platform) || errors.As(err, &access) || errors.As(err, &notFound)
+	var offline *OfflineError
+	return errors.As(err, &reference) || errors.As(err, &platform) || errors.As(err, &access) || errors.As(err, &notFound) || errors.As(err, &offline)
 }
 
 func (im Images) open(ctx context.Context, ref Reference, platform string) (*Image, error) {
