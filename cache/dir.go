@@ -116,12 +116,9 @@ func (d *Dir) Use(ctx context.Context) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	leave, killed, err := disk.Enter(d.root)
+	leave, err := disk.Enter(d.root, func() error { return d.sweepAll(ctx) })
 	if err != nil {
 		return unlock, nil //nolint:nilerr // a tidy cache is no condition for a build
-	}
-	if killed {
-		d.sweepAll(ctx)
 	}
 	return func() {
 		leave()
@@ -131,15 +128,23 @@ func (d *Dir) Use(ctx context.Context) (release func(), err error) {
 
 // sweepAll removes what killed processes left anywhere. It takes as long as the
 // cache has files.
-func (d *Dir) sweepAll(ctx context.Context) {
+func (d *Dir) sweepAll(ctx context.Context) error {
+	var failed []error
 	for _, k := range Kinds() {
 		for _, dir := range d.dirs(k) {
-			_, _ = disk.Sweep(dir)
+			_, err := disk.Sweep(dir)
+			failed = append(failed, err)
 		}
 	}
 	for _, k := range []Kind{UV, Trees} {
-		_, _ = d.sweep(ctx, k)
+		_, err := disk.SweepScratch(d.scratch(k), func(dir string) error {
+			err := d.remove(ctx, k, dir)
+			failed = append(failed, err)
+			return err
+		})
+		failed = append(failed, err)
 	}
+	return errors.Join(append(failed, ctx.Err())...)
 }
 
 // Scratch returns the directory for what lives as long as a build, to be made

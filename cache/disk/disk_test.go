@@ -351,33 +351,38 @@ func TestSweepTakesWhatTheKilledLeft(t *testing.T) {
 	wantNames(t, dir)
 }
 
-// Who enters learns of the killed, once, and of nobody who left.
+// Who enters sweeps after the killed, until it succeeds, and after nobody who left.
 func TestEnter(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	enter := func(want bool) (leave func()) {
-		leave, killed, err := disk.Enter(dir)
-		if killed != want || err != nil {
-			t.Errorf("Enter says %t of killed ones, %v; want %t", killed, err, want)
+	enter := func(swept bool, err error) (leave func()) {
+		did := false
+		leave, e := disk.Enter(dir, func() error {
+			did = true
+			return err
+		})
+		if did != swept || e != nil {
+			t.Errorf("Enter swept: %t, %v; want %t", did, e, swept)
 		}
 		return leave
 	}
-	first := enter(false)
-	enter(false)() // beside a living one
+	first := enter(false, nil)
+	enter(false, nil)() // beside a living one
 	first()
-	enter(false)()
+	enter(false, nil)()
 	wantNames(t, dir)
 	cmd, out := start(t, "write", dir, false)
 	if line, err := out.ReadString('\n'); line != "ready\n" {
 		t.Fatalf("the writer said %q, %v", line, err)
 	}
-	enter(false)()
+	enter(false, nil)()
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait() // killed
-	enter(true)()
-	enter(false)()
+	enter(true, errors.New("no"))()
+	enter(true, nil)()
+	enter(false, nil)()
 }
 
 // Writers and sweepers at once: every file that was committed is there, whole.

@@ -87,8 +87,7 @@ func Sweep(dir string) (freed int64, err error) {
 	}
 	for _, e := range entries {
 		if isLeftover(e.Name()) && e.Type().IsRegular() {
-			n, _ := sweep(filepath.Join(dir, e.Name()))
-			freed += n
+			freed += sweep(filepath.Join(dir, e.Name()))
 		}
 	}
 	return freed, nil
@@ -103,7 +102,7 @@ func SweepShared(dir string) {
 	}
 	for _, e := range entries {
 		if created().MatchString(e.Name()) && e.Type().IsRegular() {
-			_, _ = sweep(filepath.Join(dir, e.Name()))
+			sweep(filepath.Join(dir, e.Name()))
 		}
 	}
 }
@@ -116,41 +115,61 @@ func isLeftover(name string) bool {
 	return strings.HasPrefix(name, tempPrefix) || strings.HasPrefix(name, LockPrefix)
 }
 
-// Enter marks this process as one that works in dir until leave is called. It
-// also removes such marks of others that were killed, and reports whether there
-// was one: what they left may be anywhere, and it takes a while to look.
-func Enter(dir string) (leave func(), killed bool, err error) {
+// Enter marks this process as one that works in dir until leave is called. Where
+// it finds marks of others that were killed, it calls sweep, as what they left may
+// be anywhere; the marks go if that succeeds.
+func Enter(dir string, sweep func() error) (leave func(), err error) {
 	mine, err := Create(dir)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	entries, err := readDir(dir)
 	if err != nil {
 		mine.Abort()
-		return nil, false, err
+		return nil, err
 	}
+	var dead []*flock.Flock
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) && e.Name() != filepath.Base(mine.Name()) {
-			_, swept := sweep(filepath.Join(dir, e.Name()))
-			killed = killed || swept
+		if !strings.HasPrefix(e.Name(), tempPrefix) || e.Name() == filepath.Base(mine.Name()) {
+			continue
+		}
+		if l := claim(filepath.Join(dir, e.Name())); l != nil {
+			dead = append(dead, l)
 		}
 	}
-	return mine.Abort, killed, nil
+	swept := len(dead) == 0 || sweep() == nil
+	for _, l := range dead {
+		if swept {
+			_ = os.Remove(l.Path())
+		}
+		_ = l.Close()
+	}
+	return mine.Abort, nil
+}
+
+// claim locks a file that nobody holds, and returns nil if it can't.
+func claim(path string) *flock.Flock {
+	l := flock.New(path, flock.SetFlag(os.O_RDWR))
+	if locked, err := l.TryLock(); err != nil || !locked || !inPlace(l) {
+		_ = l.Close()
+		return nil
+	}
+	return l
 }
 
 // sweep removes the file at path unless somebody holds its lock. Where it
 // can't tell, it leaves the file.
-func sweep(path string) (freed int64, swept bool) {
-	l := flock.New(path, flock.SetFlag(os.O_RDWR))
-	defer func() { _ = l.Close() }()
-	if locked, err := l.TryLock(); err != nil || !locked || !inPlace(l) {
-		return 0, false
+func sweep(path string) (freed int64) {
+	l := claim(path)
+	if l == nil {
+		return 0
 	}
+	defer func() { _ = l.Close() }()
 	info, err := l.Stat()
 	if err != nil || os.Remove(path) != nil {
-		return 0, false
+		return 0
 	}
-	return info.Size(), true
+	return info.Size()
 }
 
 func readDir(dir string) ([]fs.DirEntry, error) {

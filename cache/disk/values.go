@@ -38,6 +38,10 @@ var ErrForm = errors.New("it has the form of another version")
 // backslashes, no dot in front.
 type Values struct {
 	Dir string
+	// Synced makes Put wait for the disk, which takes longer than all else in a
+	// small build. Without it what was put last may be gone after a power cut:
+	// that is well for what can be made again, and for records of it.
+	Synced bool
 }
 
 // Get returns the value put under name. Where there is none, or it is damaged
@@ -90,9 +94,7 @@ func readAll(f *os.File, limit int64) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// Put stores b, at most 64 MiB, under name, in place of what was there. It doesn't
-// wait for the disk, which takes longer than all else in a small build: the
-// checksum tells what a power cut left of a value.
+// Put stores b, at most 64 MiB, under name, in place of what was there.
 func (v Values) Put(name string, b []byte) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -110,7 +112,11 @@ func (v Values) Put(name string, b []byte) error {
 			return fmt.Errorf("storing %s: %w", name, err)
 		}
 	}
-	if _, err := f.show(name); err != nil {
+	show := f.show
+	if v.Synced {
+		show = f.Commit
+	}
+	if _, err := show(name); err != nil {
 		return fmt.Errorf("storing %s: %w", name, err)
 	}
 	return nil

@@ -125,7 +125,10 @@ func downloads(show progress.Display) func(string, int64) (func(int64), func(err
 func (s *site) close() { s.release() }
 
 // values keeps the small values of a kind.
-func values(dir *cache.Dir, k cache.Kind) disk.Values { return disk.Values{Dir: dir.Path(k)} }
+func values(dir *cache.Dir, k cache.Kind) disk.Values {
+	// What was the newest state of an archive no other can tell.
+	return disk.Values{Dir: dir.Path(k), Synced: k == cache.Archives}
+}
 
 // resolver returns what resolves requirements, with this machine's uv or pip or
 // with inlay's own.

@@ -23,6 +23,11 @@ func Sandbox(root string) Check {
 		if err != nil {
 			return broken(err, "name another with --cache-dir DIR")
 		}
+		release, err := dir.Use(ctx)
+		if err != nil {
+			return broken(err, "name one on a file system with locks, with --cache-dir DIR")
+		}
+		defer release()
 		scratch, remove, err := disk.Scratch(ctx, dir.Scratch())
 		if err != nil {
 			return broken(err, "name another with --cache-dir DIR")
