@@ -30,34 +30,51 @@ type plain struct {
 	hosts    sync.Map // the *trial of each
 }
 
-// A trial is the first request over TLS. Others wait for it.
+// A trial is the first request over TLS. Others wait until it is over.
 type trial struct {
-	once  sync.Once
-	plain bool
+	over  chan struct{}
+	plain bool // written before it is over
 }
 
 // RoundTrip carries one request.
-func (p *plain) RoundTrip(req *http.Request) (resp *http.Response, err error) {
+func (p *plain) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" || !p.mayBePlain(req.URL.Host) {
 		return p.base.RoundTrip(req)
 	}
-	v, _ := p.hosts.LoadOrStore(req.URL.Host, &trial{})
-	t, first := v.(*trial), false //nolint:forcetypeassert // nothing else is stored
-	t.once.Do(func() {
-		first = true
-		resp, err = p.base.RoundTrip(req) //nolint:bodyclose // it is the caller's
-		t.plain = answersPlain(err)
-	})
-	switch {
-	case first:
-		return resp, err
-	case t.plain:
-		if req.Body != nil {
-			_ = req.Body.Close()
-		}
-		return nil, http.ErrSchemeMismatch
+	mine := &trial{over: make(chan struct{})}
+	v, loaded := p.hosts.LoadOrStore(req.URL.Host, mine)
+	if !loaded {
+		return p.try(req, mine)
+	}
+	first := v.(*trial) //nolint:forcetypeassert // nothing else is stored
+	select {
+	case <-first.over:
+	case <-req.Context().Done():
+		return nil, refused(req, req.Context().Err())
+	}
+	if first.plain {
+		return nil, refused(req, http.ErrSchemeMismatch)
 	}
 	return p.base.RoundTrip(req)
+}
+
+// try carries the first request to a host. What tells nothing, such as that it
+// can't be reached, is no trial: the next request is the first then.
+func (p *plain) try(req *http.Request, t *trial) (*http.Response, error) {
+	defer close(t.over)
+	resp, err := p.base.RoundTrip(req)
+	if t.plain = answersPlain(err); err != nil && !t.plain {
+		p.hosts.CompareAndDelete(req.URL.Host, t)
+	}
+	return resp, err
+}
+
+// refused is what a transport does that doesn't send req.
+func refused(req *http.Request, err error) error {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return err
 }
 
 // mayBePlain reports whether ggcr would try plain HTTP with a host.
