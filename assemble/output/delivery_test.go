@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -194,6 +195,25 @@ func TestAtOnce(t *testing.T) {
 				t.Errorf("what can be seen is %s, none of %v", id, digests)
 			}
 		})
+	}
+}
+
+// A registry lets one in once for all that it is asked to read, and once to write.
+func TestKeep(t *testing.T) {
+	var pings atomic.Int32
+	s := newStrict()
+	host := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/" {
+			pings.Add(1)
+		}
+		s.ServeHTTP(w, r)
+	}))
+	r := output.Registry{Tags: tags(t, host+"/app:1")}.Keep()
+	check(t, r.Reach(t.Context()))
+	_, err := r.Write(t.Context(), makeImage(t, "a"))
+	check(t, err)
+	if n := pings.Load(); n != 2 {
+		t.Errorf("the registry was asked %d times to let one in, want 2", n)
 	}
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"runtime"
 	"sync"
 	"time"
@@ -22,6 +23,15 @@ const shortBuild = 100 * time.Millisecond
 func beginOnOne() {
 	if n := processors(); n > 1 {
 		runtime.GOMAXPROCS(1)
-		time.AfterFunc(shortBuild, func() { runtime.GOMAXPROCS(n) })
+		time.AfterFunc(shortBuild, useAll)
 	}
+}
+
+// useAll lets the process run on all processors that it may use.
+func useAll() {
+	if os.Getenv("GOMAXPROCS") != "" {
+		runtime.GOMAXPROCS(processors())
+		return
+	}
+	runtime.SetDefaultGOMAXPROCS() // and follow what its container may use
 }
