@@ -125,7 +125,7 @@ func TestTable(t *testing.T) {
 func TestIndex(t *testing.T) {
 	x := newIndex(t.TempDir())
 	defer x.server.Close()
-	w := plan.Wheel{Name: "six", File: "six-1.0-py3-none-any.whl", Digest: "sha256:00ff"}
+	w := plan.Wheel{Name: "six", File: "six-1.0-py3-none-any.whl", Digest: "sha256:00ff", Size: 7}
 	x.offer(w)
 	x.offer(w)
 	var wheel bytes.Buffer
@@ -173,6 +173,18 @@ func TestIndex(t *testing.T) {
 		}
 		resp.Body.Close()
 		page.Header.Set("If-None-Match", resp.Header.Get("ETag"))
+	}
+	page.Header = http.Header{"Accept": {"application/vnd.pypi.simple.v1+json, text/html;q=0.1"}}
+	resp, err := http.DefaultClient.Do(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	const want = `{"files":[{"filename":"six-1.0-py3-none-any.whl","url":"/files/00ff/six-1.0-py3-none-any.whl","hashes":{"sha256":"00ff"},"size":7,"core-metadata":true}],` +
+		`"meta":{"api-version":"1.1"},"name":"six","versions":[]}`
+	if string(body) != want || err != nil {
+		t.Errorf("as JSON the page is %s, %v, want %s", body, err, want)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -26,7 +27,7 @@ import (
 	"inlay/resolve/python"
 )
 
-// An index is a package index on loopback (PEP 503) that holds the wheels of
+// An index is a package index on loopback (PEP 503, PEP 691) that holds the wheels of
 // the workloads, and no others: what is resolved from it is the same for all
 // and at any time.
 type index struct {
@@ -50,8 +51,9 @@ func (x *index) url() string { return x.server.URL + "/simple/" }
 
 // page answers as public indexes do: a page may be kept for ten minutes, and is
 // not sent again to whoever has it. It says that the metadata of wheels is beside
-// them (PEP 658). Installers fetch pages, and parts of wheels, again for every
-// call otherwise, which none of their users sees.
+// them (PEP 658) and, to who asks for JSON, how large they are. Installers fetch
+// pages, and parts of wheels, again for every call otherwise, which none of their
+// users sees.
 func (x *index) page(w http.ResponseWriter, r *http.Request) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -60,15 +62,47 @@ func (x *index) page(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	w.Header().Set("Content-Type", "text/html")
-	var page bytes.Buffer
-	for _, wheel := range all {
-		digest := strings.TrimPrefix(wheel.Digest, "sha256:")
-		fmt.Fprintf(&page, "<a href=\"/files/%s/%s#sha256=%s\" data-core-metadata=\"true\">%s</a>\n", digest, html.EscapeString(wheel.File), digest, html.EscapeString(wheel.File))
+	form, page := "text/html", htmlPage(all)
+	if strings.Contains(r.Header.Get("Accept"), jsonForm) {
+		form, page = jsonForm, jsonPage(r.PathValue("name"), all)
 	}
+	w.Header().Set("Content-Type", form)
+	w.Header().Set("Vary", "Accept")
 	w.Header().Set("Cache-Control", "max-age=600, public")
-	w.Header().Set("ETag", fmt.Sprintf("\"%x\"", sha256.Sum256(page.Bytes())))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(page.Bytes()))
+	w.Header().Set("ETag", fmt.Sprintf("\"%x\"", sha256.Sum256(page)))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(page))
+}
+
+func htmlPage(wheels []plan.Wheel) []byte {
+	var page bytes.Buffer
+	for _, w := range wheels {
+		digest := strings.TrimPrefix(w.Digest, "sha256:")
+		fmt.Fprintf(&page, "<a href=\"/files/%s/%s#sha256=%s\" data-core-metadata=\"true\">%s</a>\n", digest, html.EscapeString(w.File), digest, html.EscapeString(w.File))
+	}
+	return page.Bytes()
+}
+
+// jsonForm is the media type of a page in JSON (PEP 691).
+const jsonForm = "application/vnd.pypi.simple.v1+json"
+
+func jsonPage(name string, wheels []plan.Wheel) []byte {
+	type file struct {
+		Filename     string            `json:"filename"`
+		URL          string            `json:"url"`
+		Hashes       map[string]string `json:"hashes"`
+		Size         int64             `json:"size"`
+		CoreMetadata bool              `json:"core-metadata"`
+	}
+	files := make([]file, len(wheels))
+	for i, w := range wheels {
+		digest := strings.TrimPrefix(w.Digest, "sha256:")
+		files[i] = file{w.File, "/files/" + digest + "/" + w.File, map[string]string{"sha256": digest}, w.Size, true}
+	}
+	page, err := json.Marshal(map[string]any{"meta": map[string]string{"api-version": "1.1"}, "name": name, "files": files, "versions": []string{}})
+	if err != nil {
+		panic(err) // nothing in it can't be JSON
+	}
+	return page
 }
 
 // file answers with a wheel, or with the METADATA in it. Neither ever changes, for
