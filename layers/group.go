@@ -16,7 +16,7 @@ type Item struct {
 }
 
 const (
-	aloneFrom  = 4_000_000 // bytes from which on an item may have its own layer
+	aloneFrom  = 2_000_000 // bytes from which on an item may have its own layer
 	mostAlone  = 48
 	mostShared = 16 // layers that the others share, by name; a power of two
 )
@@ -24,7 +24,7 @@ const (
 // Group says which items go into which layer: for each of at most limit layers
 // the indexes of its items, which are at least one. A limit below 1 counts as 1.
 //
-// Items of at least 4 MB have a layer of their own, at most the 48 largest; the
+// Items of at least 2 MB have a layer of their own, at most the 48 largest; the
 // others share 16, chosen by name. So a new version of one moves few bytes, and
 // the layers of all others stay as they are. With fewer than 64 layers only the
 // limit-16 largest have their own; with 16 or fewer, half of the layers, rounded
