@@ -108,7 +108,7 @@ func (r Registry) BeginIndex() (IndexDelivery, error) {
 
 // Begin starts the delivery of an image that no tag will name.
 func (p *pushedIndex) Begin() (Delivery, error) {
-	one := &push{connection: p.connection, slots: p.slots, sent: p.sent}
+	one := &push{connection: p.connection, slots: p.slots, sent: p.sent, stock: p.stock}
 	for _, t := range p.targets {
 		one.targets = append(one.targets, target{repo: t.repo})
 	}

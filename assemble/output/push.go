@@ -20,6 +20,7 @@ type push struct {
 	targets []target
 	slots   slots
 	sent    *ledger[outcome] // by repository and digest
+	stock   stock
 
 	img     v1.Image
 	it      *item
@@ -64,11 +65,39 @@ func (p *push) Complete(ctx context.Context, img v1.Image) (err error) {
 		if there {
 			continue
 		}
-		if err := p.put(ctx, p.digestIn(i), img); err != nil {
+		err := p.put(ctx, p.digestIn(i), img)
+		if refused(err) {
+			err = p.putWhole(ctx, i, img, err)
+		}
+		if err != nil {
 			return p.pushing(i, err)
 		}
 	}
 	return nil
+}
+
+// putWhole sends the blobs that target i was taken to have, and then the manifest,
+// which was refused: the registry may have lost one of an image that it shows.
+func (p *push) putWhole(ctx context.Context, i int, img v1.Image, because error) error {
+	sent := false
+	for _, b := range p.it.blobs {
+		if !p.stock.has(ctx, p.connection, p.targets[i].repo, b.Digest) {
+			continue
+		}
+		o, err := p.bring(ctx, i, b)
+		if err != nil {
+			return err
+		}
+		if o != present {
+			sent = true
+			p.done.Present--
+			p.done.count(o, b.Size)
+		}
+	}
+	if !sent {
+		return because
+	}
+	return p.put(ctx, p.digestIn(i), img)
 }
 
 // digestIn names the image by its digest in a target.

@@ -63,7 +63,8 @@ func (r Registry) Begin() (Delivery, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &push{connection: c, targets: r.repositories(), slots: make(slots, r.jobs()), sent: &ledger[outcome]{}}, nil
+	targets := r.repositories()
+	return &push{connection: c, targets: targets, slots: make(slots, r.jobs()), sent: &ledger[outcome]{}, stock: newStock(targets)}, nil
 }
 
 // Write sends img: the blobs that are not there, then the manifest, then the

@@ -85,6 +85,12 @@ func (s *strict) link(repo, digest string) {
 	s.has[repo+" "+digest] = true
 }
 
+func (s *strict) lose(repo, digest string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.has, repo+" "+digest)
+}
+
 func (s *strict) knows(repo, digest string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

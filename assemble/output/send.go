@@ -27,11 +27,20 @@ const (
 	present                // it was there
 )
 
-// upload makes b part of a target; those before it have it already.
+// upload makes b part of a target, unless it is known to have it; those before it
+// have it already.
 func (p *push) upload(ctx context.Context, i int, b blob) (outcome, error) {
-	if !b.MediaType.IsDistributable() {
+	switch {
+	case !b.MediaType.IsDistributable():
 		return absent, nil
+	case p.stock.has(ctx, p.connection, p.targets[i].repo, b.Digest):
+		return present, nil
 	}
+	return p.bring(ctx, i, b)
+}
+
+// bring is upload of a blob of which nothing is known.
+func (p *push) bring(ctx context.Context, i int, b blob) (outcome, error) {
 	c, repo := p.connection, p.targets[i].repo
 	r := &reading{Layer: b.layer, size: b.Size, progress: c.Progress}
 	layer := p.mountable(i, b, r)
