@@ -120,6 +120,9 @@ func (d *Dir) Use(ctx context.Context) (release func(), err error) {
 	if err != nil {
 		return unlock, nil //nolint:nilerr // a tidy cache is no condition for a build
 	}
+	for _, k := range []Kind{UV, Trees} { // few, and what a build could not remove is there too
+		_, _ = d.sweep(ctx, k)
+	}
 	return func() {
 		leave()
 		unlock()

@@ -191,13 +191,15 @@ func (s *Store) layer(ctx context.Context, u *unpacked) error {
 	if known() {
 		return nil
 	}
-	unlock, err := disk.Lock(ctx, filepath.Join(s.Dir, disk.LockPrefix+names[0]), false)
+	lock := filepath.Join(s.Dir, disk.LockPrefix+names[0])
+	unlock, err := disk.Lock(ctx, lock, false)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	if known() { // another made it meanwhile
-		return nil
+	defer func() { _ = os.Remove(lock) }() // if not now, then by Sweep
+	if known() {
+		return nil // another made it meanwhile
 	}
 	for _, name := range names { // what is damaged nobody uses
 		if err := s.remove(ctx, filepath.Join(s.Dir, name)); err != nil {

@@ -225,13 +225,15 @@ func (o FindOptions) pinned(ctx context.Context, p pin) (UV, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return UV{}, err
 	}
-	unlock, err := disk.Lock(ctx, filepath.Join(o.Dir, disk.LockPrefix+"uv"), false)
+	lock := filepath.Join(o.Dir, disk.LockPrefix+"uv")
+	unlock, err := disk.Lock(ctx, lock, false)
 	if err != nil {
 		return UV{}, err
 	}
 	defer unlock()
-	if isExecutable(uv.Path, p) == nil { // another made it meanwhile
-		return uv, mayRun(uv.Path)
+	defer func() { _ = os.Remove(lock) }() // its holder may
+	if isExecutable(uv.Path, p) == nil {
+		return uv, mayRun(uv.Path) // another made it meanwhile
 	}
 	wheel, tried, err := o.Fetch(ctx, Tool{Name: "uv", Version: pinnedUV, File: p.file, Platform: p.tag, Digest: p.digest})
 	if err != nil {
