@@ -108,15 +108,15 @@ func (d *Dir) mark() error {
 
 // Use must be called before a build uses the cache, and the release it returns
 // after. In between, Trim and Verify, of this process too, remove nothing; Use
-// in turn waits for them. After a build that was killed, which left its mark, it
-// also removes what such builds left else. The error is a *BusyError if ctx ends
-// first.
+// in turn waits for them. It also removes scratch directories that other builds
+// left and, after one that was killed, which left its mark, what such builds left
+// else. The error is a *BusyError if ctx ends first.
 func (d *Dir) Use(ctx context.Context) (release func(), err error) {
 	unlock, err := d.lock(ctx, true)
 	if err != nil {
 		return nil, err
 	}
-	leave, err := disk.Enter(d.root, func() error { return d.sweepAll(ctx) })
+	leave, err := disk.Enter(d.root, d.sweepAll)
 	if err != nil {
 		return unlock, nil //nolint:nilerr // a tidy cache is no condition for a build
 	}
@@ -129,9 +129,9 @@ func (d *Dir) Use(ctx context.Context) (release func(), err error) {
 	}, nil
 }
 
-// sweepAll removes what killed processes left anywhere. It takes as long as the
-// cache has files.
-func (d *Dir) sweepAll(ctx context.Context) error {
+// sweepAll removes the files that killed processes left anywhere. It takes as long
+// as the cache has files.
+func (d *Dir) sweepAll() error {
 	var failed []error
 	for _, k := range Kinds() {
 		for _, dir := range d.dirs(k) {
@@ -139,15 +139,7 @@ func (d *Dir) sweepAll(ctx context.Context) error {
 			failed = append(failed, err)
 		}
 	}
-	for _, k := range []Kind{UV, Trees} {
-		_, err := disk.SweepScratch(d.scratch(k), func(dir string) error {
-			err := d.remove(ctx, k, dir)
-			failed = append(failed, err)
-			return err
-		})
-		failed = append(failed, err)
-	}
-	return errors.Join(append(failed, ctx.Err())...)
+	return errors.Join(failed...)
 }
 
 // Scratch returns the directory for what lives as long as a build, to be made
