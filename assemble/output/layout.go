@@ -105,13 +105,11 @@ func (l Layout) check() error {
 
 // list adds the entries to the index, which makes the image visible.
 func (l Layout) list(ctx context.Context, entries []v1.Descriptor) error {
-	lock := filepath.Join(l.Dir, disk.LockPrefix+"index")
-	unlock, err := disk.Lock(ctx, lock, false)
+	unlock, err := disk.Only(ctx, l.Dir, "index")
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(lock) }() // allowed to its holder; Sweep does it otherwise
 	l.sweep()
 	if err := l.replace(layoutFile, []byte(layoutVersion)); err != nil {
 		return err

@@ -191,13 +191,11 @@ func (s *Store) layer(ctx context.Context, u *unpacked) error {
 	if known() {
 		return nil
 	}
-	lock := filepath.Join(s.Dir, disk.LockPrefix+names[0])
-	unlock, err := disk.Lock(ctx, lock, false)
+	unlock, err := disk.Only(ctx, s.Dir, names[0])
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(lock) }() // if not now, then by Sweep
 	if known() {
 		return nil // another made it meanwhile
 	}

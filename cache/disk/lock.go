@@ -49,6 +49,20 @@ func Lock(ctx context.Context, path string, shared bool) (unlock func(), err err
 	}
 }
 
+// Only takes the lock of a name in dir, among goroutines and processes alike, and
+// removes its file when it is given back. The errors are those of Lock.
+func Only(ctx context.Context, dir, name string) (unlock func(), err error) {
+	path := filepath.Join(dir, LockPrefix+name)
+	release, err := Lock(ctx, path, false)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		_ = os.Remove(path) // if not now, then by Sweep
+		release()
+	}, nil
+}
+
 // inPlace reports whether the locked file is the one that its path names.
 func inPlace(l *flock.Flock) bool {
 	locked, err := l.Stat()

@@ -67,13 +67,11 @@ func (s *Store) Open(ctx context.Context, f File) (*os.File, error) {
 	if s.Offline && src.url != nil {
 		return nil, &OfflineError{Name: f.Name, URL: src.shown}
 	}
-	lock := filepath.Join(s.Dir, disk.LockPrefix+f.Digest.Hex)
-	unlock, err := disk.Lock(ctx, lock, false)
+	unlock, err := disk.Only(ctx, s.Dir, f.Digest.Hex)
 	if err != nil {
 		return nil, fmt.Errorf("fetching %s: %w", f.Name, err)
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(lock) }() // if not now, then by Sweep
 	// While this call waited for the lock, another may have made the file.
 	if file, err := s.stored(ctx, f); file != nil || err != nil {
 		return file, err

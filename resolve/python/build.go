@@ -229,13 +229,11 @@ func (r *Resolver) build(ctx context.Context, req Request, set *index.Set, s sou
 	if req.Offline {
 		return w, &NoBuildError{&OfflineError{Missing: "they were not built over this parent before"}}
 	}
-	lock := filepath.Join(r.Files.Dir, disk.LockPrefix+name)
-	unlock, err := disk.Lock(ctx, lock, false)
+	unlock, err := disk.Only(ctx, r.Files.Dir, name)
 	if err != nil {
 		return w, err
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(lock) }() // if not now, then by Sweep
 	// While this call waited for the lock, another may have built it.
 	if w, err = r.known(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return w, err

@@ -225,13 +225,11 @@ func (o FindOptions) pinned(ctx context.Context, p pin) (UV, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return UV{}, err
 	}
-	lock := filepath.Join(o.Dir, disk.LockPrefix+"uv")
-	unlock, err := disk.Lock(ctx, lock, false)
+	unlock, err := disk.Only(ctx, o.Dir, "uv")
 	if err != nil {
 		return UV{}, err
 	}
 	defer unlock()
-	defer func() { _ = os.Remove(lock) }() // its holder may
 	if isExecutable(uv.Path, p) == nil {
 		return uv, mayRun(uv.Path) // another made it meanwhile
 	}
