@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/partial"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sync/errgroup"
 
 	"inlay/cache/registry"
@@ -88,7 +86,7 @@ func (c *connection) has(ctx context.Context, repo name.Repository, h v1.Hash) (
 	l, err := c.puller.Layer(ctx, ref)
 	if err == nil {
 		var there bool
-		if there, err = exists(l); err == nil {
+		if there, err = registry.Exists(l); err == nil {
 			return there, nil
 		}
 	}
@@ -96,12 +94,4 @@ func (c *connection) has(ctx context.Context, repo name.Repository, h v1.Hash) (
 		return false, err
 	}
 	return false, unreachable(registry.Explain(err, ref.Context(), ref.Name()))
-}
-
-// exists asks about the layer itself and not about its wrapping.
-func exists(l v1.Layer) (bool, error) {
-	if m, ok := l.(*remote.MountableLayer); ok {
-		l = m.Layer
-	}
-	return partial.Exists(l)
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
@@ -218,4 +220,13 @@ func first(wait time.Duration) time.Duration {
 		return defaultWait
 	}
 	return wait
+}
+
+// Exists asks the registry of a layer of ggcr's whether it has it. Of one that can
+// be mounted it asks about the layer itself: its wrapping doesn't know.
+func Exists(l v1.Layer) (bool, error) {
+	if m, ok := l.(*remote.MountableLayer); ok {
+		l = m.Layer
+	}
+	return partial.Exists(l)
 }

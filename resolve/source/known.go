@@ -15,6 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"inlay/cache/registry"
 )
 
 // A Store keeps small values by name; disk.Values is one.
@@ -240,8 +242,5 @@ func (l *laterLayer) Exists() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if m, ok := there.(*remote.MountableLayer); ok {
-		there = m.Layer
-	}
-	return partial.Exists(there)
+	return registry.Exists(there)
 }

@@ -80,8 +80,8 @@ type Image struct {
 // Where ref names nothing usable, the error is a *ReferenceError; where it is
 // not for the platform, a *PlatformError; registries give the errors of package
 // registry, as do their layers later; without a network they give an
-// *OfflineError. What lies on disk and isn't what its
-// digest says gives a *layers.DigestError.
+// *OfflineError. What lies on disk and isn't what its digest says gives a
+// *layers.DigestError.
 func (im Images) Open(ctx context.Context, ref Reference, platform string) (*Image, error) {
 	img, err := im.open(ctx, ref, platform)
 	switch {
