@@ -45,7 +45,8 @@ type said struct {
 }
 
 // saidName names what a repository said of a digest: another that doesn't have it
-// must be able to say so.
+// must be able to say so. Its number grows when checkImage, which an image passes
+// before it is kept, takes others.
 func saidName(repo name.Repository, h v1.Hash) string {
 	return fmt.Sprintf("said-1-%x", sha256.Sum256([]byte(repo.Name()+"@"+h.String())))
 }
@@ -136,8 +137,7 @@ func (c *connection) knownImage(ctx context.Context, h v1.Hash, s said) (v1.Imag
 	if err != nil {
 		return nil, err
 	}
-	i := &knownImage{img, core}
-	return i, checkImage(c.ref, i)
+	return &knownImage{img, core}, nil
 }
 
 // layer opens a layer of the image of a digest where it is. What may not be
