@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 )
 
 // By itself the runtime lets any heap double before it collects, from firstHeap
@@ -24,9 +23,15 @@ const (
 // boundHeap keeps a large heap near to what is in use, unless the environment says
 // how (GOGC, GOMEMLIMIT).
 func boundHeap() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		afterCollection(func() { debug.SetGCPercent(growth(inUse())) })
+	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
+		return
 	}
+	percent := growth(0)
+	debug.SetGCPercent(percent)
+	afterCollection(func() {
+		percent = growth(inUse(percent))
+		debug.SetGCPercent(percent)
+	})
 }
 
 // growth returns by how much a heap may grow, in percent of what is in use.
@@ -36,20 +41,19 @@ func growth(inUse uint64) int {
 	return int((goal - live) * 100 / live)
 }
 
-// inUse returns the bytes that the last collection left.
-func inUse() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+// inUse returns the bytes that the last collection left, or a little more: from
+// them, and what the stacks hold, the heap may grow by percent until the next.
+func inUse(percent int) uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.NextGC * 100 / uint64(100+percent)
 }
 
-// afterCollection calls f, and again after every collection.
+// afterCollection calls f after every collection.
 func afterCollection(f func()) {
 	type mark struct{ _ [16]byte }
-	var again func(*mark)
-	again = func(*mark) {
+	runtime.SetFinalizer(&mark{}, func(*mark) {
+		afterCollection(f)
 		f()
-		runtime.SetFinalizer(&mark{}, again)
-	}
-	again(nil)
+	})
 }

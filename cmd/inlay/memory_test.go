@@ -24,7 +24,6 @@ func TestGrowth(t *testing.T) {
 func TestAfterCollection(t *testing.T) {
 	done := make(chan bool, 1000)
 	afterCollection(func() { done <- true })
-	<-done // at the beginning
 	for range 3 {
 		runtime.GC()
 		select {
@@ -37,13 +36,17 @@ func TestAfterCollection(t *testing.T) {
 
 // TestInUse holds what decides about the heap.
 func TestInUse(t *testing.T) {
-	b := make([]byte, 64<<20)
-	runtime.GC()
-	with := inUse()
-	runtime.KeepAlive(b)
-	runtime.GC()
-	if without := inUse(); with < 64<<20 || without > with-60<<20 {
-		t.Errorf("with 64 MiB in use inUse() = %d, without %d", with, without)
+	for _, percent := range []int{24, 100, 400} {
+		before := debug.SetGCPercent(percent)
+		b := make([]byte, 64<<20)
+		runtime.GC()
+		with := inUse(percent)
+		runtime.KeepAlive(b)
+		runtime.GC()
+		if without := inUse(percent); with < 64<<20 || with > 96<<20 || without > with-60<<20 {
+			t.Errorf("with 64 MiB in use inUse(%d) = %d, without %d", percent, with, without)
+		}
+		debug.SetGCPercent(before)
 	}
 	debug.FreeOSMemory()
 }
