@@ -181,6 +181,77 @@ func list(t *testing.T, layer io.Reader) string {
 	}
 }
 
+// What odd makes: a long path, names that are no UTF-8, on both ends of a link, and a
+// file that no pipe holds.
+var (
+	oddDir    = strings.Repeat(strings.Repeat("d", 200)+"/", 17)
+	oddName   = "a\xff\n\"b"
+	oddTarget = strings.Repeat("t\xfe", 2047)
+	oddSize   = 3<<20 + 1
+)
+
+func odd([]string) int {
+	return status(errors.Join(
+		os.MkdirAll("/"+oddDir, 0o755), os.WriteFile("/"+oddDir+"f", []byte("deep"), 0o644),
+		os.Link("/"+oddDir+"f", "/"+oddDir+"g"),
+		os.WriteFile("/"+oddName, bytes.Repeat([]byte("\n"), oddSize), 0o644),
+		os.Symlink(oddTarget, "/link"),
+	))
+}
+
+// A notebook writes down the changes it is given, and leaves unread of the content
+// of a file what is beyond reads.
+type notebook struct {
+	reads int64
+	lines []string
+}
+
+func (n *notebook) Add(e layers.Entry, body io.Reader) error {
+	if e.Mode.IsDir() {
+		return nil
+	}
+	content, err := io.ReadAll(io.LimitReader(body, n.reads))
+	n.lines = append(n.lines, fmt.Sprintf("%q -> %q %d: %d, %d lines", e.Path, e.Link, e.Size, len(content), bytes.Count(content, []byte("\n"))))
+	return err
+}
+
+func (n *notebook) Link(e layers.Entry, target string) error {
+	n.lines = append(n.lines, fmt.Sprintf("%q is %q", e.Path, target))
+	return nil
+}
+
+func (n *notebook) Remove(path string) error {
+	n.lines = append(n.lines, fmt.Sprintf("no %q", path))
+	return nil
+}
+
+// TestDiffOdd shows that names and contents come as they are, whatever they are,
+// and that content is never taken for the next change.
+func TestDiffOdd(t *testing.T) {
+	eachRung(t, func(t *testing.T, b box) {
+		root := b.root(t)
+		if out, res := b.act(t, sandbox.Command{Root: root}, "odd"); res.Exit != 0 {
+			t.Fatalf("odd: %s", out)
+		}
+		want := []string{
+			fmt.Sprintf("%q -> \"\" %d: %d, %d lines", oddName, oddSize, oddSize, oddSize),
+			fmt.Sprintf("%q -> \"\" 4: 4, 0 lines", oddDir+"f"),
+			fmt.Sprintf("%q is %q", oddDir+"g", oddDir+"f"),
+			fmt.Sprintf("\"link\" -> %q 0: 0, 0 lines", oddTarget),
+		}
+		got := &notebook{reads: 1 << 62}
+		if err := b.Diff(t.Context(), root, epoch, got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got.lines); diff != "" {
+			t.Errorf("the changes (-want +got):\n%s", diff)
+		}
+		if err := b.Diff(t.Context(), root, epoch, &notebook{reads: int64(oddSize) - 1}); err == nil || !strings.Contains(err.Error(), "left over") {
+			t.Errorf("where a byte is not read, Diff = %v", err)
+		}
+	})
+}
+
 // TestLower shows that a later command sees what an earlier one changed, below
 // changes of its own, and that only those are its layer.
 func TestLower(t *testing.T) {

@@ -3,11 +3,13 @@
 package sandbox
 
 import (
+	"bufio"
 	"context"
-	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strconv"
@@ -36,13 +38,18 @@ func removeAll(context.Context, TaskContext) error {
 	return err
 }
 
-// A record is a change, or a piece of the content of the last one, on its way
-// from the process that can read all files to the one that writes the layer.
+// A record is a change on its way from the process that can read all files to the
+// one that writes the layer: a line of JSON, then the content of the file. What
+// may be no UTF-8, of which JSON would make something else, is bytes.
 type record struct {
-	Verb   verb
-	Entry  layers.Entry
-	Target string
-	Data   []byte
+	Verb       verb
+	Path       []byte
+	Mode       fs.FileMode
+	UID, GID   int
+	Target     []byte // of a link of either kind
+	Size       int64
+	Time       int64
+	Capability []byte
 }
 
 type verb byte
@@ -51,8 +58,11 @@ const (
 	added verb = iota
 	linked
 	removed
-	content
 )
+
+// mostRecord is how long the line of a record may be: paths and targets, which the
+// kernel takes up to 4 KiB, are a third longer in base64.
+const mostRecord = 32 << 10
 
 // writeChanges compares the scratch directory with the layers. Its arguments
 // are whether it is a copy, whether an overlay that is a program made its marks,
@@ -69,36 +79,31 @@ func writeChanges(_ context.Context, t TaskContext) error {
 	if c.Made, err = readMade(); err != nil {
 		return err
 	}
-	return c.Write(&sender{gob.NewEncoder(t.Out)})
+	return c.Write(&sender{t.Out})
 }
 
 // A sender writes changes as records.
-type sender struct{ enc *gob.Encoder }
+type sender struct{ out io.Writer }
 
 func (s *sender) Add(e layers.Entry, body io.Reader) error {
-	if err := s.enc.Encode(record{Verb: added, Entry: e}); err != nil || body == nil {
+	if err := s.send(added, e, e.Link); err != nil || e.Size == 0 {
 		return err
 	}
-	buf := make([]byte, 256<<10)
-	for left := e.Size; left > 0; {
-		n, err := io.ReadFull(body, buf[:min(left, int64(len(buf)))])
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", e.Path, err)
-		}
-		if err := s.enc.Encode(record{Verb: content, Data: buf[:n]}); err != nil {
-			return err
-		}
-		left -= int64(n)
+	if _, err := io.CopyN(s.out, body, e.Size); err != nil {
+		return fmt.Errorf("sending %s: %w", e.Path, err)
 	}
 	return nil
 }
 
-func (s *sender) Link(e layers.Entry, target string) error {
-	return s.enc.Encode(record{Verb: linked, Entry: e, Target: target})
-}
+func (s *sender) Link(e layers.Entry, target string) error { return s.send(linked, e, target) }
 
-func (s *sender) Remove(path string) error {
-	return s.enc.Encode(record{Verb: removed, Target: path})
+func (s *sender) Remove(path string) error { return s.send(removed, layers.Entry{Path: path}, "") }
+
+func (s *sender) send(v verb, e layers.Entry, target string) error {
+	return json.NewEncoder(s.out).Encode(record{
+		Verb: v, Path: []byte(e.Path), Mode: e.Mode, UID: e.UID, GID: e.GID, Target: []byte(target),
+		Size: e.Size, Time: e.Time, Capability: []byte(e.Capability),
+	})
 }
 
 func (r *Rung) diff(ctx context.Context, root Root, epoch int64, to Writer) error {
@@ -122,7 +127,7 @@ func (r *Rung) diff(ctx context.Context, root Root, epoch int64, to Writer) erro
 		return err
 	})
 	g.Go(func() error {
-		err := receive(gob.NewDecoder(in), to)
+		err := receive(bufio.NewReaderSize(in, mostRecord), to)
 		in.CloseWithError(err)
 		return err
 	})
@@ -133,54 +138,45 @@ func (r *Rung) diff(ctx context.Context, root Root, epoch int64, to Writer) erro
 }
 
 // receive writes the changes that records tell of.
-func receive(dec *gob.Decoder, to Writer) error {
+func receive(in *bufio.Reader, to Writer) error {
 	for {
-		var r record
-		err := dec.Decode(&r)
-		if errors.Is(err, io.EOF) {
+		line, err := in.ReadSlice('\n')
+		if errors.Is(err, io.EOF) && len(line) == 0 {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		switch r.Verb {
-		case added:
-			err = to.Add(r.Entry, &contents{dec: dec, left: r.Entry.Size})
-		case linked:
-			err = to.Link(r.Entry, r.Target)
-		case removed:
-			err = to.Remove(r.Target)
-		default:
-			err = fmt.Errorf("a record of kind %d", r.Verb)
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil {
+			return err
 		}
-		if err != nil {
+		if err := r.write(in, to); err != nil {
 			return err
 		}
 	}
 }
 
-// contents reads the content of one file from the records that follow it.
-type contents struct {
-	dec  *gob.Decoder
-	left int64
-	rest []byte
-}
-
-func (c *contents) Read(p []byte) (int, error) {
-	if len(c.rest) == 0 {
-		if c.left <= 0 {
-			return 0, io.EOF
-		}
-		var r record
-		if err := c.dec.Decode(&r); err != nil {
-			return 0, err
-		}
-		if r.Verb != content || int64(len(r.Data)) > c.left {
-			return 0, errors.New("the content of a file is cut off")
-		}
-		c.rest, c.left = r.Data, c.left-int64(len(r.Data))
+// write writes the change, with the content that follows in the stream.
+func (r *record) write(in io.Reader, to Writer) error {
+	path, target := string(r.Path), string(r.Target)
+	e := layers.Entry{
+		Path: path, Mode: r.Mode, UID: r.UID, GID: r.GID,
+		Size: r.Size, Time: r.Time, Capability: string(r.Capability),
 	}
-	n := copy(p, c.rest)
-	c.rest = c.rest[n:]
-	return n, nil
+	switch r.Verb {
+	case added:
+		e.Link = target
+		content := &io.LimitedReader{R: in, N: r.Size}
+		if err := to.Add(e, content); err != nil || content.N == 0 {
+			return err
+		}
+		return fmt.Errorf("%d bytes of %s are left over", content.N, path)
+	case linked:
+		return to.Link(e, target)
+	case removed:
+		return to.Remove(path)
+	default:
+		return fmt.Errorf("a record of kind %d", r.Verb)
+	}
 }

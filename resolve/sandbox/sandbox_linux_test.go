@@ -280,7 +280,7 @@ var acts = map[string]func(args []string) int{
 func addActs() {
 	for name, act := range map[string]func([]string) int{
 		"change": change, "sh": sh, "escapes": tryEscapes, "caller": caller, "daemon": daemon, "middle": middle, "exe": exe,
-		"bomb": bomb, "user": beUser, "shared": tryShared, "peer": bePeer, "lose": lose, "move": move, "eat": eat, "fill": fill,
+		"bomb": bomb, "user": beUser, "shared": tryShared, "peer": bePeer, "lose": lose, "move": move, "eat": eat, "fill": fill, "odd": odd,
 	} {
 		acts[name] = act
 	}
