@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
+	"sync"
 
 	"inlay/assemble/overlay"
 	"inlay/assemble/script"
@@ -17,9 +18,9 @@ import (
 // Confmodule is the file that scripts read in to ask questions.
 const Confmodule = "/usr/share/debconf/confmodule"
 
-// ConfmoduleText stands for that file: the questions are answered by the
-// command inlay:debconf.
-var ConfmoduleText = func() string {
+// ConfmoduleText returns what stands for that file: the questions are answered
+// by the command inlay:debconf.
+var ConfmoduleText = sync.OnceValue(func() string {
 	var b strings.Builder
 	for _, name := range []string{
 		"capb", "set", "reset", "title", "input", "beginblock", "endblock", "go", "get", "register", "unregister", "subst",
@@ -28,7 +29,7 @@ var ConfmoduleText = func() string {
 		fmt.Fprintf(&b, "db_%s() {\n_debconf_status=0\nRET=\"$(inlay:debconf %s \"$@\")\" || _debconf_status=$?\nreturn $_debconf_status\n}\n", name, name)
 	}
 	return b.String()
-}()
+})
 
 // Debconf holds the questions that packages ask. Nobody is there to answer
 // them: each has the answer it had in the image, or its default.

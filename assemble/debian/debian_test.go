@@ -47,7 +47,7 @@ func systemOn(t *testing.T, day int64) (*overlay.Tree, func(text string) error) 
 	return tree, func(text string) error {
 		m := &script.Machine{
 			Tree: tree, Commands: commands, Env: []string{"PATH=" + script.Path},
-			Sourced: map[string]string{debian.Confmodule: debian.ConfmoduleText},
+			Sourced: map[string]string{debian.Confmodule: debian.ConfmoduleText()},
 		}
 		return m.Run(t.Context(), "postinst", []byte("set -e\n"+text), "configure", "")
 	}

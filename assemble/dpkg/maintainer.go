@@ -186,7 +186,7 @@ func (i *installer) machine(ctx context.Context, e *entry, kind string, text []b
 	}
 	m := &script.Machine{
 		Tree: i.tree, Commands: commands, Env: i.env(e, kind), Time: i.o.Time,
-		Sourced: map[string]string{debian.Confmodule: debian.ConfmoduleText},
+		Sourced: map[string]string{debian.Confmodule: debian.ConfmoduleText()},
 	}
 	if !strings.Contains(string(text), debian.Confmodule) {
 		return m, nil

@@ -163,15 +163,13 @@ func kindOf(words string) (s schema, ok bool) {
 }
 
 func booleanSchema() schema {
+	words := anyCase("true", "yes", "on", "y", "t", "1", "false", "no", "off", "n", "f", "0")
 	return schema{"anyOf": []schema{
 		{"type": "boolean"},
 		{"enum": []int{0, 1}},
-		{"type": "string", "pattern": booleans},
+		{"type": "string", "pattern": `^(` + words + `)$|` + yamlfile.Variable},
 	}}
 }
-
-// booleans matches the strings that boolean reads, and those with variables.
-var booleans = `^(` + anyCase("true", "yes", "on", "y", "t", "1", "false", "no", "off", "n", "f", "0") + `)$|` + yamlfile.Variable
 
 // anyCase returns an expression for the words in any case; that of JSON schemas
 // (ECMA 262) has no flags.

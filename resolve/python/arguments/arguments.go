@@ -91,7 +91,7 @@ func Read(installer string, given []Given) (*Set, error) {
 
 // find returns what the installer does with a name.
 func find(installer, name string) (argument, bool) {
-	for _, a := range table {
+	for _, a := range table() {
 		if (a.of == installer || a.of == both) && slices.Contains(a.names, name) {
 			return a, true
 		}
@@ -101,7 +101,7 @@ func find(installer, name string) (argument, bool) {
 
 // known reports whether an installer has the name.
 func known(name string) bool {
-	return slices.ContainsFunc(table, func(a argument) bool { return slices.Contains(a.names, name) })
+	return slices.ContainsFunc(table(), func(a argument) bool { return slices.Contains(a.names, name) })
 }
 
 // unknown reports a name that the installer has not, with the nearest that it
@@ -128,7 +128,7 @@ func unknown(installer string, g Given) error {
 func nearest(installer, name string) string {
 	const like = 0.84 // below it, two names merely share letters
 	best, score := "", like
-	for _, a := range table {
+	for _, a := range table() {
 		if a.of != installer && a.of != both || a.does == refused {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"inlay/layers/pattern"
 )
@@ -61,7 +62,9 @@ type argument struct {
 // names splits a list of names.
 func names(list string) []string { return strings.Fields(list) }
 
-var table = slices.Concat(choosing(), finding(), building(), reaching(), noEffect(), notHere())
+var table = sync.OnceValue(func() []argument {
+	return slices.Concat(choosing(), finding(), building(), reaching(), noEffect(), notHere())
+})
 
 // choosing are the arguments that decide which versions are chosen.
 func choosing() []argument {
@@ -193,8 +196,8 @@ type Row struct {
 
 // Rows returns the table as the documentation has it.
 func Rows() []Row {
-	rows := make([]Row, len(table))
-	for i, a := range table {
+	rows := make([]Row, len(table()))
+	for i, a := range table() {
 		shown := make([]string, len(a.names))
 		for j, n := range a.names {
 			shown[j] = "`" + n + "`"
