@@ -18,7 +18,7 @@ import (
 	"inlay/resolve/source"
 )
 
-func bootstrapCommand() *cli.Command {
+func bootstrapCommand(common []cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name:      "bootstrap",
 		Usage:     "make an image of Debian packages alone",
@@ -28,19 +28,19 @@ func bootstrapCommand() *cli.Command {
 			"unless flags name others. `apt:SUITE+PACKAGE…` as a parent image does the same.",
 			"inlay bootstrap --package python3 --package ca-certificates -o oci:parent bookworm",
 			"inlay bootstrap --platform linux/arm64 -o oci-archive:trixie.tar trixie"),
-		Flags:        bootstrapFlags(),
+		Flags:        bootstrapFlags(common),
 		OnUsageError: usageProblem,
 		Action:       bootstrap,
 	}
 }
 
 // bootstrapFlags are those of build that have to do with packages and outputs.
-func bootstrapFlags() []cli.Flag {
+func bootstrapFlags(common []cli.Flag) []cli.Flag {
 	used := []string{
 		"tag", "push", "output", "set", "refresh", "offline", "no-cache", "jobs", "platform", "compression", "apt-mirror", "keyring",
 		"insecure-registry", "registry-mirror", "cache-dir", "progress", "quiet",
 	}
-	flags := slices.DeleteFunc(planFlags(), func(f cli.Flag) bool { return !slices.Contains(used, f.Names()[0]) })
+	flags := slices.DeleteFunc(slices.Clone(common), func(f cli.Flag) bool { return !slices.Contains(used, f.Names()[0]) })
 	return append([]cli.Flag{
 		&cli.StringSliceFlag{Name: "package", Usage: "install the package `NAME` too; may be given several times"},
 	}, flags...)

@@ -29,7 +29,7 @@ import (
 	"inlay/resolve/tree"
 )
 
-func buildCommand() *cli.Command {
+func buildCommand(common []cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name:      "build",
 		Usage:     "build an image and deliver it",
@@ -40,7 +40,7 @@ func buildCommand() *cli.Command {
 			"inlay build --parent-image python:3.12-slim -r requests -o docker-archive:app.tar src",
 			"docker run $(inlay build --push -t registry.example.com/team/app:v1)",
 			"docker run --rm $(inlay build -o engine:docker)"),
-		Flags: append(planFlags(),
+		Flags: append(slices.Clip(common),
 			&cli.StringFlag{Name: "metadata-file", Usage: "describe what was built as JSON in `FILE`"},
 			&cli.StringFlag{Name: "plan", Usage: "build the plan in `FILE`, which plan --format json wrote, here or elsewhere"}),
 		OnUsageError: usageProblem,

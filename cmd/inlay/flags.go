@@ -27,7 +27,8 @@ func globalFlags() []cli.Flag {
 	}
 }
 
-// planFlags are those of build and plan: what decides about the image.
+// planFlags are those of build and plan: what decides about the image. The commands
+// that have them share them, of which one runs.
 func planFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read the settings from `FILE`", DefaultText: "inlay.yaml in CONTEXT, if there is one"},

@@ -18,7 +18,7 @@ import (
 	"inlay/resolve/lock"
 )
 
-func lockCommand() *cli.Command {
+func lockCommand(common []cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name:      "lock",
 		Usage:     "write down what the names of a build stand for",
@@ -29,15 +29,15 @@ func lockCommand() *cli.Command {
 			"inlay lock",
 			"inlay lock --refresh",
 			"inlay lock --platform linux/arm64 src"),
-		Flags:        lockFlags(),
+		Flags:        lockFlags(common),
 		OnUsageError: usageProblem,
 		Action:       writeLock,
 	}
 }
 
 // lockFlags are those of plan without what names, delivers and makes an image.
-func lockFlags() []cli.Flag {
-	return slices.DeleteFunc(planFlags(), func(f cli.Flag) bool {
+func lockFlags(common []cli.Flag) []cli.Flag {
+	return slices.DeleteFunc(slices.Clone(common), func(f cli.Flag) bool {
 		return slices.Contains([]string{"tag", "push", "output", "no-cache", "build"}, f.Names()[0])
 	})
 }

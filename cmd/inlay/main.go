@@ -78,6 +78,7 @@ func (e verdictError) Error() string { return fmt.Sprintf("status %d", int(e)) }
 
 // newApp returns the command line: every command and flag there is.
 func newApp(stdout, stderr io.Writer) *cli.App {
+	common := planFlags()
 	return &cli.App{
 		Name:        "inlay",
 		Usage:       "assemble container images for Python without Docker",
@@ -91,7 +92,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 		ExitErrHandler:            func(*cli.Context, error) {}, // report is the only place that prints errors
 		OnUsageError:              usageProblem,
 		Commands: []*cli.Command{
-			buildCommand(), runCommand(), planCommand(), lockCommand(), bootstrapCommand(),
+			buildCommand(common), runCommand(), planCommand(common), lockCommand(common), bootstrapCommand(common),
 			inspectCommand(), diffCommand(), buildsCommand(), doctorCommand(),
 			cacheCommand(), schemaCommand(), completionCommand(), completeCommand(), versionCommand(),
 		},

@@ -22,7 +22,7 @@ import (
 	"inlay/resolve/source"
 )
 
-func planCommand() *cli.Command {
+func planCommand(common []cli.Flag) *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
 		Usage:     "say what a build would do, and why",
@@ -33,7 +33,7 @@ func planCommand() *cli.Command {
 			"inlay plan",
 			"inlay plan --push -t registry.example.com/team/app:v1 src",
 			"inlay plan --format json >plan.json"),
-		Flags: append(planFlags(),
+		Flags: append(slices.Clip(common),
 			choice("format", "print the plan as `FORMAT`", "text", "text", "json")),
 		OnUsageError: usageProblem,
 		Action:       explain,
