@@ -35,7 +35,7 @@ func CloudOf(host string) Cloud {
 		return false
 	}
 	switch {
-	case reAmazon().MatchString(host):
+	case strings.Contains(host, ".dkr") && reAmazon().MatchString(host): // compiled only for hosts like these
 		return Amazon
 	case host == "gcr.io", under("gcr.io", "pkg.dev"):
 		return Google

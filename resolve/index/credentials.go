@@ -268,30 +268,39 @@ func (k *known) of(e *entry) credential {
 	return credential{}
 }
 
-var (
-	// The variables of uv and pip that name indexes, and those with passwords.
-	urlVariable    = pattern.New(`^(?:PIP|UV)_(?:\w+_)?(?:INDEX_URL|INDEX|FIND_LINKS)$`)
-	secretVariable = pattern.New(`^UV_INDEX_\w+_PASSWORD$`)
-	userVariable   = pattern.New(`^UV_INDEX_\w+_(?:USERNAME|PASSWORD)$`)
-	userinfo       = pattern.New(`://[^/\s]*@`)
-)
+var userinfo = pattern.New(`://[^/\s]*@`)
+
+// namesIndexes reports whether a variable of uv or pip names indexes.
+func namesIndexes(variable string) bool {
+	tool, what, _ := strings.Cut(variable, "_")
+	what = "_" + what
+	return (tool == "UV" || tool == "PIP") &&
+		(strings.HasSuffix(what, "_INDEX_URL") || strings.HasSuffix(what, "_INDEX") || strings.HasSuffix(what, "_FIND_LINKS"))
+}
+
+// ofIndex reports whether a variable of uv says what, USERNAME or PASSWORD, of an
+// index.
+func ofIndex(variable, what string) bool {
+	name, ok := strings.CutPrefix(variable, "UV_INDEX_")
+	return ok && strings.HasSuffix(name, "_"+what)
+}
 
 // IsSecret reports whether a variable of pip or uv names a package index
 // together with a user or password, or is one itself. Names that only look like
 // theirs count too: it rather says so too often.
 func IsSecret(name, value string) bool {
 	name = strings.ToUpper(name)
-	return value != "" && userVariable().MatchString(name) || urlVariable().MatchString(name) && userinfo().MatchString(value)
+	return value != "" && (ofIndex(name, "USERNAME") || ofIndex(name, "PASSWORD")) || namesIndexes(name) && userinfo().MatchString(value)
 }
 
 // spot notes the passwords in variables of indexes, used or not.
 func (k *known) spot(env []string) {
 	for _, kv := range env {
 		name, value, _ := strings.Cut(kv, "=")
-		if secretVariable().MatchString(name) && value != "" {
+		if ofIndex(name, "PASSWORD") && value != "" {
 			k.more = append(k.more, Secret{Value: value, Of: name})
 		}
-		if !urlVariable().MatchString(name) {
+		if !namesIndexes(name) {
 			continue
 		}
 		for _, raw := range strings.Fields(value) {

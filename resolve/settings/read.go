@@ -64,6 +64,9 @@ func (s setting) scalar(want string) (string, error) {
 	if s.kind != scalar {
 		return "", s.errorf("want a %s, got %s", want, s.describe())
 	}
+	if !strings.Contains(s.text, "{{") { // hardly any has
+		return s.text, nil
+	}
 	if m := secret().FindStringSubmatch(s.text); m != nil {
 		name := notName().ReplaceAllString(strings.ToUpper(m[1]+"_"+m[2]), "_")
 		return "", s.fault(s.path, "a reference to a ZenML secret, and there is no ZenML server to ask",

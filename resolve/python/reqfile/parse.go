@@ -106,11 +106,10 @@ func (at place) tooLong() error {
 		"check that "+at.source+" is a requirements file")
 }
 
-var comment = pattern.New(`(?:^| )#.*$`)
-
 // stripComment returns text without its comment and with single spaces.
 func stripComment(text string) string {
-	return comment().ReplaceAllString(strings.Join(strings.Fields(text), " "), "")
+	text, _, _ = strings.Cut(" "+strings.Join(strings.Fields(text), " "), " #")
+	return strings.TrimPrefix(text, " ")
 }
 
 // logical reads one logical line.

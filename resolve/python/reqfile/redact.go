@@ -19,6 +19,9 @@ var (
 // Redact hides the credentials of the URLs in text, and their queries: a
 // signature there is as good as a password.
 func Redact(text string) string {
+	if !strings.Contains(text, "://") {
+		return text
+	}
 	return query().ReplaceAllString(userinfo().ReplaceAllString(text, "${1}****@"), "${1}?****")
 }
 
