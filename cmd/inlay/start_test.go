@@ -11,7 +11,7 @@ import (
 )
 
 // mostAtStart is how many bytes one package may allocate before main begins.
-const mostAtStart = 128 << 10
+const mostAtStart = 100 << 10
 
 // TestStart holds that no package of the program does much before main begins:
 // each start of it costs every build, most of which do little else. AWS's clients
