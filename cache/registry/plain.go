@@ -14,9 +14,10 @@ import (
 )
 
 // Plain returns a transport that tries TLS once with a host that answers it in
-// plain HTTP, which registries of this machine and the given insecure ones may do.
-// For each repository there ggcr tries TLS anew, and HTTP when that fails. A nil base
-// means the one that ggcr uses.
+// plain HTTP, which registries of this machine and the given insecure ones may do,
+// and never with one on loopback that is a registry in plain HTTP. For each
+// repository there ggcr tries TLS anew, and HTTP when that fails. A nil base means
+// the one that ggcr uses.
 func Plain(base http.RoundTripper, insecure []string) http.RoundTripper {
 	if base == nil {
 		base = remote.DefaultTransport
@@ -28,9 +29,11 @@ type plain struct {
 	base     http.RoundTripper
 	insecure []string
 	hosts    sync.Map // the *trial of each
+	pongs    sync.Map // the *pong of each that was pinged in plain HTTP
 }
 
-// A trial is the first request over TLS. Others wait until it is over.
+// A trial is the first request over TLS, or the ping in its place. Others wait
+// until it is over.
 type trial struct {
 	over  chan struct{}
 	plain bool // written before it is over
@@ -38,6 +41,9 @@ type trial struct {
 
 // RoundTrip carries one request.
 func (p *plain) RoundTrip(req *http.Request) (*http.Response, error) {
+	if v, ok := p.pongs.Load(req.URL.Host); ok && isPing(req) {
+		return v.(*pong).to(req), nil //nolint:forcetypeassert // nothing else is stored
+	}
 	if req.URL.Scheme != "https" || !p.mayBePlain(req.URL.Host) {
 		return p.base.RoundTrip(req)
 	}
@@ -58,10 +64,14 @@ func (p *plain) RoundTrip(req *http.Request) (*http.Response, error) {
 	return p.base.RoundTrip(req)
 }
 
-// try carries the first request to a host. What tells nothing, such as that it
-// can't be reached, is no trial: the next request is the first then.
+// try carries the first request to a host, unless that is on loopback and answers
+// a ping. What tells nothing, such as that it can't be reached, is no trial: the
+// next request is the first then.
 func (p *plain) try(req *http.Request, t *trial) (*http.Response, error) {
 	defer close(t.over)
+	if t.plain = onLoopback(req.URL.Hostname()) && p.ping(req); t.plain {
+		return nil, refused(req, http.ErrSchemeMismatch)
+	}
 	resp, err := p.base.RoundTrip(req)
 	if t.plain = answersPlain(err); err != nil && !t.plain {
 		p.hosts.CompareAndDelete(req.URL.Host, t)

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,18 +17,12 @@ import (
 	"inlay/cache/registry"
 )
 
-// TestPlain holds that TLS is tried once with a host that speaks plain HTTP, and
-// every time with one that speaks TLS, also at the same time.
+// TestPlain holds that TLS is tried once with a host that speaks plain HTTP and
+// isn't known to be a registry, and every time with one that speaks TLS, also at
+// the same time.
 func TestPlain(t *testing.T) {
 	var opened atomic.Int32
-	plain := httptest.NewUnstartedServer(http.NotFoundHandler())
-	plain.Config.ConnState = func(_ net.Conn, s http.ConnState) {
-		if s == http.StateNew {
-			opened.Add(1)
-		}
-	}
-	plain.Start()
-	defer plain.Close()
+	plain := listen(t, false, listening{tls: &opened}, http.NotFound)
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	defer secure.Close()
 	client := &http.Client{Transport: registry.Plain(secure.Client().Transport, nil)}
