@@ -26,6 +26,7 @@ type Values interface {
 
 // A Record is one finished build.
 type Record struct {
+	ID     string    `json:"-"`      // the digest of the plan, for Save; "" if that isn't known
 	Plan   plan.Plan `json:"plan"`   // of Last: without URLs, and with hashes of values
 	Digest string    `json:"digest"` // of the image's manifest
 }
@@ -50,22 +51,28 @@ func (s *Store) Last(name string) (Record, bool, error) {
 
 func decode(b []byte) (Record, bool) {
 	var r Record
-	err := json.Unmarshal(b, &r)
-	if err != nil || r.Plan.Version != plan.Version || len(r.Plan.Stages) == 0 {
+	_, text, ok := bytes.Cut(b, []byte("\n"))
+	if err := json.Unmarshal(text, &r); !ok || err != nil || r.Plan.Version != plan.Version || len(r.Plan.Stages) == 0 {
 		return Record{}, false
 	}
 	return r, true
 }
 
 // Save makes r the last record of the build of that name. It writes nothing if
-// it is already.
+// it is already: the first line of the file says so where the ID does, which has
+// no part in the code that isn't in the image.
 func (s *Store) Save(name string, r Record) error {
+	head := fmt.Appendf(nil, "%s %s\n", r.ID, r.Digest)
+	old, err := s.Values.Get(file(name))
+	if err == nil && r.ID != "" && r.Plan.Code == nil && bytes.HasPrefix(old, head) {
+		return nil
+	}
 	r.Plan = withoutURLs(r.Plan).Veiled()
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("recording the build: %w", err)
 	}
-	if old, err := s.Values.Get(file(name)); err == nil && bytes.Equal(old, b) {
+	if b = append(head, b...); bytes.Equal(old, b) {
 		return nil
 	}
 	if err := s.Values.Put(file(name), b); err != nil {

@@ -79,8 +79,47 @@ func TestSaveUnchanged(t *testing.T) {
 	}
 }
 
+// TestSaveByID holds what the ID of a plan says: that it is the one on record, but
+// for the code that isn't in the image.
+func TestSaveByID(t *testing.T) {
+	with := func(edit func(*record.Record)) record.Record {
+		r := demo(1)
+		r.ID = "aa"
+		edit(&r)
+		return r
+	}
+	for _, tt := range []struct {
+		name string
+		edit func(*record.Record)
+		puts int
+	}{
+		{"the same", func(*record.Record) {}, 1},
+		{"a parent by another name", func(r *record.Record) { r.Plan.Stages[0].Parent.Image = "other" }, 1},
+		{"another plan", func(r *record.Record) { r.ID, r.Plan.Created = "bb", 2 }, 2},
+		{"another plan of no ID", func(r *record.Record) { r.ID, r.Plan.Created = "", 2 }, 2},
+		{"another image", func(r *record.Record) { r.Digest = "sha256:02" }, 2},
+		{"other code", func(r *record.Record) { r.Plan.Code = &plan.Code{Target: "/app"} }, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := &values{m: map[string][]byte{}}
+			s := &record.Store{Values: v}
+			want := with(tt.edit)
+			if err := errors.Join(s.Save("a", with(func(*record.Record) {})), s.Save("a", want)); err != nil {
+				t.Fatal(err)
+			}
+			got, ok, err := s.Last("a")
+			if v.puts != tt.puts || !ok || err != nil || got.Digest != want.Digest || got.Plan.Created != want.Plan.Created {
+				t.Errorf("it is written %d times, want %d; Last = %+v, %v, %v", v.puts, tt.puts, got, ok, err)
+			}
+		})
+	}
+}
+
 func TestLastOfAnotherVersion(t *testing.T) {
-	for _, old := range []string{`{"plan":{"version":99,"stages":[{}]}}`, `{"plan":{"version":1}}`, `[]`} {
+	for _, old := range []string{
+		`{"plan":{"version":1,"stages":[{}]}}`, "aa sha256:01", "aa sha256:01\n",
+		"aa sha256:01\n" + `{"plan":{"version":99,"stages":[{}]}}`, "aa sha256:01\n" + `{"plan":{"version":1}}`, "aa sha256:01\n[]",
+	} {
 		v := &values{m: map[string][]byte{}}
 		s := &record.Store{Values: v}
 		if err := s.Save("a", demo(1)); err != nil {
