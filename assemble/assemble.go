@@ -19,12 +19,14 @@ import (
 	"inlay/assemble/output"
 	"inlay/assemble/step"
 	"inlay/cache"
+	"inlay/layers"
 	"inlay/resolve/plan"
 )
 
 // A Cache keeps layers by key; *cache.Dir is one.
 type Cache interface {
 	Get(ctx context.Context, key cache.Key) (v1.Layer, error) // cache.ErrMiss if absent
+	Known(key cache.Key, s layers.Summary) (v1.Layer, bool)   // false if absent
 	Begin() (*cache.Pending, error)
 }
 
@@ -32,6 +34,7 @@ type Cache interface {
 type Values interface {
 	Get(name string) ([]byte, error) // an error that is fs.ErrNotExist if absent
 	Put(name string, b []byte) error
+	Use(name string) bool // as Get does, and tells only whether it is there
 }
 
 // An Output is a place an image can go; those of package output are some.
@@ -52,6 +55,7 @@ type Options struct {
 	Cache    Cache
 	Dirs     Values     // what layers don't tell themselves: which directories they touch, and reports
 	Foreseen []Forecast // what Foresee said of the plan before, with the same Cache and Dirs; nil to look again
+	Recent   *Recent    // layers of the last build, to be found fast; nil knows none, and keeps none
 	Anew     bool       // make every layer, also those that the cache has
 	Made     *Made      // but those that were made so already; nil knows none
 	Tools    step.Tools // their Secrets may be nowhere else either

@@ -308,20 +308,25 @@ func TestBuildErrors(t *testing.T) {
 	}
 }
 
+func foresee(t *testing.T, p plan.Plan, last *plan.Plan, o assemble.Options) ([]assemble.Forecast, error) {
+	t.Helper()
+	return assemble.Foresee(t.Context(), p, p.Keys(), last, o)
+}
+
 func TestForesee(t *testing.T) {
 	o := options(t, t.TempDir())
 	last := demo(files("a"))
 	if _, err := assemble.Build(t.Context(), last, o); err != nil {
 		t.Fatal(err)
 	}
-	got, err := assemble.Foresee(t.Context(), demo(files("a"), files("b")), &last, o.Cache, o.Dirs)
+	got, err := foresee(t, demo(files("a"), files("b")), &last, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got) != 2 || got[0].Layer == nil || got[0].Reason != nil || got[1].Layer != nil || !cmp.Equal(got[1].Reason, []string{"new"}) {
 		t.Errorf("Foresee = %+v, want the first reused, the second new", got)
 	}
-	got, err = assemble.Foresee(t.Context(), demo(files("a")), nil, o.Cache, o.Dirs)
+	got, err = foresee(t, demo(files("a")), nil, o)
 	if err != nil || len(got) != 1 || got[0].Layer == nil || got[0].Reason != nil {
 		t.Errorf("Foresee without a last build = %+v, %v, want the layer reused", got, err)
 	}
@@ -415,7 +420,7 @@ func TestParentChanged(t *testing.T) {
 			changed := *s.Python
 			changed.Base = tt.base
 			now := plan.Step{Name: s.Name, Python: &changed}
-			forecast, err := assemble.Foresee(t.Context(), demo(now), &last, o.Cache, o.Dirs)
+			forecast, err := foresee(t, demo(now), &last, o)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -59,7 +59,7 @@ func UploadCode(ctx context.Context, p plan.Plan, o Options, to artifact.Store) 
 // archive returns the layer of files, from the cache if it is there.
 func archive(ctx context.Context, files plan.Files, o Options) (v1.Layer, error) {
 	p := plan.Plan{Version: plan.Version, Stages: []plan.Stage{{Steps: []plan.Step{{Name: "source for upload", Files: &files}}}}}
-	o.Outputs, o.Foreseen = nil, nil
+	o.Outputs, o.Foreseen, o.Recent = nil, nil, nil
 	w, err := begin(p, o)
 	if err != nil {
 		return nil, err

@@ -25,11 +25,13 @@ type Forecast struct {
 	Report []string // what a user should know of Layer
 	Aside  bool     // the image doesn't have the layer: others copy from it
 	found  Layer
+	full   plan.Key // covers all of Step
 }
 
 // Foresee says for each step of p, of all stages, whether its layer is there, and
-// what changed since the last build, if there was one. It makes nothing.
-func Foresee(ctx context.Context, p plan.Plan, last *plan.Plan, c Cache, dirs Values) ([]Forecast, error) {
+// what changed since the last build, if there was one. The keys are p's. It makes
+// nothing.
+func Foresee(ctx context.Context, p plan.Plan, keys [][]plan.Key, last *plan.Plan, o Options) ([]Forecast, error) {
 	var reasons [][]string
 	if last != nil {
 		reasons = p.Since(*last)
@@ -37,11 +39,14 @@ func Foresee(ctx context.Context, p plan.Plan, last *plan.Plan, c Cache, dirs Va
 	var out []Forecast
 	for n, stage := range p.Stages {
 		for i, s := range stage.Steps {
-			l, err := find(ctx, stage, i, c, dirs)
-			if err != nil && !errors.Is(err, cache.ErrMiss) {
-				return nil, err
+			l, ok := o.Recent.find(s, keys[n][i], o.Cache)
+			if !ok {
+				var err error
+				if l, err = find(ctx, stage, i, o.Cache, o.Dirs); err != nil && !errors.Is(err, cache.ErrMiss) {
+					return nil, err
+				}
 			}
-			f := Forecast{Step: s, Layer: l.Layer, Report: l.Report, found: l, Aside: !slices.Contains(p.Chain(), n)}
+			f := Forecast{Step: s, Layer: l.Layer, Report: l.Report, found: l, full: keys[n][i], Aside: !slices.Contains(p.Chain(), n)}
 			if reasons != nil {
 				f.Reason = reasons[len(out)]
 			}

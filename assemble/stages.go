@@ -51,7 +51,7 @@ func (s *stages) Parent(ctx context.Context, p plan.Parent, platform string) (v1
 // make makes stage i, and delivers it nowhere.
 func (s *stages) make(ctx context.Context, i int) (v1.Image, error) {
 	o := s.o
-	o.Outputs = nil
+	o.Outputs, o.Recent = nil, nil
 	o.Tools.Note = nil // that is for those who look at the image
 	p := s.plan
 	p.Stages = p.Stages[:i+1]

@@ -79,7 +79,23 @@ func (w *work) build(ctx context.Context) (*Result, error) {
 		}
 		r.Delivered = append(r.Delivered, delivered)
 	}
+	if w.o.Recent != nil {
+		w.o.Recent.save(w.plan.Image().Steps, w.keys(), w.layers)
+	}
 	return r, nil
+}
+
+// keys returns those of the image's steps.
+func (w *work) keys() []plan.Key {
+	foreseen := w.o.Foreseen
+	if len(foreseen) == 0 {
+		return w.plan.Image().Keys()
+	}
+	var keys []plan.Key
+	for _, f := range foreseen[len(foreseen)-len(w.layers):] {
+		keys = append(keys, f.full)
+	}
+	return keys
 }
 
 // find takes from the cache what is there, and returns the steps that are not.

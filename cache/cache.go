@@ -52,6 +52,16 @@ func (d *Dir) Get(ctx context.Context, key Key) (v1.Layer, error) {
 	return d.layer(s), nil
 }
 
+// Known returns the layer that Get returned for key at another time, and that s
+// describes; ok is false where Get has to be asked. It reads nothing. That counts
+// as use.
+func (d *Dir) Known(key Key, s layers.Summary) (l v1.Layer, ok bool) {
+	if !d.keys().Use(hex.EncodeToString(key[:])) || d.missing(s) != nil {
+		return nil, false
+	}
+	return d.layer(s), true
+}
+
 // Begin starts a layer. The caller writes the compressed layer to the result,
 // then calls Commit; Abort does nothing after that.
 func (d *Dir) Begin() (*Pending, error) {
@@ -108,19 +118,25 @@ func (d *Dir) summary(b []byte) (layers.Summary, error) {
 	if err := json.Unmarshal(b, &s); err != nil {
 		return s, err
 	}
+	return s, d.missing(s)
+}
+
+// missing says what is wrong with the blob that s describes, as far as that shows
+// without reading it.
+func (d *Dir) missing(s layers.Summary) error {
 	if !isDigest(s.Digest) {
-		return s, errors.New("names no blob")
+		return errors.New("names no blob")
 	}
 	info, err := os.Stat(d.blob(s.Digest.Hex))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return s, errors.New("the layer is missing")
+		return errors.New("the layer is missing")
 	case err != nil:
-		return s, err
+		return err
 	case info.Size() != s.Size:
-		return s, fmt.Errorf("the layer has %d bytes, not %d", info.Size(), s.Size)
+		return fmt.Errorf("the layer has %d bytes, not %d", info.Size(), s.Size)
 	}
-	return s, nil
+	return nil
 }
 
 func (d *Dir) layer(s layers.Summary) v1.Layer {

@@ -55,11 +55,10 @@ func list(dir string, wanted func(fs.DirEntry) bool) ([]fs.FileInfo, error) {
 }
 
 // Touch sets the modification time of the file at path to the present, which
-// is how the least recently used files are found. That it failed, on a
-// read-only disk for example, is of no importance.
-func Touch(path string) {
-	_ = unix.Utimes(path, nil)
-}
+// is how the least recently used files are found, and reports whether there is such
+// a file. That it failed otherwise, on a read-only disk for example, is of no
+// importance.
+func Touch(path string) bool { return !errors.Is(unix.Utimes(path, nil), fs.ErrNotExist) }
 
 // Sum returns the sha256 of what r holds, in hex. It ends early with ctx.
 func Sum(ctx context.Context, r io.Reader) (string, error) {

@@ -55,6 +55,12 @@ func (v Values) Get(name string) ([]byte, error) {
 	return b, err
 }
 
+// Use does for a value what Get does, but for reading it, and reports whether
+// there is one.
+func (v Values) Use(name string) bool {
+	return checkName(name) == nil && Touch(filepath.Join(v.Dir, name))
+}
+
 // Peek is a Get that doesn't count as use. Its error is also ErrForm where that
 // is why.
 func (v Values) Peek(name string) ([]byte, error) {

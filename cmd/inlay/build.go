@@ -75,6 +75,9 @@ type job struct {
 	locked     resolve.Lock        // what the lock file said
 	resolved   *resolve.Result     // nil until then, and of a plan from a file
 	plan       plan.Plan           // what to build, once it is decided
+	keys       [][]plan.Key        // of its steps
+	id         string              // its digest, once somebody asked for it
+	recent     *assemble.Recent    // layers of the last build
 	planned    time.Time           // when that was
 	foreseen   []assemble.Forecast // which of its layers the cache has, once that is known
 	made       *assemble.Result
@@ -159,6 +162,7 @@ func (j *job) prepare(c *cli.Context) error {
 	g, ctx := errgroup.WithContext(c.Context)
 	g.Go(func() (err error) {
 		j.plan, err = j.decide(ctx, c)
+		j.keys = j.plan.Keys()
 		return err
 	})
 	for _, t := range j.outputs {
@@ -260,7 +264,7 @@ func (j *job) make(c *cli.Context) (err error) {
 	if j.made, err = assemble.Build(c.Context, j.plan, o); err != nil {
 		return err
 	}
-	if err := j.site.records.Save(j.recordName(), record.Record{Plan: j.plan, Digest: j.made.Digest.String()}); err != nil {
+	if err := j.site.records.Save(j.recordName(), record.Record{ID: j.planID(), Plan: j.plan, Digest: j.made.Digest.String()}); err != nil {
 		// The image is where it was asked for; a record only helps to explain.
 		j.show.Note(fmt.Sprintf("warning: %v: the next plan can't say what changed", err))
 		j.unrecorded = true
@@ -285,6 +289,7 @@ func (j *job) options(c *cli.Context, tools step.Tools) (assemble.Options, error
 		Cache:    j.site.cache,
 		Dirs:     values(j.site.cache, cache.Inventories),
 		Foreseen: j.foreseen,
+		Recent:   j.recent,
 		Anew:     j.anew(c),
 		Made:     j.remade,
 		Tools:    tools,

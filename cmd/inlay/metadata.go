@@ -214,7 +214,7 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 	if err != nil {
 		return nil, err
 	}
-	key := p.Digest()
+	key := p.Digest(p.Keys())
 	m := &metadata{
 		BuildxDigest:     img.Digest.String(),
 		BuildxConfig:     manifest.Config.Digest.String(),

@@ -73,7 +73,7 @@ func (j *job) explain(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	j.plan = r.Plan
+	j.plan, j.keys = r.Plan, r.Plan.Keys()
 	if err := assemble.CheckPlan(r.Plan, j.secrets(r.Plan)); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (j *job) explain(c *cli.Context) error {
 	if known {
 		before = &last.Plan
 	}
-	forecast, err := j.foresee(c, r.Plan, before)
+	forecast, err := j.foresee(c, before)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (j *job) explain(c *cli.Context) error {
 	}
 	printPlan(&j.said, r, forecast)
 	printCode(&j.said, r.Plan)
-	e, err := j.earlier(c, r.Plan, forecast)
+	e, err := j.earlier(c, forecast)
 	if err != nil {
 		return err
 	}
@@ -120,9 +120,13 @@ func (j *job) explain(c *cli.Context) error {
 }
 
 // foresee says what a build with the same flags would do for each step.
-func (j *job) foresee(c *cli.Context, p plan.Plan, last *plan.Plan) ([]assemble.Forecast, error) {
-	have := j.site.cache
-	forecast, err := assemble.Foresee(c.Context, p, last, have, values(have, cache.Inventories))
+func (j *job) foresee(c *cli.Context, last *plan.Plan) (forecast []assemble.Forecast, err error) {
+	o := assemble.Options{Cache: j.site.cache, Dirs: values(j.site.cache, cache.Inventories)}
+	if j.recent, err = assemble.Recall(o.Dirs, j.recordName()); err != nil {
+		return nil, err
+	}
+	o.Recent = j.recent
+	forecast, err = assemble.Foresee(c.Context, j.plan, j.keys, last, o)
 	if err != nil || !j.anew(c) {
 		return forecast, err
 	}

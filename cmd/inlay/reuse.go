@@ -23,10 +23,13 @@ import (
 	"inlay/resolve/source"
 )
 
-// planID is the digest of a plan as records have it.
-func planID(p plan.Plan) string {
-	key := p.Digest()
-	return hex.EncodeToString(key[:])
+// planID is the digest of the plan as records have it.
+func (j *job) planID() string {
+	if j.id == "" {
+		key := j.plan.Digest(j.keys)
+		j.id = hex.EncodeToString(key[:])
+	}
+	return j.id
 }
 
 // An earlierImage is one of an earlier build that can be taken for a plan.
@@ -39,12 +42,12 @@ type earlierImage struct {
 // earlier returns an image that an earlier build made of the same plan and
 // pushed to where this one goes, nil if there is none or the settings want none.
 // Where the cache has all layers none is needed.
-func (j *job) earlier(c *cli.Context, p plan.Plan, forecast []assemble.Forecast) (*earlierImage, error) {
+func (j *job) earlier(c *cli.Context, forecast []assemble.Forecast) (*earlierImage, error) {
 	missing := slices.ContainsFunc(forecast, func(f assemble.Forecast) bool { return f.Layer == nil })
 	if _, pushes := j.pushes(); !pushes || len(j.outputs) > 1 || !missing || j.fresh || j.anew(c) || c.Bool("refresh") || c.Bool("offline") {
 		return nil, nil
 	}
-	m, ok, err := j.site.builds.Pushed(planID(p))
+	m, ok, err := j.site.builds.Pushed(j.planID())
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -66,12 +69,12 @@ func (j *job) earlier(c *cli.Context, p plan.Plan, forecast []assemble.Forecast)
 // reuse takes the image of an earlier build if there is one, and it is still
 // where it was.
 func (j *job) reuse(c *cli.Context) error {
-	forecast, err := j.foresee(c, j.plan, nil)
+	forecast, err := j.foresee(c, nil)
 	if err != nil {
 		return err
 	}
 	j.foreseen = forecast
-	e, err := j.earlier(c, j.plan, forecast)
+	e, err := j.earlier(c, forecast)
 	if err != nil || e == nil {
 		return err
 	}
@@ -157,7 +160,7 @@ func (b *batch) check(from *record.Build) error {
 		if err := j.checkCode(from, im); err != nil {
 			return err
 		}
-		if im.Plan != planID(j.plan) {
+		if im.Plan != j.planID() {
 			b.show.Note(fmt.Sprintf("warning: the image %s of build %s was made of another plan: the settings, the source or what names stand for changed since", j.of.Name(), from.ID))
 		}
 		fmt.Fprintf(&j.said, "taken from build %s as it is: %s\n", from.ID, im.Image)
@@ -207,7 +210,7 @@ func (j *job) take(c *cli.Context, from *record.Build, im record.Image) error {
 		}
 	}
 	p := j.plan
-	if im.Plan != planID(p) {
+	if im.Plan != j.planID() {
 		p.Stages = []plan.Stage{{}} // its layers are not known
 	}
 	if j.made, err = assemble.Again(c.Context, p, img, o); err != nil {
@@ -264,7 +267,7 @@ func (b *batch) describe() (record.Build, error) {
 func (j *job) record() (record.Image, error) {
 	stage := j.plan.Image()
 	im := record.Image{
-		Keys: j.of.Keys, Steps: j.of.Steps, Digest: j.made.Digest.String(), Plan: planID(j.plan), Platform: j.plan.Platform,
+		Keys: j.of.Keys, Steps: j.of.Steps, Digest: j.made.Digest.String(), Plan: j.planID(), Platform: j.plan.Platform,
 		Parent: j.plan.Parent(), ContainsCode: slices.ContainsFunc(stage.Steps, holdsSource), RequiresCodeDownload: j.plan.Code != nil, Code: j.recordCode(),
 	}
 	for _, d := range j.made.Delivered {

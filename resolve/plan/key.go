@@ -56,9 +56,18 @@ func (s Stage) Key(i int, dirs []string) Key {
 	return st.over(s.Steps[:i], hash(st))
 }
 
-// Digest identifies p: equal digests, equal images. Where files come from is
-// not part of it.
-func (p Plan) Digest() Key {
+// Keys returns the keys of the steps of each stage.
+func (p Plan) Keys() [][]Key {
+	keys := make([][]Key, len(p.Stages))
+	for i, s := range p.Stages {
+		keys[i] = s.Keys()
+	}
+	return keys
+}
+
+// Digest identifies p, whose keys are given: equal digests, equal images. Where
+// files come from is not part of it.
+func (p Plan) Digest(keys [][]Key) Key {
 	type stage struct {
 		Parent string
 		Names  []string
@@ -67,7 +76,7 @@ func (p Plan) Digest() Key {
 	}
 	stages := make([]stage, len(p.Stages))
 	for i, s := range p.Stages {
-		stages[i] = stage{Parent: s.Parent.Digest, Keys: s.Keys(), Config: s.Config}
+		stages[i] = stage{Parent: s.Parent.Digest, Keys: keys[i], Config: s.Config}
 		for _, st := range s.Steps {
 			stages[i].Names = append(stages[i].Names, st.Name)
 		}

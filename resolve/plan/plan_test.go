@@ -221,7 +221,7 @@ func TestDigest(t *testing.T) {
 	for _, tt := range tests {
 		p := demo()
 		tt.edit(&p)
-		if got := p.Digest() != demo().Digest(); got != tt.want {
+		if got := p.Digest(p.Keys()) != demo().Digest(demo().Keys()); got != tt.want {
 			t.Errorf("changing %s changes the digest: %v, want %v", tt.change, got, tt.want)
 		}
 	}
