@@ -31,7 +31,6 @@ import (
 type Recent struct {
 	values Values
 	name   string
-	text   []byte
 	layers map[plan.Key]recentLayer // by the key that covers all of the step
 }
 
@@ -50,7 +49,7 @@ func Recall(dirs Values, name string) (*Recent, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("looking for the layers of the last build: %w", err)
 	}
-	r.text, r.layers = b, make(map[plan.Key]recentLayer, bytes.Count(b, []byte("\n")))
+	r.layers = make(map[plan.Key]recentLayer, bytes.Count(b, []byte("\n")))
 	for line := range strings.Lines(string(b)) {
 		if key, l, ok := parseRecent(strings.Fields(line)); ok {
 			r.layers[key] = l
@@ -72,9 +71,12 @@ func (r *Recent) find(s plan.Step, full plan.Key, c Cache) (Layer, bool) {
 	return Layer{Layer: l, Name: s.Name, Key: known.key, Reused: true}, ok
 }
 
-// save keeps the layers of steps for the next build. Where they can't be kept, that
-// one takes a little longer.
+// save keeps the layers of steps for the next build, if they aren't those of the
+// last one. Where they can't be kept, that one takes a little longer.
 func (r *Recent) save(steps []plan.Step, keys []plan.Key, made []Layer) {
+	if r.has(steps, keys, made) {
+		return
+	}
 	var b bytes.Buffer
 	for i, s := range steps {
 		if !follows(s) {
@@ -84,9 +86,22 @@ func (r *Recent) save(steps []plan.Step, keys []plan.Key, made []Layer) {
 			return
 		}
 	}
-	if !bytes.Equal(b.Bytes(), r.text) {
-		_ = r.values.Put(r.name, b.Bytes())
+	_ = r.values.Put(r.name, b.Bytes())
+}
+
+// has reports whether r has the layers of steps and no others.
+func (r *Recent) has(steps []plan.Step, keys []plan.Key, made []Layer) bool {
+	n := 0
+	for i, s := range steps {
+		if !follows(s) {
+			continue
+		}
+		if known, ok := r.layers[keys[i]]; !ok || known.key != made[i].Key || !made[i].Reused {
+			return false
+		}
+		n++
 	}
+	return n == len(r.layers)
 }
 
 // follows reports whether the layer of s follows from s alone: no command decides

@@ -98,6 +98,7 @@ type Source struct {
 // so builds may be saved at the same time.
 type BuildValues interface {
 	Values
+	Use(name string) bool // whether there is one, which counts as use
 	List() ([]string, error)
 	Delete(name string) error
 }
@@ -118,10 +119,25 @@ type Made struct {
 	Build      string   `json:"build"` // its ID
 	Digest     string   `json:"digest"`
 	References []string `json:"references"` // where it is, by digest
+	// Of the build, and whether a later one is the same.
+	Checksum string `json:"checksum"`
+	Context  string `json:"context"`
 }
 
 // Complete returns b with what is made of the rest: the checksum and the ID.
 func (b Build) Complete() (Build, error) {
+	b = b.summed()
+	text, err := json.Marshal(b)
+	if err != nil {
+		return b, fmt.Errorf("recording the build: %w", err)
+	}
+	id := sha256.Sum256(text)
+	b.ID = hex.EncodeToString(id[:6])
+	return b, nil
+}
+
+// summed returns b with what is made of its images, and no ID.
+func (b Build) summed() Build {
 	sum := sha256.New()
 	b.IsLocal, b.ContainsCode = true, false
 	for _, im := range b.Images {
@@ -136,13 +152,7 @@ func (b Build) Complete() (Build, error) {
 		b.IsLocal = b.IsLocal && !slices.ContainsFunc(im.References, Remote)
 	}
 	b.Checksum, b.ID = hex.EncodeToString(sum.Sum(nil)), ""
-	text, err := json.Marshal(b)
-	if err != nil {
-		return b, fmt.Errorf("recording the build: %w", err)
-	}
-	id := sha256.Sum256(text)
-	b.ID = hex.EncodeToString(id[:6])
-	return b, nil
+	return b
 }
 
 // Remote reports whether a reference names an image of a registry.
@@ -163,18 +173,24 @@ func (s *Builds) same(b Build) bool {
 		if err != nil || !ok || m.Digest != im.Digest || id != "" && m.Build != id || !slices.Equal(m.References, im.References) {
 			return false
 		}
+		if m.Checksum != b.Checksum || m.Context != b.Context {
+			return false
+		}
 		id = m.Build
 	}
-	text, err := s.Values.Get(buildPrefix + id)
-	var before Build
-	return err == nil && json.Unmarshal(text, &before) == nil && before.Checksum == b.Checksum && before.Context == b.Context
+	return id != "" && s.Values.Use(buildPrefix+id)
 }
 
-// Save keeps a completed build, unless it only made again what the last build
-// of these images made.
+// Save completes a build and keeps it, unless it only made again what the last
+// build of these images made.
 func (s *Builds) Save(b Build) error {
+	b = b.summed()
 	if s.same(b) {
 		return nil
+	}
+	b, err := b.Complete()
+	if err != nil {
+		return err
 	}
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -187,7 +203,7 @@ func (s *Builds) Save(b Build) error {
 		return fmt.Errorf("recording the build: %w", err)
 	}
 	for _, im := range b.Images {
-		if err := s.note(b.ID, im); err != nil {
+		if err := s.note(b, im); err != nil {
 			return fmt.Errorf("recording the build: %w", err)
 		}
 	}
@@ -195,11 +211,11 @@ func (s *Builds) Save(b Build) error {
 }
 
 // note keeps what was made of the plan of an image of a build.
-func (s *Builds) note(build string, im Image) error {
+func (s *Builds) note(b Build, im Image) error {
 	if !im.Built() {
 		return nil
 	}
-	made, err := json.Marshal(Made{Build: build, Digest: im.Digest, References: im.References})
+	made, err := json.Marshal(Made{Build: b.ID, Digest: im.Digest, References: im.References, Checksum: b.Checksum, Context: b.Context})
 	if err != nil {
 		return err
 	}

@@ -260,7 +260,7 @@ func (b *batch) describe() (record.Build, error) {
 			out.PythonVersion = r.Base.Python.Version
 		}
 	}
-	return out.Complete()
+	return out, nil
 }
 
 // record describes the image.
