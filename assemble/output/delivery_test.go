@@ -217,6 +217,58 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// What Reach heard of a tag counts for an image of which nothing had to be made.
+func TestHeard(t *testing.T) {
+	img, other := makeImage(t, "a"), makeImage(t, "b")
+	for _, tt := range []struct {
+		name   string
+		there  v1.Image
+		layers bool // are sent ahead
+		alone  bool
+		want   int32
+	}{
+		{"this image", img, false, true, 0},
+		{"this image, after its layers", img, true, true, 1},
+		{"this image, and others go there", img, false, false, 1},
+		{"another", other, false, true, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var heads atomic.Int32
+			s := newStrict()
+			host := start(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodHead && strings.HasSuffix(r.URL.Path, "/manifests/1") {
+					heads.Add(1)
+				}
+				s.ServeHTTP(w, r)
+			}))
+			r := output.Registry{Tags: tags(t, host+"/app:1"), Alone: tt.alone}.Keep()
+			_, err := output.Registry{Tags: r.Tags}.Write(t.Context(), tt.there)
+			check(t, err)
+			check(t, r.Reach(t.Context()))
+			heads.Store(0)
+			d, err := r.Begin()
+			check(t, err)
+			defer d.Close()
+			if tt.layers {
+				all, err := img.Layers()
+				check(t, err)
+				check(t, d.Add(t.Context(), all[0]))
+			}
+			check(t, d.Complete(t.Context(), img))
+			_, err = d.Publish(t.Context())
+			check(t, err)
+			if n := heads.Load(); n != tt.want {
+				t.Errorf("it was asked %d times what the tag names, want %d", n, tt.want)
+			}
+			got, err := remote.Image(r.Tags[0])
+			check(t, err)
+			if must(got.Digest()) != must(img.Digest()) {
+				t.Error("the tag names another image")
+			}
+		})
+	}
+}
+
 // A place that nothing can be written to is known before anything is made.
 func TestReach(t *testing.T) {
 	dir := t.TempDir()

@@ -5,6 +5,8 @@ package output
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync/atomic"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -22,6 +24,7 @@ type push struct {
 	sent    *ledger[outcome] // by repository and digest
 	stock   stock
 
+	added   atomic.Bool // layers came ahead of the image
 	img     v1.Image
 	it      *item
 	there   []bool       // whether a target has the image
@@ -37,6 +40,7 @@ type target struct {
 
 // Add sends a layer.
 func (p *push) Add(ctx context.Context, l v1.Layer) error {
+	p.added.Store(true)
 	b, err := blobOf(l)
 	if err != nil {
 		return err
@@ -112,7 +116,7 @@ func (p *push) pushing(i int, err error) error {
 // look finds out whether a target has the image, and under which tags.
 func (p *push) look(ctx context.Context, i int) error {
 	for _, tag := range p.targets[i].tags {
-		named, err := p.digest(ctx, tag)
+		named, err := p.named(ctx, tag)
 		if err != nil {
 			return err
 		}
@@ -130,11 +134,26 @@ func (p *push) look(ctx context.Context, i int) error {
 	return err
 }
 
+// named returns what tag names. If nothing had to be made since Reach asked, and the
+// answer was this image, nobody is asked again: another who moves the tag meanwhile
+// could as well have done so a moment later.
+func (p *push) named(ctx context.Context, tag name.Tag) (v1.Hash, error) {
+	if h, ok := p.heard.Load(tag); ok && p.Alone && !p.added.Load() && h == p.it.manifest.Digest {
+		return p.it.manifest.Digest, nil
+	}
+	return p.digest(ctx, tag)
+}
+
 // sendAll sends all blobs to the targets that don't have the image.
 func (p *push) sendAll(ctx context.Context) error {
 	results := make([][]outcome, len(p.it.blobs))
 	g, gctx := errgroup.WithContext(ctx)
+	everywhere := !slices.Contains(p.there, false)
 	for i, b := range p.it.blobs {
+		if everywhere {
+			results[i] = slices.Repeat([]outcome{present}, len(p.targets))
+			continue
+		}
 		g.Go(func() (err error) {
 			results[i], err = p.send(gctx, b, p.there)
 			return err

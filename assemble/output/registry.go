@@ -38,7 +38,9 @@ type Registry struct {
 	// means half a second.
 	Wait time.Duration
 	// Jobs is how many blobs are sent at once; 0 means 6.
-	Jobs     int
+	Jobs int
+	// Alone says that this program brings no other image there meanwhile.
+	Alone    bool
 	Progress Progress
 
 	kept func() (*connection, error) // shared connections
@@ -103,6 +105,7 @@ type connection struct {
 	log    *mountLog
 	puller *remote.Puller
 	pusher *remote.Pusher
+	heard  sync.Map // what Reach heard that a name.Tag names, a v1.Hash
 }
 
 func (r Registry) connection() (*connection, error) {
@@ -137,9 +140,11 @@ func (r Registry) Reach(ctx context.Context) error {
 		return err
 	}
 	for _, t := range r.repositories() {
-		if _, err := c.digest(ctx, t.tags[0]); err != nil {
+		named, err := c.digest(ctx, t.tags[0])
+		if err != nil {
 			return fmt.Errorf("pushing to %s: %w", t.repo, err)
 		}
+		c.heard.Store(t.tags[0], named)
 	}
 	return nil
 }

@@ -112,7 +112,7 @@ func (j *job) registry() (target, error) {
 		return target{}, &usageError{"nothing says where to push the image", "give `--tag REGISTRY/REPOSITORY:TAG`, or `target_repository` and `registry` in the settings"}
 	}
 	im := j.site.images
-	out := output.Registry{Tags: tags, Keychain: im.Keychain, Transport: im.Transport, UserAgent: im.UserAgent, Progress: output.Progress(j.show.Start)}
+	out := output.Registry{Tags: tags, Keychain: im.Keychain, Transport: im.Transport, UserAgent: im.UserAgent, Alone: !j.several && j.family == nil, Progress: output.Progress(j.show.Start)}
 	return target{out.Keep(), "", pushed}, nil
 }
 
