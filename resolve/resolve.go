@@ -303,6 +303,7 @@ func inspect(ctx context.Context, req Request, from parentName, pin string) (*pa
 	inv, err := parent.Inspect(ctx, parent.Options{
 		Image: img, Name: from.name, Reference: img.Reference, Platform: from.platform, Python: req.Settings.Python,
 		Store: req.Store, Jobs: req.Jobs, Progress: req.Progress,
+		Brief: len(req.Settings.Apt.Packages) == 0,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the parent image: %w", err)

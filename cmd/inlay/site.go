@@ -320,7 +320,7 @@ func (j *job) inventory(ctx context.Context, p plan.Plan) (*parent.Inventory, er
 	}
 	inv, err := parent.Inspect(ctx, parent.Options{
 		Image: img, Name: p.Parent().Image, Reference: p.Parent().Image, Platform: p.Platform, Python: j.settings.Python,
-		Store: values(j.site.cache, cache.Inventories), Progress: j.show.Start,
+		Store: values(j.site.cache, cache.Inventories), Progress: j.show.Start, Brief: true,
 	})
 	if err != nil {
 		return nil, err

@@ -36,6 +36,9 @@ type Options struct {
 	Python    string // the interpreter's path, or its name on PATH; "" looks for it
 	Store     Store  // nil caches nothing
 	Jobs      int    // layers read at a time; at most 2, and 0 means 2
+	// Brief leaves the system's packages out of an inventory that the store has:
+	// they are most of it, and a build that installs none asks for none.
+	Brief bool
 	// Progress is told of each layer that is read; nil shows nothing.
 	Progress func(task string, total int64) (add func(n int64), done func(error))
 }
@@ -129,7 +132,7 @@ func Inspect(ctx context.Context, o Options) (*Inventory, error) {
 		return nil, fmt.Errorf("reading the manifest of %s: %w", o.Name, err)
 	}
 	name := fmt.Sprintf("inventory-%d-%x", format, sha256.Sum256([]byte(digest.String()+"\n"+o.Platform+"\n"+o.Python)))
-	inv, err := load(o.Store, name, digest)
+	inv, err := load(o, name, digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		inv, err = inspect(ctx, o, digest)
 		if err == nil {
@@ -145,19 +148,30 @@ func Inspect(ctx context.Context, o Options) (*Inventory, error) {
 }
 
 // load returns the inventory of digest that the store has under name.
-func load(s Store, name string, digest v1.Hash) (*Inventory, error) {
-	if s == nil {
+func load(o Options, name string, digest v1.Hash) (*Inventory, error) {
+	if o.Store == nil {
 		return nil, fs.ErrNotExist
 	}
-	b, err := s.Get(name)
+	b, err := o.Store.Get(name)
 	if err != nil {
 		return nil, fmt.Errorf("reading a cached inventory: %w", err)
 	}
 	inv := &Inventory{}
-	if err := json.Unmarshal(b, inv); err != nil || inv.Digest != digest.String() {
+	var to any = inv
+	if o.Brief {
+		to = &briefly{Inventory: inv}
+	}
+	if err := json.Unmarshal(b, to); err != nil || inv.Digest != digest.String() {
 		return nil, fs.ErrNotExist // damaged: made anew
 	}
 	return inv, nil
+}
+
+// briefly is an Inventory whose packages are not decoded.
+type briefly struct {
+	*Inventory
+
+	Packages json.RawMessage `json:"packages"`
 }
 
 func save(s Store, name string, inv *Inventory) error {

@@ -65,6 +65,22 @@ func threeLayers(tb testing.TB) v1.Image {
 
 var ignoreSource = cmpopts.IgnoreUnexported(parent.Inventory{})
 
+// An inventory of the store, briefly, has all but the system's packages.
+func TestInspectBriefly(t *testing.T) {
+	status := file("var/lib/dpkg/status", "Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\n\n")
+	o := parent.Options{Image: image(t, nil, layer(t, append(dockerPython(), status)...)), Store: newMemory()}
+	want := inspect(t, o)
+	o.Brief = true
+	got := inspect(t, o)
+	if len(want.Packages) != 1 || got.Packages != nil {
+		t.Errorf("Packages = %v, and briefly %v, want one and none", want.Packages, got.Packages)
+	}
+	got.Packages = want.Packages
+	if diff := cmp.Diff(want, got, ignoreSource); diff != "" {
+		t.Errorf("Inspect briefly (-want +got):\n%s", diff)
+	}
+}
+
 func TestInspectReadsOnce(t *testing.T) {
 	img := &watched{Image: threeLayers(t)}
 	store := newMemory()
