@@ -4,9 +4,9 @@ package plan
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"slices"
 )
 
 // A Key names the inputs of a layer: equal keys, equal layers.
@@ -36,7 +36,7 @@ func (s Step) Contents() Key {
 		py.Base = Base{}
 		s.Python = &py
 	}
-	return hash(s)
+	return s.hash()
 }
 
 // Key returns the key of the step i, whose files lie in the directories dirs, given
@@ -53,7 +53,7 @@ func (s Stage) Key(i int, dirs []string) Key {
 		py.Base = py.For([]string{py.Scheme.Purelib, py.Scheme.Platlib}, dirs)
 		st.Python = &py
 	}
-	return st.over(s.Steps[:i], hash(st))
+	return st.over(s.Steps[:i], st.hash())
 }
 
 // Keys returns the keys of the steps of each stage.
@@ -105,7 +105,9 @@ func (s Step) inputs() Step {
 		s.Apt = &apt
 	}
 	if s.Files != nil {
-		s.Files = s.Files.contents()
+		files := *s.Files
+		files.From = "" // and hashFiles leaves out which of them they are there
+		s.Files = &files
 	}
 	if s.Run != nil {
 		run := *s.Run
@@ -124,17 +126,33 @@ func (p Python) inputs() Python {
 	return p
 }
 
-// contents returns f without where its files come from.
-func (f *Files) contents() *Files {
-	out := *f
-	out.From = ""
-	if slices.ContainsFunc(f.Files, func(x File) bool { return x.Source != "" }) {
-		out.Files = slices.Clone(f.Files)
-		for i := range out.Files {
-			out.Files[i].Source = ""
-		}
+// hash returns the digest of s. Its files, of which there may be thousands, are not
+// written as JSON: that took longer than finding them.
+func (s Step) hash() Key {
+	if s.Files == nil {
+		return hash(s)
 	}
-	return &out
+	files := *s.Files
+	files.Files = nil
+	sum := hashFiles(s.Files.Files)
+	s.Files = &files
+	return hash(s, sum)
+}
+
+// hashFiles returns the digest of what files are, each text framed by its length.
+// Where they come from has no part in it.
+func hashFiles(files []File) Key {
+	h := sha256.New()
+	var b []byte
+	for _, f := range files {
+		b = b[:0]
+		for _, text := range []string{f.Path, f.Link, f.Digest, f.Text} {
+			b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
+		}
+		b = binary.AppendVarint(binary.AppendUvarint(b, uint64(f.Mode)), f.Size)
+		_, _ = h.Write(b) // a hash takes everything
+	}
+	return Key(h.Sum(nil))
 }
 
 // hash returns the digest of the JSON of parts, which frames each of them.

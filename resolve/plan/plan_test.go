@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -199,6 +200,40 @@ func TestKeys(t *testing.T) {
 				t.Errorf("changing %s changes other keys than it should (-want +got):\n%s", tt.change, diff)
 			}
 		})
+	}
+}
+
+// TestKeyOfFiles holds that all of a file but where it comes from is in the key.
+func TestKeyOfFiles(t *testing.T) {
+	key := func(files ...plan.File) plan.Key {
+		return plan.Stage{Steps: []plan.Step{{Files: &plan.Files{Target: "/app", Files: files}}}}.Keys()[0]
+	}
+	of := reflect.TypeFor[plan.File]()
+	for i := range of.NumField() {
+		var f plan.File
+		switch v := reflect.ValueOf(&f).Elem().Field(i); v.Kind() {
+		case reflect.String:
+			v.SetString("x")
+		case reflect.Int64:
+			v.SetInt(1)
+		case reflect.Uint32:
+			v.SetUint(1)
+		default:
+			t.Fatalf("%s is a %s, which the test doesn't know", of.Field(i).Name, v.Kind())
+		}
+		if got, want := key(f) != key(plan.File{}), of.Field(i).Name != "Source"; got != want {
+			t.Errorf("%s changes the key: %v, want %v", of.Field(i).Name, got, want)
+		}
+	}
+	for _, same := range [][2][]plan.File{
+		{{{Path: "ab"}}, {{Path: "a", Link: "b"}}},
+		{{{Path: "a"}, {Path: "b"}}, {{Path: "b"}, {Path: "a"}}},
+		{{{Path: "a"}}, {{Path: "a"}, {}}},
+		{{{Size: 1}}, {{Size: -1}}},
+	} {
+		if key(same[0]...) == key(same[1]...) {
+			t.Errorf("%v and %v have one key", same[0], same[1])
+		}
 	}
 }
 

@@ -60,7 +60,7 @@ func (s Step) over(before []Step, own Key) Key {
 	keys := make([]Key, len(before))
 	for i, b := range before {
 		b.Compression = ""
-		keys[i] = hash(b.inputs())
+		keys[i] = b.inputs().hash()
 	}
 	return hash(RunVersion, keys, own)
 }
