@@ -140,6 +140,9 @@ func (s *Set) Secrets(urls ...string) []Secret {
 	s.known.mu.Lock()
 	all := slices.Clone(s.known.creds)
 	s.known.mu.Unlock()
+	if len(all) == 0 && s.known.netrc == nil {
+		urls = nil // nobody has any
+	}
 	for _, raw := range urls {
 		if u, err := url.Parse(raw); err == nil {
 			if c, ok := s.known.find(u); ok {
