@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 )
 
@@ -53,6 +54,12 @@ func (p *plain) ping(req *http.Request) bool {
 func isPing(req *http.Request) bool {
 	return req.Method == http.MethodGet && req.URL.Scheme == "http" && req.URL.Path == "/v2/" && req.URL.RawQuery == "" &&
 		req.Header.Get("Authorization") == ""
+}
+
+// pingable reports whether TLS and plain HTTP reach the same port of this machine.
+// Without a port in the URL they are two services.
+func pingable(u *url.URL) bool {
+	return u.Port() != "" && u.Port() != "443" && onLoopback(u.Hostname())
 }
 
 // onLoopback reports whether a host is this machine, where nobody listens in and

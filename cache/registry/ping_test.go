@@ -138,6 +138,7 @@ func TestPingHosts(t *testing.T) {
 	for host, want := range map[string]string{
 		"127.0.0.1:5000": "http", "[::1]:5000": "http", "localhost:5000": "http",
 		"10.0.0.1:5000": "https", "registry.local:5000": "https", "127.0.0.1.example:5000": "https", "registry.example": "https",
+		"127.0.0.1": "https", "[::1]": "https", "localhost:443": "https", // in plain HTTP another service is there
 	} {
 		var asked []string
 		base := carrier(func(r *http.Request) (*http.Response, error) {

@@ -69,7 +69,7 @@ func (p *plain) RoundTrip(req *http.Request) (*http.Response, error) {
 // next request is the first then.
 func (p *plain) try(req *http.Request, t *trial) (*http.Response, error) {
 	defer close(t.over)
-	if t.plain = onLoopback(req.URL.Hostname()) && p.ping(req); t.plain {
+	if t.plain = pingable(req.URL) && p.ping(req); t.plain {
 		return nil, refused(req, http.ErrSchemeMismatch)
 	}
 	resp, err := p.base.RoundTrip(req)
