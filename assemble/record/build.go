@@ -173,12 +173,13 @@ func (s *Builds) same(b Build) bool {
 		if err != nil || !ok || m.Digest != im.Digest || id != "" && m.Build != id || !slices.Equal(m.References, im.References) {
 			return false
 		}
-		if m.Checksum != b.Checksum || m.Context != b.Context {
+		if m.Checksum != b.Checksum || m.Context != b.Context || slices.ContainsFunc(im.References, Remote) && !s.Values.Use(pushedPrefix+im.Plan) {
 			return false
 		}
 		id = m.Build
 	}
-	return id != "" && s.Values.Use(buildPrefix+id)
+	_, err := s.Values.Get(buildPrefix + id)
+	return err == nil
 }
 
 // Save completes a build and keeps it, unless it only made again what the last

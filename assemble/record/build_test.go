@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -135,6 +137,40 @@ func TestSameBuild(t *testing.T) {
 		}
 		if all, err := s.List(); err != nil || len(all) != tt.want {
 			t.Errorf("List = %d builds, %v, want %d", len(all), err, tt.want)
+		}
+	}
+}
+
+// TestSameBuildLost records a build again of which something is gone or damaged.
+func TestSameBuildLost(t *testing.T) {
+	for _, prefix := range []string{"build-", "made-", "pushed-"} {
+		dir := t.TempDir()
+		s := &record.Builds{Values: disk.Values{Dir: dir}}
+		b := built(t, 1, "aa")
+		for range 2 {
+			if err := s.Save(b); err != nil {
+				t.Fatal(err)
+			}
+			names, err := filepath.Glob(filepath.Join(dir, prefix+"*"))
+			if err != nil || len(names) != 1 {
+				t.Fatalf("there are %v, %v, want one %s value", names, err, prefix)
+			}
+			if prefix == "build-" {
+				err = os.WriteFile(names[0], []byte("damaged"), 0o600)
+			} else {
+				err = os.Remove(names[0])
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Save(b); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.List()
+		_, pushed, err2 := s.Pushed("aa")
+		if err != nil || err2 != nil || len(all) != 1 || !pushed {
+			t.Errorf("without %s: %d builds are listed, pushed %v; %v, %v", prefix, len(all), pushed, err, err2)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func decode(b []byte) (Record, bool) {
 // it is already: the first line of the file says so where the ID does, which has
 // no part in the code that isn't in the image.
 func (s *Store) Save(name string, r Record) error {
-	head := fmt.Appendf(nil, "%s %s\n", r.ID, r.Digest)
+	head := fmt.Appendf(nil, "%s %s %s\n", r.ID, r.Digest, names(r.Plan))
 	old, err := s.Values.Get(file(name))
 	if err == nil && r.ID != "" && r.Plan.Code == nil && bytes.HasPrefix(old, head) {
 		return nil
@@ -79,6 +79,21 @@ func (s *Store) Save(name string, r Record) error {
 		return fmt.Errorf("recording the build: %w", err)
 	}
 	return nil
+}
+
+// names returns a hash of what p calls parents and commands: the ID doesn't cover
+// that, and the next build is explained by it.
+func names(p plan.Plan) string {
+	sum := sha256.New()
+	for _, stage := range p.Stages {
+		fmt.Fprintf(sum, "%q\n", stage.Parent.Image)
+		for _, s := range stage.Steps {
+			if s.Run != nil {
+				fmt.Fprintf(sum, "%q\n", s.Run.Setting)
+			}
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // file turns the name of a build, which may be a path, into a file name.

@@ -85,6 +85,7 @@ func TestSaveByID(t *testing.T) {
 	with := func(edit func(*record.Record)) record.Record {
 		r := demo(1)
 		r.ID = "aa"
+		r.Plan.Stages[0].Steps = append(r.Plan.Stages[0].Steps, plan.Step{Name: "run", Run: &plan.Run{Setting: "Dockerfile:1"}})
 		edit(&r)
 		return r
 	}
@@ -94,7 +95,8 @@ func TestSaveByID(t *testing.T) {
 		puts int
 	}{
 		{"the same", func(*record.Record) {}, 1},
-		{"a parent by another name", func(r *record.Record) { r.Plan.Stages[0].Parent.Image = "other" }, 1},
+		{"a parent by another name", func(r *record.Record) { r.Plan.Stages[0].Parent.Image = "other" }, 2},
+		{"a command by another name", func(r *record.Record) { r.Plan.Stages[0].Steps[1].Run.Setting = "Dockerfile:2" }, 2},
 		{"another plan", func(r *record.Record) { r.ID, r.Plan.Created = "bb", 2 }, 2},
 		{"another plan of no ID", func(r *record.Record) { r.ID, r.Plan.Created = "", 2 }, 2},
 		{"another image", func(r *record.Record) { r.Digest = "sha256:02" }, 2},
