@@ -224,12 +224,12 @@ func TestHeard(t *testing.T) {
 		name   string
 		there  v1.Image
 		layers bool // are sent ahead
-		alone  bool
+		recent bool
 		want   int32
 	}{
 		{"this image", img, false, true, 0},
 		{"this image, after its layers", img, true, true, 1},
-		{"this image, and others go there", img, false, false, 1},
+		{"this image, long ago", img, false, false, 1},
 		{"another", other, false, true, 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestHeard(t *testing.T) {
 				}
 				s.ServeHTTP(w, r)
 			}))
-			r := output.Registry{Tags: tags(t, host+"/app:1"), Alone: tt.alone}.Keep()
+			r := output.Registry{Tags: tags(t, host+"/app:1"), Recently: func() bool { return tt.recent }}.Keep()
 			_, err := output.Registry{Tags: r.Tags}.Write(t.Context(), tt.there)
 			check(t, err)
 			check(t, r.Reach(t.Context()))

@@ -134,11 +134,11 @@ func (p *push) look(ctx context.Context, i int) error {
 	return err
 }
 
-// named returns what tag names. If nothing had to be made since Reach asked, and the
-// answer was this image, nobody is asked again: another who moves the tag meanwhile
-// could as well have done so a moment later.
+// named returns what tag names. If Reach asked a moment ago, nothing had to be made
+// since, and the answer was this image, nobody is asked again: another who moves the
+// tag meanwhile could as well have done so after this push.
 func (p *push) named(ctx context.Context, tag name.Tag) (v1.Hash, error) {
-	if h, ok := p.heard.Load(tag); ok && p.Alone && !p.added.Load() && h == p.it.manifest.Digest {
+	if h, ok := p.heard.Load(tag); ok && h == p.it.manifest.Digest && !p.added.Load() && p.Recently != nil && p.Recently() {
 		return p.it.manifest.Digest, nil
 	}
 	return p.digest(ctx, tag)

@@ -39,8 +39,9 @@ type Registry struct {
 	Wait time.Duration
 	// Jobs is how many blobs are sent at once; 0 means 6.
 	Jobs int
-	// Alone says that this program brings no other image there meanwhile.
-	Alone    bool
+	// Recently says whether what Reach heard can count when the image is brought: it
+	// is new enough, and nothing else of this program goes there. Nil is no.
+	Recently func() bool
 	Progress Progress
 
 	kept func() (*connection, error) // shared connections

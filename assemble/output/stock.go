@@ -81,5 +81,8 @@ func (c *connection) addBlobs(ctx context.Context, ref name.Reference, all map[v
 // of many reasons that they have no common name for.
 func refused(err error) bool {
 	var te *transport.Error
-	return errors.As(err, &te) && (te.StatusCode == http.StatusBadRequest || te.StatusCode == http.StatusNotFound)
+	if !errors.As(err, &te) || te.StatusCode < http.StatusBadRequest || te.StatusCode >= http.StatusInternalServerError {
+		return false
+	}
+	return !slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}, te.StatusCode)
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/urfave/cli/v2"
@@ -112,9 +113,15 @@ func (j *job) registry() (target, error) {
 		return target{}, &usageError{"nothing says where to push the image", "give `--tag REGISTRY/REPOSITORY:TAG`, or `target_repository` and `registry` in the settings"}
 	}
 	im := j.site.images
-	out := output.Registry{Tags: tags, Keychain: im.Keychain, Transport: im.Transport, UserAgent: im.UserAgent, Alone: !j.several && j.family == nil, Progress: output.Progress(j.show.Start)}
+	out := output.Registry{
+		Tags: tags, Keychain: im.Keychain, Transport: im.Transport, UserAgent: im.UserAgent, Progress: output.Progress(j.show.Start),
+		Recently: func() bool { return !j.several && j.family == nil && time.Since(j.begun) < recently },
+	}
 	return target{out.Keep(), "", pushed}, nil
 }
+
+// recently is how old an answer of a registry may be for the build to rely on it.
+const recently = time.Second
 
 func (j *job) layout(dir, tag string) target {
 	tags := []string{tag}
