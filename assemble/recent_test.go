@@ -65,9 +65,7 @@ func TestRecent(t *testing.T) {
 			build := func(p plan.Plan) *assemble.Result {
 				var err error
 				counts.gets, o.Cache = 0, counts
-				if o.Recent, err = assemble.Recall(o.Dirs, "app"); err != nil {
-					t.Fatal(err)
-				}
+				o.Recent = assemble.Recall(o.Dirs, "app")
 				if o.Foreseen, err = foresee(t, p, nil, o); err != nil {
 					t.Fatal(err)
 				}
@@ -122,19 +120,14 @@ func lose(t *testing.T, pattern string) {
 // their layers counts, the cache says.
 func TestRecentOfCommands(t *testing.T) {
 	o := options(t, t.TempDir())
-	var err error
-	if o.Recent, err = assemble.Recall(o.Dirs, "app"); err != nil {
-		t.Fatal(err)
-	}
+	o.Recent = assemble.Recall(o.Dirs, "app")
 	p := demo(plan.Step{Name: "apt", Apt: &plan.Apt{}}, files("a"))
 	if _, err := assemble.Build(t.Context(), p, o); err != nil {
 		t.Fatal(err)
 	}
 	counts := &asked{Cache: o.Cache}
 	o.Cache = counts
-	if o.Recent, err = assemble.Recall(o.Dirs, "app"); err != nil {
-		t.Fatal(err)
-	}
+	o.Recent = assemble.Recall(o.Dirs, "app")
 	forecast, err := foresee(t, p, nil, o)
 	if err != nil || counts.gets != 1 || forecast[0].Layer == nil || forecast[1].Layer == nil {
 		t.Errorf("Foresee = %+v, %v, and reads %d entries, want both layers and that of the packages read", forecast, err, counts.gets)
@@ -145,11 +138,7 @@ func TestRecentOfCommands(t *testing.T) {
 func TestRecentDamaged(t *testing.T) {
 	for _, text := range []string{"", "x", "a b c d e f g\n", "\n\n", "00 00 - sha256:00 sha256:00 1 x\n"} {
 		o := options(t, t.TempDir())
-		r, err := assemble.Recall(o.Dirs, "app")
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Recent = r
+		o.Recent = assemble.Recall(o.Dirs, "app")
 		if _, err := assemble.Build(t.Context(), demo(files("a")), o); err != nil {
 			t.Fatal(err)
 		}
@@ -161,9 +150,7 @@ func TestRecentDamaged(t *testing.T) {
 		if err := values.Put(filepath.Base(names[0]), []byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		if o.Recent, err = assemble.Recall(o.Dirs, "app"); err != nil {
-			t.Fatal(err)
-		}
+		o.Recent = assemble.Recall(o.Dirs, "app")
 		if got, err := foresee(t, demo(files("a")), nil, o); err != nil || got[0].Layer == nil {
 			t.Errorf("with %q Foresee = %+v, %v, want the layer as the cache has it", text, got, err)
 		}

@@ -120,13 +120,11 @@ func (j *job) explain(c *cli.Context) error {
 }
 
 // foresee says what a build with the same flags would do for each step.
-func (j *job) foresee(c *cli.Context, last *plan.Plan) (forecast []assemble.Forecast, err error) {
+func (j *job) foresee(c *cli.Context, last *plan.Plan) ([]assemble.Forecast, error) {
 	o := assemble.Options{Cache: j.site.cache, Dirs: values(j.site.cache, cache.Inventories)}
-	if j.recent, err = assemble.Recall(o.Dirs, j.recordName()); err != nil {
-		return nil, err
-	}
+	j.recent = assemble.Recall(o.Dirs, j.recordName())
 	o.Recent = j.recent
-	forecast, err = assemble.Foresee(c.Context, j.plan, j.keys, last, o)
+	forecast, err := assemble.Foresee(c.Context, j.plan, j.keys, last, o)
 	if err != nil || !j.anew(c) {
 		return forecast, err
 	}
