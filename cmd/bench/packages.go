@@ -48,7 +48,10 @@ type packages struct {
 
 // newPackages starts the mirror and makes a parent of Debian packages alone,
 // which also brings its packages to this machine.
-func (b *bench) newPackages(ctx context.Context, report io.Writer) (*packages, error) {
+func (b *bench) newPackages(ctx context.Context, report io.Writer) (_ *packages, err error) {
+	if b.inlay, err = b.installed(b.inlay); err != nil {
+		return nil, err
+	}
 	m, err := newMirror(ctx, b, suite)
 	if err != nil {
 		return nil, err

@@ -153,20 +153,24 @@ func (t *buildah) build(ctx context.Context, j job) (usage, error) {
 
 type buildkit struct {
 	*bench
-	dir    string
-	daemon *exec.Cmd
+	dir              string
+	server, buildctl string // programs
+	daemon           *exec.Cmd
 }
 
 func newBuildKit(b *bench, dir string) (tool, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("it is measured as root")
 	}
-	for _, p := range []string{"buildkitd", "buildctl", "runc"} {
-		if _, err := exec.LookPath(p); err != nil {
-			return nil, err
-		}
+	if _, err := exec.LookPath("runc"); err != nil {
+		return nil, err
 	}
-	return &buildkit{bench: b, dir: dir}, nil
+	server, err := b.installed("buildkitd")
+	if err != nil {
+		return nil, err
+	}
+	client, err := b.installed("buildctl")
+	return &buildkit{bench: b, dir: dir, server: server, buildctl: client}, err
 }
 
 func (t *buildkit) does(scenario) bool { return true }
@@ -209,14 +213,14 @@ func (t *buildkit) forget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()                                        //nolint:errcheck // the daemon has its own
-	t.daemon = exec.Command("buildkitd", "--config="+config) //nolint:noctx,gosec // it ends with close
+	defer log.Close()                                     //nolint:errcheck // the daemon has its own
+	t.daemon = exec.Command(t.server, "--config="+config) //nolint:noctx,gosec // it ends with close
 	t.daemon.Stdout, t.daemon.Stderr = log, log
 	if err := t.daemon.Start(); err != nil {
 		return err
 	}
 	for range 300 {
-		if err = exec.CommandContext(ctx, "buildctl", "--addr", t.socket(), "debug", "workers").Run(); err == nil {
+		if err = exec.CommandContext(ctx, t.buildctl, "--addr", t.socket(), "debug", "workers").Run(); err == nil {
 			return nil
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -234,19 +238,19 @@ func (t *buildkit) build(ctx context.Context, j job) (usage, error) {
 	if j.fresh {
 		args = append(args, "--no-cache")
 	}
-	return measure(ctx, exec.CommandContext(ctx, "buildctl", args...), t.daemon.Process.Pid)
+	return measure(ctx, exec.CommandContext(ctx, t.buildctl, args...), t.daemon.Process.Pid)
 }
 
 // crane puts a tar of the project on the parent, without any requirement: the
 // least that an image with new source can take.
 type crane struct {
 	*bench
-	dir string
+	dir, program string
 }
 
 func newCrane(b *bench, dir string) (tool, error) {
-	_, err := exec.LookPath("crane")
-	return &crane{b, dir}, err
+	program, err := b.installed("crane")
+	return &crane{b, dir, program}, err
 }
 
 func (t *crane) does(s scenario) bool         { return s.source }
@@ -260,6 +264,6 @@ func (t *crane) build(ctx context.Context, j job) (usage, error) {
 	if err != nil {
 		return packed, err
 	}
-	sent, err := measure(ctx, exec.CommandContext(ctx, "crane", "append", "--insecure", "-b", j.parent, "-f", layer, "-t", j.target), 0) //nolint:gosec // our own
+	sent, err := measure(ctx, exec.CommandContext(ctx, t.program, "append", "--insecure", "-b", j.parent, "-f", layer, "-t", j.target), 0) //nolint:gosec // our own
 	return packed.plus(sent), err
 }
