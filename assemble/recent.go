@@ -127,7 +127,7 @@ func writeRecent(b *bytes.Buffer, s plan.Step, full plan.Key, l Layer) error {
 }
 
 func parseRecent(f []string) (full plan.Key, l recentLayer, ok bool) {
-	if len(f) != 7 {
+	if len(f) != 7 || len(f[0]) != hex.EncodedLen(len(full)) || len(f[1]) != hex.EncodedLen(len(l.key)) {
 		return full, l, false
 	}
 	_, err1 := hex.Decode(full[:], []byte(f[0]))

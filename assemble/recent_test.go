@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -136,7 +137,7 @@ func TestRecentOfCommands(t *testing.T) {
 
 // TestRecentDamaged reads values that no build wrote.
 func TestRecentDamaged(t *testing.T) {
-	for _, text := range []string{"", "x", "a b c d e f g\n", "\n\n", "00 00 - sha256:00 sha256:00 1 x\n"} {
+	for _, text := range []string{"", "x", "a b c d e f g\n", "\n\n", "00 00 - sha256:00 sha256:00 1 x\n", strings.Repeat("0", 66) + " 00 - sha256:00 sha256:00 1 x\n"} {
 		o := options(t, t.TempDir())
 		o.Recent = assemble.Recall(o.Dirs, "app")
 		if _, err := assemble.Build(t.Context(), demo(files("a")), o); err != nil {
