@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"inlay/resolve/parent"
@@ -117,26 +116,6 @@ func (r *Resolver) lacks(name string, req Request, err error) error {
 		return failed
 	}
 	return err
-}
-
-func (r *Resolver) recall(name string) (*answer, error) {
-	b, err := r.Store.Get(name)
-	if err != nil {
-		return nil, err
-	}
-	a := new(answer)
-	if err := json.Unmarshal(b, a); err != nil {
-		return nil, fmt.Errorf("a stored resolution is damaged (%w): %w", err, fs.ErrNotExist)
-	}
-	return a, nil
-}
-
-func (r *Resolver) remember(name string, a *answer) error {
-	b, err := json.Marshal(a)
-	if err != nil {
-		return err
-	}
-	return r.Store.Put(name, b)
 }
 
 // completeFor reports whether a can be given for the image of this digest.
