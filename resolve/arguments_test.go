@@ -62,7 +62,7 @@ func TestArguments(t *testing.T) {
 		{[]string{"cu128"}, []string{got.Torch}},
 		{[]string{"bounds.txt idna<4", "over.txt six==1.0"}, files},
 		{[]string{"https://a.example/simple"}, a.request.Index.Key()},
-		{[]string{"--no-deps", "--index-strategy=unsafe-best-match", "--constraint idna<4", "--override six==1.0", "--torch-backend=cu128"}, r.Locked.Arguments},
+		{[]string{"--no-deps", "--index-strategy=unsafe-best-match", "--constraint idna<4", "--override six==1.0", "--torch-backend=cu128"}, r.Locked().Arguments},
 		{[]string{
 			"warning: python_package_installer_args: `system` has no effect: wheels go where the parent's Python has its packages",
 			"note: torch 2.9.0: CPU",
@@ -83,7 +83,7 @@ func TestLockedFileOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"--pre in some.txt", "--only-binary=idna in some.txt"}, r.Locked.Arguments); diff != "" {
+	if diff := cmp.Diff([]string{"--pre in some.txt", "--only-binary=idna in some.txt"}, r.Locked().Arguments); diff != "" {
 		t.Errorf("the arguments of the lock file (-want +got):\n%s", diff)
 	}
 }

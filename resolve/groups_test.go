@@ -70,7 +70,7 @@ func TestOrderOfGroups(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("the groups (-want +got):\n%s", diff)
 			}
-			for _, g := range r.Locked.Groups {
+			for _, g := range r.Locked().Groups {
 				locked = append(locked, g.Name+": "+g.Requirements[0])
 			}
 			if diff := cmp.Diff(tt.want, locked); diff != "" {

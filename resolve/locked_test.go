@@ -58,7 +58,7 @@ func TestLocked(t *testing.T) {
 	if a.given != nil {
 		t.Errorf("without a lock the resolver was given %+v", a.given)
 	}
-	file := (*lock.File)(nil).With(*first.Locked)
+	file := (*lock.File)(nil).With(*first.Locked())
 	b, err := file.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func TestLocked(t *testing.T) {
 	if diff := cmp.Diff(want, a.given); diff != "" {
 		t.Errorf("the resolver was given (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(&req.Lock.File.Images[0], second.Locked); diff != "" {
+	if diff := cmp.Diff(&req.Lock.File.Images[0], second.Locked()); diff != "" {
 		t.Errorf("what fits is not locked anew (-want +got):\n%s", diff)
 	}
 	req.Refresh = true
@@ -117,7 +117,7 @@ func TestStaleLock(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			req.Lock.File = (*lock.File)(nil).With(*r.Locked)
+			req.Lock.File = (*lock.File)(nil).With(*r.Locked())
 			tt.edit(t, &req)
 			_, err = resolve.Resolve(t.Context(), req)
 			if stale := new(lock.StaleError); !errors.As(err, &stale) || err.Error() != tt.want || !strings.HasPrefix(stale.Hint(), "run `inlay lock") {
@@ -149,13 +149,13 @@ func TestLockedVariables(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []lock.Group{{Name: "r.txt", Requirements: []string{"idna==3.7", "six @ https://h.example/****/six-****-py3-none-any.whl"}}}
-	if diff := cmp.Diff(want, r.Locked.Groups); diff != "" {
+	if diff := cmp.Diff(want, r.Locked().Groups); diff != "" {
 		t.Errorf("Groups (-want +got):\n%s", diff)
 	}
-	if got := r.Locked.Wheels[0].URL; strings.Contains(got, "hunter2") {
+	if got := r.Locked().Wheels[0].URL; strings.Contains(got, "hunter2") {
 		t.Errorf("the locked URL is %s, and tells the password", got)
 	}
-	req.Lock.File = (*lock.File)(nil).With(*r.Locked)
+	req.Lock.File = (*lock.File)(nil).With(*r.Locked())
 	if _, err := resolve.Resolve(t.Context(), req); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -119,7 +120,8 @@ type Result struct {
 	Base       *parent.Inventory  // what the steps above the packages stand on: the parent, or the parent with them
 	Packages   *apt.Resolved      // nil without packages
 	Resolution *python.Resolution // nil without requirements
-	Locked     *lock.Image        // what a lock file is to say of it
+	Asked      *lock.Image        // what was asked for, as a lock file says it; with the answer, where a lock file had that
+	Locked     func() *lock.Image // what a lock file is to say of it: most builds write none
 
 	stages []plan.Stage // of a Dockerfile
 	bare   bool         // nothing comes on top of them
@@ -167,9 +169,12 @@ func Resolve(ctx context.Context, req Request) (*Result, error) {
 		return nil, err
 	}
 	r.Plan.Code = fetched
-	if r.Locked.Platform == "" { // a question yet
-		r.Locked = locked(req, r, r.Locked, groups)
-	}
+	r.Locked = sync.OnceValue(func() *lock.Image {
+		if r.Asked.Platform != "" { // it has the answer
+			return r.Asked
+		}
+		return locked(req, r, r.Asked, groups)
+	})
 	return r, nil
 }
 
@@ -185,9 +190,9 @@ func (r *Result) environment(ctx context.Context, req Request, groups []python.G
 		return err
 	}
 	r.bare = isBare(req, len(groups))
-	r.Locked = question(req, from, groups)
-	r.Locked.Dockerfile = recipeDigest(file, req.Settings)
-	known, pin, err := answer(ctx, req, from, groups, r.Locked)
+	r.Asked = question(req, from, groups)
+	r.Asked.Dockerfile = recipeDigest(file, req.Settings)
+	known, pin, err := answer(ctx, req, from, groups, r.Asked)
 	if err != nil {
 		return err
 	}
@@ -201,7 +206,7 @@ func (r *Result) environment(ctx context.Context, req Request, groups []python.G
 		}
 	}
 	if known != nil {
-		r.Locked = known
+		r.Asked = known
 	}
 	return r.contents(ctx, req, groups, known)
 }

@@ -120,7 +120,7 @@ func (b *batch) lock() error {
 	}
 	var images []string
 	for _, j := range b.jobs {
-		f = f.With(*j.resolved.Locked)
+		f = f.With(*j.resolved.Locked())
 		images = append(images, j.lockedWords())
 	}
 	text, err := f.Encode()
@@ -141,7 +141,7 @@ func (b *batch) lock() error {
 
 // lockedWords says how much of an image is locked.
 func (j *job) lockedWords() string {
-	r := j.resolved.Locked
+	r := j.resolved.Locked()
 	what := count(len(r.Wheels), "wheel")
 	if p := r.Packages; p != nil {
 		what += " and " + count(len(p.Debs), "package")

@@ -282,8 +282,8 @@ func (j *job) record() (record.Image, error) {
 	for _, s := range stage.Steps {
 		im.Wheels, im.Debs = append(im.Wheels, wheelFiles(s)...), append(im.Debs, debFiles(s)...)
 	}
-	if j.resolved != nil && j.resolved.Locked != nil {
-		for _, g := range j.resolved.Locked.Groups {
+	if j.resolved != nil {
+		for _, g := range j.resolved.Asked.Groups {
 			im.Requirements = append(im.Requirements, g.Requirements...)
 		}
 	}
