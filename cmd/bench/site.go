@@ -77,7 +77,8 @@ func (b *bench) installed(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, err = io.Copy(struct{ io.Writer }{to}, from) // through memory, which the kernel's own copy may not be
+	// Through memory, which the kernel's own copy may not be, in the pieces that cp takes.
+	_, err = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 256<<10))
 	return name, errors.Join(err, to.Close())
 }
 
