@@ -158,14 +158,14 @@ func TestTable(t *testing.T) {
 	r.write(&got, []tool{&inlay{}, &crane{}})
 	want := `| build | with | wall s | CPU s | CPU, as a multiple | peak MB | pushed MB |
 |---|---|--:|--:|--:|--:|--:|
-| cold | inlay | 2.00 | 2.00 | 1.0 | 7 | 1.5 |
-| cold, wheels downloaded | inlay | 2.00 | 2.00 | 1.0 | 7 | 1.5 |
-| no change | inlay | 2.00 | 2.00 | 1.0 | 7 | 1.5 |
-| one source file | inlay | 2.00 | 2.00 | 1.0 | 7 | 1.5 |
-|  | crane append | 2.00 | 4.00 | 2.0 | 7 | 1.5 |
-| one requirement bumped | inlay | 2.00 | 2.00 | 1.0 | 7 | 1.5 |
-| one requirement added | inlay | 2.00 | 2.00 | 1.0 | 7 | 1.5 |
-| parent changed | inlay | 2.00 | 2.00 | 1.0 | 7 | 1.5 |
+| cold | inlay | 2.00 | 2.000 | 1.0 | 7 | 1.5 |
+| cold, wheels downloaded | inlay | 2.00 | 2.000 | 1.0 | 7 | 1.5 |
+| no change | inlay | 2.00 | 2.000 | 1.0 | 7 | 1.5 |
+| one source file | inlay | 2.00 | 2.000 | 1.0 | 7 | 1.5 |
+|  | crane append | 2.00 | 4.000 | 2.0 | 7 | 1.5 |
+| one requirement bumped | inlay | 2.00 | 2.000 | 1.0 | 7 | 1.5 |
+| one requirement added | inlay | 2.00 | 2.000 | 1.0 | 7 | 1.5 |
+| parent changed | inlay | 2.00 | 2.000 | 1.0 | 7 | 1.5 |
 `
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("the table (-want +got):\n%s", diff)

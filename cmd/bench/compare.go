@@ -19,24 +19,26 @@ import (
 // before it ended.
 type scenario struct {
 	name   string
-	cold   bool                               // nothing is kept of earlier builds
-	fresh  bool                               // only downloads are
-	later  bool                               // the parent's next version
-	edit   func(dir string, w workload) error // what the user changed; nil for nothing
-	source bool                               // the source alone is new
-	noted  string                             // a repository of its own, "" for that of before
-	brief  bool                               // brief workloads go through it too
+	cold   bool                                      // nothing is kept of earlier builds
+	fresh  bool                                      // only downloads are
+	later  bool                                      // the parent's next version
+	edit   func(dir string, w workload, n int) error // what the user changed the nth time; nil for nothing
+	source bool                                      // the source alone is new
+	noted  string                                    // a repository of its own, "" for that of before
+	brief  bool                                      // brief workloads go through it too
+	times  int                                       // how often in a row: one build of some milliseconds tells little
 }
 
 var scenarios = []scenario{
 	{name: "cold", cold: true, noted: "cold", brief: true},
 	{name: "cold, wheels downloaded", fresh: true, noted: "warm"},
-	{name: "no change", brief: true},
-	{name: "one source file", source: true, brief: true, edit: func(dir string, _ workload) error {
-		return os.WriteFile(filepath.Join(dir, "app/part3/module77.py"), []byte("def function_77():\n    return 78\n"), 0o644) //nolint:gosec // a project's file
+	{name: "no change", brief: true, times: 5},
+	{name: "one source file", source: true, brief: true, times: 5, edit: func(dir string, _ workload, n int) error {
+		text := fmt.Sprintf("def function_77():\n    return %d\n", 78+n)
+		return os.WriteFile(filepath.Join(dir, "app/part3/module77.py"), []byte(text), 0o644) //nolint:gosec // a project's file
 	}},
-	{name: "one requirement bumped", brief: true, edit: func(dir string, w workload) error { return writeProject(dir, w.bumped()) }},
-	{name: "one requirement added", edit: func(dir string, w workload) error { return writeProject(dir, w.added()) }},
+	{name: "one requirement bumped", brief: true, edit: func(dir string, w workload, _ int) error { return writeProject(dir, w.bumped()) }},
+	{name: "one requirement added", edit: func(dir string, w workload, _ int) error { return writeProject(dir, w.added()) }},
 	{name: "parent changed", later: true},
 }
 
@@ -101,19 +103,21 @@ func (b *bench) life(ctx context.Context, t tool, w workload, run int, r map[str
 		if s.noted != "" {
 			repository = fmt.Sprintf("%s/%s/%s-%s-%d", b.registry, w.name, slug(t.name()), s.noted, run)
 		}
-		u, err := b.scene(ctx, t, w, s, job{dir: project, parent: b.parentRef("now"), target: repository + ":latest", fresh: s.fresh})
-		if err != nil {
-			return fmt.Errorf("%s, %s: %w", t.name(), s.name, err)
+		for n := range max(s.times, 1) {
+			u, err := b.scene(ctx, t, w, s, job{dir: project, parent: b.parentRef("now"), target: repository + ":latest", fresh: s.fresh}, n)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", t.name(), s.name, err)
+			}
+			r[s.name] = append(r[s.name], u)
+			fmt.Fprintf(os.Stderr, "%s, %s, %s: %.2f s, %.3f CPU s, %d MB, pushed %.1f MB\n",
+				w.name, t.name(), s.name, u.wall.Seconds(), u.cpu.Seconds(), u.peak/1e6, float64(u.pushed)/1e6)
 		}
-		r[s.name] = append(r[s.name], u)
-		fmt.Fprintf(os.Stderr, "%s, %s, %s: %.1f s, %.2f CPU s, %d MB, pushed %.1f MB\n",
-			w.name, t.name(), s.name, u.wall.Seconds(), u.cpu.Seconds(), u.peak/1e6, float64(u.pushed)/1e6)
 	}
 	return nil
 }
 
-// scene makes what a scenario is about happen, and builds.
-func (b *bench) scene(ctx context.Context, t tool, w workload, s scenario, j job) (usage, error) {
+// scene makes what a scenario is about happen, for the nth time, and builds.
+func (b *bench) scene(ctx context.Context, t tool, w workload, s scenario, j job, n int) (usage, error) {
 	if s.later {
 		j.parent = b.parentRef("later")
 	}
@@ -123,7 +127,7 @@ func (b *bench) scene(ctx context.Context, t tool, w workload, s scenario, j job
 		}
 	}
 	if s.edit != nil {
-		if err := s.edit(j.dir, w); err != nil {
+		if err := s.edit(j.dir, w, n); err != nil {
 			return usage{}, err
 		}
 	}
@@ -169,7 +173,7 @@ func (r results) write(w io.Writer, tools []tool) {
 			if i > 0 {
 				title = ""
 			}
-			fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | %.1f | %d | %.1f |\n", title, t.name(), u.wall.Seconds(), u.cpu.Seconds(),
+			fmt.Fprintf(w, "| %s | %s | %.2f | %.3f | %.1f | %d | %.1f |\n", title, t.name(), u.wall.Seconds(), u.cpu.Seconds(),
 				u.cpu.Seconds()/max(base.cpu.Seconds(), 0.001), u.peak/1e6, float64(u.pushed)/1e6)
 		}
 	}
@@ -183,7 +187,7 @@ func (b *bench) describe(w io.Writer) {
 // often says how often everything was built.
 func often(runs int) string {
 	if runs == 1 {
-		return "Each built once"
+		return "One run, with medians of five builds where nothing or one file changed"
 	}
-	return fmt.Sprintf("Medians of %d runs", runs)
+	return fmt.Sprintf("Medians of %d runs, and of five builds in each where nothing or one file changed", runs)
 }
