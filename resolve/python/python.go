@@ -271,10 +271,10 @@ func (r *Resolver) askOnce(ctx context.Context, req Request, groups []Group) (*a
 // A room is where an installer works.
 type room struct {
 	*cells
-	parent *layers.View
-	cache  string // the installer's own; absolute
-	dir    string // holds what lives as long as the resolution
-	leave  func() // closes the cell, and removes the directory
+	parent *layers.View // nil for uv if the parent has no distributions, which is all that it is shown of it
+	cache  string       // the installer's own; absolute
+	dir    string       // holds what lives as long as the resolution
+	leave  func()       // closes the cell, and removes the directory
 }
 
 // What an installer may write in a room is in these directories. Of the second
@@ -288,8 +288,10 @@ func (r *Resolver) room(ctx context.Context, req Request, cache string) (at room
 	if at.cells, err = r.cells(ctx, req.Offline); err != nil {
 		return room{}, err
 	}
-	if at.parent, err = req.View(ctx); err != nil {
-		return room{}, err
+	if len(req.Inventory.Python.Dists) > 0 || req.Installer == installerPip {
+		if at.parent, err = req.View(ctx); err != nil {
+			return room{}, err
+		}
 	}
 	if at.cache, err = filepath.Abs(cache); err != nil {
 		return room{}, err
