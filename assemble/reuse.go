@@ -39,12 +39,9 @@ func Foresee(ctx context.Context, p plan.Plan, keys [][]plan.Key, last *plan.Pla
 	var out []Forecast
 	for n, stage := range p.Stages {
 		for i, s := range stage.Steps {
-			l, ok := o.Recent.find(s, keys[n][i], o.Cache)
-			if !ok {
-				var err error
-				if l, err = find(ctx, stage, i, o.Cache, o.Dirs); err != nil && !errors.Is(err, cache.ErrMiss) {
-					return nil, err
-				}
+			l, err := o.layer(ctx, stage, i, keys[n][i])
+			if err != nil {
+				return nil, err
 			}
 			f := Forecast{Step: s, Layer: l.Layer, Report: l.Report, found: l, full: keys[n][i], Aside: !slices.Contains(p.Chain(), n)}
 			if reasons != nil {
@@ -57,6 +54,19 @@ func Foresee(ctx context.Context, p plan.Plan, keys [][]plan.Key, last *plan.Pla
 		}
 	}
 	return out, nil
+}
+
+// layer returns what there is of step i, whose whole key is given: nothing if its
+// layer isn't there.
+func (o Options) layer(ctx context.Context, stage plan.Stage, i int, full plan.Key) (Layer, error) {
+	if l, ok := o.Recent.find(stage.Steps[i], full, o.Cache); ok {
+		return l, nil
+	}
+	l, err := find(ctx, stage, i, o.Cache, o.Dirs)
+	if errors.Is(err, cache.ErrMiss) {
+		err = nil
+	}
+	return l, err
 }
 
 // find returns the layer of step i with its key and report, or cache.ErrMiss. One
