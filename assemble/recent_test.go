@@ -4,6 +4,7 @@ package assemble_test
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,26 @@ func TestRecentOfCommands(t *testing.T) {
 	forecast, err := foresee(t, p, nil, o)
 	if err != nil || counts.gets != 1 || forecast[0].Layer == nil || forecast[1].Layer == nil {
 		t.Errorf("Foresee = %+v, %v, and reads %d entries, want both layers and that of the packages read", forecast, err, counts.gets)
+	}
+}
+
+// unreadable are values that nobody may read.
+type unreadable struct{ assemble.Values }
+
+func (unreadable) Get(string) ([]byte, error) { return nil, fs.ErrPermission }
+
+// TestRecentUnreadable goes without what can't be read.
+func TestRecentUnreadable(t *testing.T) {
+	o := options(t, t.TempDir())
+	o.Recent = assemble.Recall(o.Dirs, "app")
+	if _, err := assemble.Build(t.Context(), demo(files("a")), o); err != nil {
+		t.Fatal(err)
+	}
+	o.Recent = assemble.Recall(unreadable{o.Dirs}, "app")
+	counts := &asked{Cache: o.Cache}
+	o.Cache = counts
+	if got, err := foresee(t, demo(files("a")), nil, o); err != nil || counts.gets != 1 || got[0].Layer == nil {
+		t.Errorf("Foresee = %+v, %v, and reads %d entries, want the layer as the cache has it", got, err, counts.gets)
 	}
 }
 

@@ -33,13 +33,14 @@ import (
 // they must be mounted, and a manifest needs those it names.
 type strict struct {
 	http.Handler
-	mu    sync.Mutex
-	has   map[string]bool // "repository digest"
-	asked []string        // "METHOD repository kind", in order
+	refusal int // status for a manifest of blobs that are not there
+	mu      sync.Mutex
+	has     map[string]bool // "repository digest"
+	asked   []string        // "METHOD repository kind", in order
 }
 
 func newStrict() *strict {
-	return &strict{Handler: ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))), has: map[string]bool{}}
+	return &strict{Handler: ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0))), refusal: http.StatusBadRequest, has: map[string]bool{}}
 }
 
 func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -50,7 +51,7 @@ func (s *strict) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isManifest:
 		s.note(r.Method, manifests, "manifest "+ref)
 		if r.Method == http.MethodPut && !s.complete(manifests, r) {
-			http.Error(w, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}`, http.StatusBadRequest)
+			http.Error(w, `{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}`, s.refusal)
 			return
 		}
 	case strings.HasPrefix(rest, "sha256:"):

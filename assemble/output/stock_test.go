@@ -3,6 +3,7 @@
 package output_test
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -39,9 +40,18 @@ func TestStock(t *testing.T) {
 	}
 }
 
-// A registry that has lost a blob of an image that it still shows gets it again.
+// A registry that has lost a blob of an image that it still shows gets it again,
+// however it refuses the manifest.
 func TestStockIsWrong(t *testing.T) {
+	for _, status := range []int{http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed} {
+		t.Run(http.StatusText(status), func(t *testing.T) { stockIsWrong(t, status) })
+	}
+}
+
+func stockIsWrong(t *testing.T, status int) {
+	t.Helper()
 	s := newStrict()
+	s.refusal = status
 	host := start(t, s)
 	names := tags(t, host+"/app:1")
 	old := makeImage(t, "a", "b")
