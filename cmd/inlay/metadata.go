@@ -110,7 +110,7 @@ func (b *batch) metadata() (all []any, err error) {
 		var one any
 		switch {
 		case j.family == nil:
-			one, err = j.describe(j.plan, j.made, j.planned)
+			one, err = j.describe()
 		case j.leads():
 			one, err = j.family.describe()
 		default:
@@ -167,7 +167,7 @@ func (f *family) describe() (*indexData, error) {
 		m.Image, m.Steps = lead.of.Name(), lead.of.Steps
 	}
 	for _, j := range f.jobs {
-		one, err := j.describe(j.plan, j.made, j.planned)
+		one, err := j.describe()
 		if err != nil {
 			return nil, err
 		}
@@ -204,8 +204,9 @@ func replaceFile(name string, b []byte) error {
 	return err
 }
 
-// describe gathers what is known of a build. It was planned at a time.
-func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*metadata, error) {
+// describe gathers what is known of the build.
+func (j *job) describe() (*metadata, error) {
+	p, img := j.plan, j.made
 	manifest, err := img.Image.Manifest()
 	if err != nil {
 		return nil, err
@@ -214,7 +215,6 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 	if err != nil {
 		return nil, err
 	}
-	key := p.Digest(p.Keys())
 	m := &metadata{
 		BuildxDigest:     img.Digest.String(),
 		BuildxConfig:     manifest.Config.Digest.String(),
@@ -225,12 +225,12 @@ func (j *job) describe(p plan.Plan, img *assemble.Result, planned time.Time) (*m
 		Platform:         p.Platform,
 		Names:            append([]string{}, j.names...),
 		Parent:           p.Parent(),
-		Plan:             hex.EncodeToString(key[:]),
+		Plan:             j.planID(),
 		Code:             j.fetched,
 		Inlay:            version,
 		Installer:        j.site.installer.Load(),
 		Outputs:          outputsData(img.Delivered),
-		Seconds:          phases(j.begun, planned),
+		Seconds:          phases(j.begun, j.planned),
 	}
 	if j.several {
 		m.Image, m.Steps = j.of.Name(), j.of.Steps
