@@ -126,7 +126,11 @@ type Made struct {
 
 // Complete returns b with what is made of the rest: the checksum and the ID.
 func (b Build) Complete() (Build, error) {
-	b = b.summed()
+	return b.summed().identified()
+}
+
+// identified returns b, which is summed, with its ID.
+func (b Build) identified() (Build, error) {
 	text, err := json.Marshal(b)
 	if err != nil {
 		return b, fmt.Errorf("recording the build: %w", err)
@@ -189,7 +193,7 @@ func (s *Builds) Save(b Build) error {
 	if s.same(b) {
 		return nil
 	}
-	b, err := b.Complete()
+	b, err := b.identified()
 	if err != nil {
 		return err
 	}
