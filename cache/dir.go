@@ -120,7 +120,7 @@ func (d *Dir) Use(ctx context.Context) (release func(), err error) {
 	if err != nil {
 		return unlock, nil //nolint:nilerr // a tidy cache is no condition for a build
 	}
-	for _, k := range []Kind{UV, Trees} { // few, and what a build could not remove is there too
+	for _, k := range scratchKinds { // few, and what a build could not remove is there too
 		_, _ = d.sweep(ctx, k)
 	}
 	return func() {
@@ -145,6 +145,9 @@ func (d *Dir) sweepAll() error {
 // Scratch returns the directory for what lives as long as a build, to be made
 // there with disk.Scratch.
 func (d *Dir) Scratch() string { return filepath.Join(d.Path(UV), "tmp") }
+
+// scratchKinds are those for which disk.Scratch makes directories.
+var scratchKinds = []Kind{UV, Trees}
 
 // scratch returns the directory in which disk.Scratch makes some for a kind.
 func (d *Dir) scratch(k Kind) string {

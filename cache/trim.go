@@ -126,7 +126,7 @@ func (t *trimmer) unusable(ctx context.Context) error {
 			t.removed[k].Bytes += freed
 		}
 	}
-	for _, k := range []Kind{UV, Trees} {
+	for _, k := range scratchKinds {
 		freed, err := t.dir.sweep(ctx, k)
 		if err != nil {
 			return err
